@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use parlour_wire::events::{Presence, Signal};
 use parlour_wire::frames::{
-    AppState, ClientFrame, ClientInfo, EventFrame, PresenceSubscription, Ready, ReplacedBy, ResetReason, ServerFrame,
+    AppState, ClientFrame, ClientInfo, EventFrame, PresenceSubscription, Ready, ReplacedBy, ResetReason,
+    ServerFrame,
 };
 use parlour_wire::users::UserInput;
 use parlour_wire::{AppKey, CloseCode, Epoch, ErrorBody, Open, Seq, Timestamp, Topic};
@@ -45,7 +46,9 @@ pub enum NetworkLevel {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// Be connected as this user. (Another user while one is there is refused by the caller, before.)
-    ConnectUser { user: UserInput },
+    ConnectUser {
+        user: UserInput,
+    },
     /// Be connected again, after `Disconnect`, a failure, or an eviction.
     Connect,
     /// Be disconnected; keep user and cursors.
@@ -53,21 +56,42 @@ pub enum Input {
     /// Be disconnected; forget user and cursors.
     DisconnectUser,
     /// The answer to [`Output::FetchToken`] of this number.
-    TokenFetched { fetch: u64, token: String },
+    TokenFetched {
+        fetch: u64,
+        token: String,
+    },
     /// The provider failed. `permanent`: asking again will not help.
-    TokenFailed { fetch: u64, permanent: bool, message: String },
+    TokenFailed {
+        fetch: u64,
+        permanent: bool,
+        message: String,
+    },
     /// The transport of this dial is open.
-    Opened { dial: u64 },
-    Received { dial: u64, frame: Open<ServerFrame> },
+    Opened {
+        dial: u64,
+    },
+    Received {
+        dial: u64,
+        frame: Open<ServerFrame>,
+    },
     /// The transport of this dial is gone: it never opened, broke, or was closed by either side.
-    Closed { dial: u64, code: Option<CloseCode>, reason: String },
+    Closed {
+        dial: u64,
+        code: Option<CloseCode>,
+        reason: String,
+    },
     Network(NetworkLevel),
     App(AppState),
     /// Dial now rather than at `retry_at`.
     RetryNow,
     /// Listen to a channel's topic as a watcher, now and after every reconnect.
-    Watch { topic: Topic, after: Option<Seq> },
-    Unwatch { topic: Topic },
+    Watch {
+        topic: Topic,
+        after: Option<Seq>,
+    },
+    Unwatch {
+        topic: Topic,
+    },
     /// Whose presence is told, now and after every reconnect.
     Presence(PresenceSubscription),
     /// A signal or a ping: sent if connected, else dropped.
@@ -80,26 +104,52 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Open a transport under this dial number; answer `Opened` or `Closed`.
-    Open { dial: u64 },
-    Transmit { dial: u64, frame: Box<ClientFrame> },
+    Open {
+        dial: u64,
+    },
+    Transmit {
+        dial: u64,
+        frame: Box<ClientFrame>,
+    },
     /// Close this dial's transport (or give up opening it) with this code; answer `Closed`.
-    Close { dial: u64, code: CloseCode },
+    Close {
+        dial: u64,
+        code: CloseCode,
+    },
     /// Ask the token provider; answer `TokenFetched` or `TokenFailed` with the same number. A new number
     /// makes older answers void. `refused`: the token that the server did not take, if that is why.
-    FetchToken { fetch: u64, refused: Option<String> },
+    FetchToken {
+        fetch: u64,
+        refused: Option<String>,
+    },
     /// The server's answer to hello.
     Ready(Box<Ready>),
     /// A durable event for the app: the next of its topic, exactly once.
     Deliver(Box<EventFrame>),
-    Signal { topic: Option<Topic>, signal: Open<Signal> },
+    Signal {
+        topic: Option<Topic>,
+        signal: Open<Signal>,
+    },
     /// Load the topic as at first start; events go on after `head`.
-    Reset { topic: Topic, reason: ResetReason, head: Seq },
+    Reset {
+        topic: Topic,
+        reason: ResetReason,
+        head: Seq,
+    },
     /// Something that was sent was refused.
-    Refused { error: Box<ErrorBody>, topic: Option<Topic> },
+    Refused {
+        error: Box<ErrorBody>,
+        topic: Option<Topic>,
+    },
     /// The server answered our ping.
-    Pong { id: u64 },
+    Pong {
+        id: u64,
+    },
     /// A feature is paused for this long.
-    Throttled { feature: String, for_ms: u32 },
+    Throttled {
+        feature: String,
+        for_ms: u32,
+    },
     /// The public state changed.
     Changed(Box<Transition>),
 }
@@ -112,10 +162,15 @@ pub enum State {
     /// Down by wish.
     Offline,
     /// The first dial since it was wished.
-    Connecting { attempt: u32 },
+    Connecting {
+        attempt: u32,
+    },
     Connected,
     /// Was connected, and waits or dials again.
-    Reconnecting { attempt: u32, retry_at: Option<Millis> },
+    Reconnecting {
+        attempt: u32,
+        retry_at: Option<Millis>,
+    },
     /// The platform says that there is no network.
     NoNetwork,
     /// Left on purpose for the background.
@@ -130,7 +185,12 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq)]
 pub enum FailedWhy {
     /// The server closed with a terminal code.
-    Refused { code: CloseCode, reason: String, error: Option<Box<ErrorBody>>, replaced_by: Option<ReplacedBy> },
+    Refused {
+        code: CloseCode,
+        reason: String,
+        error: Option<Box<ErrorBody>>,
+        replaced_by: Option<ReplacedBy>,
+    },
     /// The token provider failed for good.
     Token { message: String },
 }

@@ -61,9 +61,14 @@ pub struct Live<F> {
 pub enum Effect {
     None,
     /// Listen to the topic, from the event with this seq on.
-    Join { topic: Topic, seq: Seq },
+    Join {
+        topic: Topic,
+        seq: Seq,
+    },
     /// Stop listening to the topic.
-    Leave { topic: Topic },
+    Leave {
+        topic: Topic,
+    },
 }
 
 /// What a load from the store brought.
@@ -85,31 +90,60 @@ pub enum SessionInput<F> {
     /// A frame came; one of an unknown kind is answered with an `error` frame and changes nothing.
     Frame(Open<ClientFrame>),
     /// Bytes came that are no frame: closed with 4000 (`reason` goes into the `error` frame before it).
-    Malformed { error: ErrorBody },
+    Malformed {
+        error: ErrorBody,
+    },
     /// A control frame of the transport came: it counts against the frame limit and does nothing else.
     Control,
     /// The answer to [`SessionOutput::Admit`].
     Admitted(Box<Admission>),
     /// The other answer to [`SessionOutput::Admit`]: an `error` frame, then the close.
-    Refused { code: CloseCode, error: Box<ErrorBody>, retry_after_ms: Option<u32> },
+    Refused {
+        code: CloseCode,
+        error: Box<ErrorBody>,
+        retry_after_ms: Option<u32>,
+    },
     /// The hub has an event.
     Live(Live<F>),
     /// The answer to [`SessionOutput::Load`].
-    Loaded { topic: Topic, load: Load<F> },
+    Loaded {
+        topic: Topic,
+        load: Load<F>,
+    },
     /// A look at the heads found the topic here.
-    Head { topic: Topic, head: Seq },
+    Head {
+        topic: Topic,
+        head: Seq,
+    },
     /// Every head was looked at at this time, and everything found has been given to the session before this.
-    Checked { as_of: Timestamp },
+    Checked {
+        as_of: Timestamp,
+    },
     /// The answer to [`SessionOutput::VerifyToken`].
-    TokenAccepted { expires_in_ms: Option<Millis> },
-    TokenRefused { code: CloseCode, error: Box<ErrorBody> },
+    TokenAccepted {
+        expires_in_ms: Option<Millis>,
+    },
+    TokenRefused {
+        code: CloseCode,
+        error: Box<ErrorBody>,
+    },
     /// The answer to [`SessionOutput::Watch`]: the user may read the topic, whose place is this.
-    Watched { start: TopicStart },
-    WatchRefused { topic: Topic, error: Box<ErrorBody> },
+    Watched {
+        start: TopicStart,
+    },
+    WatchRefused {
+        topic: Topic,
+        error: Box<ErrorBody>,
+    },
     /// The server ends the connection: replaced, banned, draining, slow.
-    End { bye: Box<ServerFrame>, code: CloseCode },
+    End {
+        bye: Box<ServerFrame>,
+        code: CloseCode,
+    },
     /// A deadline may have passed. `late`: the server's own loop was late, so no pong is judged now.
-    Tick { late: bool },
+    Tick {
+        late: bool,
+    },
 }
 
 /// What to do.
@@ -122,7 +156,11 @@ pub enum SessionOutput<F> {
     /// Stop listening to the topic.
     Detach(Topic),
     /// Read at most `limit` events after this seq; answer `Loaded`.
-    Load { topic: Topic, after: Seq, limit: u64 },
+    Load {
+        topic: Topic,
+        after: Seq,
+        limit: u64,
+    },
     /// Look at the heads of everything attached, once; answer with a `Head` each.
     LookAtHeads,
     Send(Box<ServerFrame>),
@@ -132,13 +170,22 @@ pub enum SessionOutput<F> {
     Watch(Topic),
     VerifyToken(String),
     /// Tell whoever listens to the topic.
-    Signal { topic: Topic, signal: parlour_wire::events::ClientSignal },
-    AppState { state: AppState, lease_ms: Option<u32> },
+    Signal {
+        topic: Topic,
+        signal: parlour_wire::events::ClientSignal,
+    },
+    AppState {
+        state: AppState,
+        lease_ms: Option<u32>,
+    },
     Presence(PresenceSubscription),
     /// The client said how it goes, before it goes.
     Leaving(parlour_wire::frames::ByeIntent),
     /// Close with this code, then it is over: no input is taken any more.
-    Close { code: CloseCode, reason: String },
+    Close {
+        code: CloseCode,
+        reason: String,
+    },
 }
 
 /// The server's half of one connection.

@@ -1,1 +1,466 @@
-//! (in the making)
+//! Parlour's durable truth.
+//!
+//! [`Store`] is what the server asks of it: each method is one transaction, said in one sentence. [`Sqlite`]
+//! keeps it in one file (or in memory); a second backend is held to the same contract suite.
+//!
+//! The store gives every durable event its `seq` in the transaction that makes the change, and renders it
+//! from the present state when it is read again. It knows nothing of permissions: what a method needs to be
+//! still true when it writes (a membership, say) comes as part of its arguments.
+
+mod error;
+mod filter;
+pub mod sqlite;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use parlour_wire::channels::ChannelState;
+use parlour_wire::frames::Resume;
+use parlour_wire::members::{Member, MembersResponse};
+use parlour_wire::messages::{EditMessage, Message, MessagesResponse};
+use parlour_wire::reads::{Unread, UnreadTotals};
+use parlour_wire::usage::ConcurrentConnections;
+use parlour_wire::users::{Me, PrivacySettings, Role, User};
+use parlour_wire::{AppKey, Cid, Epoch, Event, MessageId, Open, Seq, Timestamp, Topic, UserId};
+use serde_json::Value;
+
+pub use error::{Result, StoreError};
+pub use filter::{Comparison, Field, Filter, Order, SortKey};
+pub use sqlite::Sqlite;
+
+/// The store's own short name of an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AppId(pub i64);
+
+/// Whether an app is being developed or used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppMode {
+    Development,
+    Production,
+}
+
+/// An app that the server hosts.
+#[derive(Clone, PartialEq)]
+pub struct App {
+    pub id: AppId,
+    pub key: AppKey,
+    /// Signs the app's tokens.
+    pub secret: String,
+    pub mode: AppMode,
+    pub created_at: Timestamp,
+}
+
+impl std::fmt::Debug for App {
+    // A secret that can be printed will be logged one day.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("id", &self.id)
+            .field("key", &self.key)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An app to be made.
+#[derive(Clone)]
+pub struct NewApp {
+    pub key: AppKey,
+    pub secret: String,
+    pub mode: AppMode,
+    pub now: Timestamp,
+}
+
+/// A durable event in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logged {
+    pub app: AppId,
+    /// The place in the order of all events of the store: what jobs follow.
+    pub log_id: i64,
+    pub topic: Topic,
+    pub seq: Seq,
+    pub event: Open<Event>,
+}
+
+/// What a write answered, and the events that it committed, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Committed<T> {
+    pub value: T,
+    pub events: Vec<Logged>,
+}
+
+/// A user opens a connection.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    pub app: AppId,
+    pub user: UserId,
+    /// The user's own fields, merged key by key into what is stored. Read-only and reserved fields have been
+    /// taken out before.
+    pub fields: BTreeMap<String, Value>,
+    /// Connections of the app after this one opened, exact: raises the peaks.
+    pub concurrent: u64,
+    pub resume: Option<Resume>,
+    pub now: Timestamp,
+}
+
+/// Everything that a session starts from, read in the transaction that admitted it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connected {
+    pub me: Me,
+    /// Whether the user was made by this connect.
+    pub created: bool,
+    pub privacy: PrivacySettings,
+    pub epoch: Epoch,
+    /// The user's own topic, the app's, and one for each membership.
+    pub topics: Vec<TopicStart>,
+    /// The unread state of the thirty channels of the latest activity.
+    pub channels: Vec<Unread>,
+}
+
+/// Where a topic stands for this user.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicStart {
+    pub topic: Topic,
+    pub head: Seq,
+    /// The last seq that has been trimmed; 0: none.
+    pub floor: Seq,
+    /// The last seq that is hidden from this member; 0: none.
+    pub hidden_up_to: Seq,
+    /// The last seq before `resume.as_of` − 10 s; absent without resume.
+    pub as_of_seq: Option<Seq>,
+}
+
+/// A user to be made or replaced by a server.
+#[derive(Clone, Debug)]
+pub struct UserWrite {
+    pub id: UserId,
+    /// The user's own fields, replacing all that were there.
+    pub fields: BTreeMap<String, Value>,
+    /// Absent: as it was, or `user`.
+    pub role: Option<Role>,
+    /// Absent: as they were, or none.
+    pub teams: Option<Vec<String>>,
+}
+
+/// A change of some of a user's fields.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    pub set: BTreeMap<String, Value>,
+    pub unset: Vec<String>,
+    pub role: Option<Role>,
+    pub teams: Option<Vec<String>>,
+}
+
+/// A channel to be made, if it is not there.
+#[derive(Clone, Debug)]
+pub struct NewChannel {
+    pub app: AppId,
+    pub cid: Cid,
+    /// Becomes its owner.
+    pub creator: Option<UserId>,
+    /// Further members.
+    pub members: Vec<UserId>,
+    pub data: BTreeMap<String, Value>,
+    pub now: Timestamp,
+}
+
+/// What decides who may do what in a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelAccess {
+    pub cid: Cid,
+    pub created_by: Option<UserId>,
+    /// The user's own membership.
+    pub membership: Option<Member>,
+    pub head: Seq,
+    pub member_count: u64,
+}
+
+/// What must still be true in the transaction that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requires {
+    /// That the channel exists.
+    Channel,
+    /// That the acting user is a member; else [`StoreError::NotMember`].
+    Membership,
+}
+
+/// Members to be added and removed.
+#[derive(Clone, Debug)]
+pub struct MemberChange {
+    pub app: AppId,
+    pub cid: Cid,
+    pub add: Vec<UserId>,
+    pub remove: Vec<UserId>,
+    /// Whether those added see only what comes after.
+    pub hide_history: bool,
+    pub now: Timestamp,
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    pub app: AppId,
+    pub cid: Cid,
+    pub sender: UserId,
+    pub requires: Requires,
+    pub id: MessageId,
+    pub text: String,
+    pub attachments: Vec<Value>,
+    pub mentioned_users: Vec<UserId>,
+    pub silent: bool,
+    pub custom: BTreeMap<String, Value>,
+    pub now: Timestamp,
+}
+
+/// What became of a send.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sent {
+    New(Message),
+    /// The same id, sender, channel and content were stored before: the message as it is now.
+    Before(Message),
+}
+
+/// Whether a deleted message leaves its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// The text goes, the message stays as `deleted`.
+    Soft,
+    /// The message goes; its id is kept for 72 hours, so that no outbox brings it back.
+    Hard,
+}
+
+/// Where a page of messages lies. Seqs are exclusive but for `Around`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    Latest,
+    Before(Seq),
+    After(Seq),
+    Around(Seq),
+}
+
+/// How far to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadTo {
+    Everything,
+    Seq(Seq),
+    Message(MessageId),
+}
+
+/// Who reads a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A user who must be a member at this moment, and sees what members of her age see.
+    Member(UserId),
+    /// Somebody who may read without membership: of a public channel, or the topic's own user.
+    Anyone,
+}
+
+/// Events after a place in a topic.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Events {
+    /// In order, without a hole, at most as many as asked for.
+    Found { events: Vec<Logged>, head: Seq },
+    /// The events right after the place are no longer kept.
+    Trimmed { head: Seq },
+    /// The reader is no member (any more), or there is no such channel.
+    NoAccess,
+}
+
+/// A page of channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelPage {
+    pub channels: Vec<ChannelState>,
+    /// Whether there are more after these.
+    pub more: bool,
+}
+
+/// Which channels, in which order.
+#[derive(Clone, Debug)]
+pub struct ChannelQuery {
+    pub app: AppId,
+    /// Only channels of which this user is a member, or whose type stands in `public_types`. Absent: all.
+    pub viewer: Option<UserId>,
+    pub public_types: Vec<String>,
+    pub filter: Filter,
+    pub sort: Vec<SortKey>,
+    pub limit: u32,
+    /// How many matching channels to pass over: pages are cut by count.
+    pub offset: u32,
+    /// Messages to give with each.
+    pub messages: u32,
+}
+
+/// How long events are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Events older than this go.
+    pub before: Timestamp,
+    /// Events beyond this many in one topic go, the oldest first.
+    pub per_topic: u64,
+    /// Ids of hard-deleted messages older than this go.
+    pub tombstones_before: Timestamp,
+}
+
+/// Parlour's durable truth. An answer of `Ok` to a write means that it survives the loss of power.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Makes an app, or gives the one with that key.
+    async fn create_app(&self, app: NewApp) -> Result<App>;
+    /// All apps.
+    async fn apps(&self) -> Result<Vec<App>>;
+    /// The incarnation of the log: a new one where the database is.
+    async fn epoch(&self) -> Result<Epoch>;
+
+    /// Gets or makes the user, merges its fields, counts it active this month, records the connection, and
+    /// reads everything that its session starts from.
+    async fn connect(&self, connect: Connect) -> Result<Committed<Connected>>;
+    /// Records how many connections an app has after some closed, and when those users were last active.
+    async fn record_closed(
+        &self,
+        app: AppId,
+        concurrent: u64,
+        users: Vec<UserId>,
+        now: Timestamp,
+    ) -> Result<()>;
+    /// Who the token's user is, without making or counting anything.
+    async fn me(&self, app: AppId, user: &UserId) -> Result<Option<Me>>;
+
+    /// Makes or replaces users.
+    async fn upsert_users(
+        &self,
+        app: AppId,
+        users: Vec<UserWrite>,
+        now: Timestamp,
+    ) -> Result<Committed<Vec<User>>>;
+    /// Sets and unsets some fields of a user.
+    async fn update_user(
+        &self,
+        app: AppId,
+        user: &UserId,
+        change: UserChange,
+        now: Timestamp,
+    ) -> Result<Committed<User>>;
+    /// The users with these ids, of those that exist.
+    async fn users(&self, app: AppId, ids: &[UserId]) -> Result<Vec<User>>;
+    /// The users who share a channel that has members with this one.
+    async fn friends(&self, app: AppId, user: &UserId) -> Result<Vec<UserId>>;
+
+    /// Makes the channel with its members, unless it is there; answers whether it was made.
+    async fn get_or_create_channel(&self, channel: NewChannel) -> Result<Committed<bool>>;
+    /// What decides who may do what; `None`: no such channel.
+    async fn channel_access(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        user: Option<&UserId>,
+    ) -> Result<Option<ChannelAccess>>;
+    /// The channel with its latest messages, as this viewer sees it.
+    async fn channel_state(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        viewer: Option<&UserId>,
+        messages: u32,
+    ) -> Result<ChannelState>;
+    /// The channels that match.
+    async fn query_channels(&self, query: ChannelQuery) -> Result<ChannelPage>;
+    /// Sets and unsets some of a channel's data.
+    async fn update_channel(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        set: BTreeMap<String, Value>,
+        unset: Vec<String>,
+        now: Timestamp,
+    ) -> Result<Committed<()>>;
+    /// Deletes the channel, its messages and memberships; tells every member in her own topic.
+    async fn delete_channel(&self, app: AppId, cid: &Cid, now: Timestamp) -> Result<Committed<()>>;
+
+    /// Adds and removes members, and tells those in their own topics.
+    async fn change_members(&self, change: MemberChange) -> Result<Committed<()>>;
+    /// A page of members by the time they joined, after `offset` of them.
+    async fn members(&self, app: AppId, cid: &Cid, offset: u32, limit: u32) -> Result<MembersResponse>;
+
+    /// Stores the message, or gives the one that was stored under its id.
+    async fn send_message(&self, message: NewMessage) -> Result<Committed<Sent>>;
+    /// Changes a message that is not deleted.
+    async fn edit_message(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        id: &MessageId,
+        edit: EditMessage,
+        now: Timestamp,
+    ) -> Result<Committed<Message>>;
+    /// Deletes a message; deleting it again is the same.
+    async fn delete_message(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        id: &MessageId,
+        deletion: Deletion,
+        now: Timestamp,
+    ) -> Result<Committed<()>>;
+    /// One message of a channel.
+    async fn message(&self, app: AppId, cid: &Cid, id: &MessageId) -> Result<Message>;
+    /// A page of messages, oldest first, of those above `hidden_up_to`.
+    async fn messages(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        page: Page,
+        limit: u32,
+        hidden_up_to: Seq,
+    ) -> Result<MessagesResponse>;
+
+    /// Moves a member's read position forward; others are told if the user lets them know.
+    async fn mark_read(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        user: &UserId,
+        to: ReadTo,
+        now: Timestamp,
+    ) -> Result<Committed<Unread>>;
+    /// Moves a member's read position back to before a message; nobody else is told.
+    async fn mark_unread(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        user: &UserId,
+        from: &MessageId,
+        now: Timestamp,
+    ) -> Result<Committed<Unread>>;
+    /// A user's unread totals, counted from the messages.
+    async fn unread(&self, app: AppId, user: &UserId) -> Result<UnreadTotals>;
+
+    /// The events after a place in a topic, rendered from the present state.
+    async fn events(
+        &self,
+        app: AppId,
+        topic: &Topic,
+        after: Seq,
+        limit: u64,
+        reader: Reader,
+    ) -> Result<Events>;
+    /// The last seq of each topic, in the order asked; 0 for a topic without events.
+    async fn heads(&self, topics: Vec<(AppId, Topic)>) -> Result<Vec<Seq>>;
+    /// Where one topic stands for somebody who watches it without membership.
+    async fn topic_start(&self, app: AppId, topic: &Topic) -> Result<TopicStart>;
+    /// Forgets what is older than promised; answers how many events went.
+    async fn trim(&self, retention: Retention) -> Result<u64>;
+
+    /// Users who opened a connection in the month (`2026-11`).
+    async fn monthly_active_users(&self, app: AppId, month: &str) -> Result<u64>;
+    /// Connections at the same time: now, the peaks, and the last `minutes` minutes.
+    async fn concurrent_connections(
+        &self,
+        app: AppId,
+        minutes: u32,
+        now: Timestamp,
+    ) -> Result<ConcurrentConnections>;
+
+    /// Writes and reads something: whether the store can do its work.
+    async fn check(&self) -> Result<()>;
+    /// Finishes what was begun; afterwards every call fails.
+    async fn close(&self);
+}

@@ -20,8 +20,25 @@ pub const CHANNELS_PER_PAGE_MAX: u32 = 30;
 
 /// Fields of a channel that only the server sets; given in `data` they are refused.
 pub const CHANNEL_RESERVED_FIELDS: &[&str] = &[
-    "cid", "id", "type", "created_by", "created_at", "updated_at", "deleted_at", "last_message_at", "member_count",
-    "members", "messages", "head", "frozen", "disabled", "hidden", "muted", "own_capabilities", "config", "truncated_at",
+    "cid",
+    "id",
+    "type",
+    "created_by",
+    "created_at",
+    "updated_at",
+    "deleted_at",
+    "last_message_at",
+    "member_count",
+    "members",
+    "messages",
+    "head",
+    "frozen",
+    "disabled",
+    "hidden",
+    "muted",
+    "own_capabilities",
+    "config",
+    "truncated_at",
 ];
 
 /// A channel.

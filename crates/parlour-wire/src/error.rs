@@ -244,7 +244,10 @@ mod tests {
     #[test]
     fn the_four_token_errors_keep_the_numbers_that_are_known_for_them() {
         let numbers = [
-            ErrorCode::TokenExpired, ErrorCode::TokenNotYetValid, ErrorCode::TokenUsedBeforeIssued, ErrorCode::TokenSignature,
+            ErrorCode::TokenExpired,
+            ErrorCode::TokenNotYetValid,
+            ErrorCode::TokenUsedBeforeIssued,
+            ErrorCode::TokenSignature,
         ]
         .map(|code| code.number());
         assert_eq!(numbers, [Some(40), Some(41), Some(42), Some(43)]);

@@ -354,7 +354,8 @@ mod tests {
     #[test]
     fn kinds_are_those_of_the_enum() {
         let known = |kind: &str| {
-            let error = serde_json::from_value::<ClientFrame>(json!({ "type": kind })).err().map(|e| e.to_string());
+            let error =
+                serde_json::from_value::<ClientFrame>(json!({ "type": kind })).err().map(|e| e.to_string());
             !error.is_some_and(|e| e.contains("unknown variant"))
         };
         assert!(ClientFrame::KINDS.iter().all(|kind| known(kind)));

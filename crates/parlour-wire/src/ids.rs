@@ -225,9 +225,9 @@ impl Cid {
 impl FromStr for Cid {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let (channel_type, id) = text
-            .split_once(':')
-            .ok_or_else(|| IdError(format!("a cid is a channel's type and id, type:id; {text:?} has no colon")))?;
+        let (channel_type, id) = text.split_once(':').ok_or_else(|| {
+            IdError(format!("a cid is a channel's type and id, type:id; {text:?} has no colon"))
+        })?;
         Ok(Self { channel_type: ChannelType::parse(channel_type)?, id: ChannelId::parse(id)? })
     }
 }

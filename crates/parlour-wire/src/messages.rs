@@ -22,9 +22,32 @@ pub const MESSAGES_PER_PAGE_MAX: u32 = 100;
 
 /// Fields of a message that only the server sets; given in a draft they are refused.
 pub const MESSAGE_RESERVED_FIELDS: &[&str] = &[
-    "cid", "seq", "type", "user", "user_id", "created_at", "updated_at", "edited_at", "deleted_at", "pinned",
-    "pinned_by", "pinned_at", "reply_count", "latest_reactions", "own_reactions", "reaction_counts", "html", "i18n",
-    "command", "shadowed", "member", "channel", "mentioned_channel", "parent_id", "thread_participants", "quoted_message",
+    "cid",
+    "seq",
+    "type",
+    "user",
+    "user_id",
+    "created_at",
+    "updated_at",
+    "edited_at",
+    "deleted_at",
+    "pinned",
+    "pinned_by",
+    "pinned_at",
+    "reply_count",
+    "latest_reactions",
+    "own_reactions",
+    "reaction_counts",
+    "html",
+    "i18n",
+    "command",
+    "shadowed",
+    "member",
+    "channel",
+    "mentioned_channel",
+    "parent_id",
+    "thread_participants",
+    "quoted_message",
 ];
 
 open_enum! {

@@ -17,8 +17,21 @@ pub const USERS_PER_BATCH_MAX: usize = 100;
 /// Fields of a user that only the server sets. Given in a user object they are ignored on every path, so
 /// that an app can send back the object that it got.
 pub const USER_READ_ONLY_FIELDS: &[&str] = &[
-    "created_at", "updated_at", "deactivated_at", "deleted_at", "last_active", "online", "banned", "shadow_banned",
-    "devices", "mutes", "channel_mutes", "total_unread_count", "unread_channels", "unread_count", "unread_threads",
+    "created_at",
+    "updated_at",
+    "deactivated_at",
+    "deleted_at",
+    "last_active",
+    "online",
+    "banned",
+    "shadow_banned",
+    "devices",
+    "mutes",
+    "channel_mutes",
+    "total_unread_count",
+    "unread_channels",
+    "unread_count",
+    "unread_threads",
 ];
 
 open_enum! {

@@ -1,0 +1,32 @@
+//! What can go wrong in the store.
+
+use parlour_wire::UserId;
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Why a call changed nothing.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StoreError {
+    #[error("it does not exist")]
+    NotFound,
+    #[error("the id is taken by another message")]
+    IdConflict,
+    #[error("the user is no member of the channel")]
+    NotMember,
+    #[error("these users do not exist: {0:?}")]
+    UnknownUsers(Vec<UserId>),
+    #[error("the object would have {bytes} bytes; the limit is {limit}")]
+    TooLarge { bytes: usize, limit: usize },
+    /// Nothing was stored; reads go on.
+    #[error("the disk is full")]
+    Full,
+    /// A write could not be confirmed; nothing is written any more until the process is started again, for
+    /// what a failed fsync left on the disk cannot be known.
+    #[error("the disk failed to confirm a write")]
+    ReadOnly,
+    /// More writes wait than the queue holds, or the store is closed.
+    #[error("the store takes no more work now")]
+    Overloaded,
+    #[error("the database failed: {0}")]
+    Backend(String),
+}
