@@ -12,6 +12,7 @@ mod filter;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use parlour_wire::channels::ChannelState;
@@ -80,6 +81,9 @@ pub struct Logged {
     pub seq: Seq,
     pub event: Open<Event>,
 }
+
+/// Who hears of every commit. See [`Store::on_commit`].
+pub type CommitSink = Arc<dyn Fn(&[Logged]) + Send + Sync>;
 
 /// What a write answered, and the events that it committed, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -303,6 +307,11 @@ pub struct Retention {
 /// Parlour's durable truth. An answer of `Ok` to a write means that it survives the loss of power.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// Gives the events of every commit to `sink`: in the order of the log, after they are durable, and before
+    /// any of the calls that made them is answered. There is one sink (a later one takes its place). It runs on
+    /// the writer's own time, so it must neither wait nor call the store; sinks are few instructions per event.
+    fn on_commit(&self, sink: CommitSink);
+
     /// Makes an app, or gives the one with that key.
     async fn create_app(&self, app: NewApp) -> Result<App>;
     /// All apps.
