@@ -110,6 +110,10 @@ pub enum Signal {
     /// Users came or went, collected over a moment.
     #[serde(rename = "user.presence.changed")]
     PresenceChanged { users: Vec<Presence> },
+    /// Everybody of the subscription who is there now; all others are not. Comes every minute, so that a lost
+    /// change heals.
+    #[serde(rename = "user.presence.snapshot")]
+    PresenceSnapshot { users: Vec<Presence> },
 }
 
 /// Whether a user is there.
