@@ -1,6 +1,9 @@
 //! A consumer's place in a topic.
 
 use parlour_wire::Seq;
+use parlour_wire::frames::ResetReason;
+
+use crate::TopicStart;
 
 /// The seq of the last event that a consumer has. The only code that compares seqs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,15 @@ impl Cursor {
     }
 
     /// Offers the event with this seq, and moves on if it is the next one.
+    ///
+    /// ```
+    /// use parlour_proto::{Cursor, Offer};
+    /// let mut cursor = Cursor::new(4);
+    /// assert_eq!(cursor.offer(5), Offer::Next);
+    /// assert_eq!(cursor.offer(5), Offer::Seen);
+    /// assert_eq!(cursor.offer(7), Offer::Gap);
+    /// assert_eq!(cursor.last(), 5);
+    /// ```
     pub fn offer(&mut self, seq: Seq) -> Offer {
         if seq <= self.0 {
             Offer::Seen
@@ -42,5 +54,30 @@ impl Cursor {
     /// Whether the log, whose last seq is `head`, has more than the consumer.
     pub fn is_behind(self, head: Seq) -> bool {
         self.0 < head
+    }
+
+    /// How many events the log, whose last seq is `head`, has more than the consumer.
+    pub fn missing(self, head: Seq) -> u64 {
+        head.saturating_sub(self.0)
+    }
+
+    /// Moves on to this seq, never back.
+    pub(crate) fn raise(&mut self, seq: Seq) {
+        self.0 = self.0.max(seq);
+    }
+
+    /// Where a consumer that stands here goes on in the log as it is now, or why it cannot. Hidden events are
+    /// skipped without a word: they were never the consumer's.
+    pub(crate) fn resume(self, log: &TopicStart, replay_max: u64) -> Result<Self, ResetReason> {
+        let from = Self(self.0.max(log.hidden_up_to));
+        if self.0 > log.head {
+            Err(ResetReason::AheadOfHead)
+        } else if from.missing(log.head) > replay_max {
+            Err(ResetReason::TooFarBehind)
+        } else if from.0 < log.floor {
+            Err(ResetReason::Trimmed)
+        } else {
+            Ok(from)
+        }
     }
 }

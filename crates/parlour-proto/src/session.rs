@@ -1,12 +1,33 @@
 //! The server's half of one connection.
+//!
+//! A session waits for `hello`, is admitted by whoever drives it, and then listens: each topic has a cursor,
+//! live events are offered to it, and what is missing is loaded from the store. Whatever went wrong (a lost
+//! publish, a restart, a phone asleep for a week), the way back is the same: load from the cursor.
+//!
+//! Not here: what a token means, who may read what, signals (they have no seq, and their order is nobody's).
 
-use parlour_wire::frames::{AppState, ClientFrame, Hello, PresenceSubscription, ServerFrame};
-use parlour_wire::{CloseCode, ErrorBody, Open, Seq, Timestamp, Topic};
+mod frame_limit;
+mod heartbeat;
+mod token_life;
+mod topics;
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+
+use parlour_wire::frames::{
+    AppState, ClientFrame, Hello, PROTOCOL_VERSION, PresenceSubscription, Resume, ServerFrame,
+};
+use parlour_wire::{CloseCode, ErrorBody, ErrorCode, Open, Seq, Timestamp, Topic};
 
 use crate::Millis;
+use frame_limit::FrameLimit;
+use heartbeat::Heartbeat;
+use token_life::TokenLife;
+use topics::Topics;
 
 /// What the server holds sessions to. Milliseconds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionConfig {
     /// When a connection has not said `hello` for this long, it is closed.
     pub hello_wait_ms: Millis,
@@ -23,7 +44,7 @@ pub struct SessionConfig {
 }
 
 /// What the store and the hub know at the moment of admission: the start of a live session.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Admission {
     /// The answer to `hello`, but for `resumed`, which the session fills in.
     pub ready: Box<parlour_wire::frames::Ready>,
@@ -34,7 +55,7 @@ pub struct Admission {
 }
 
 /// Where a topic stands at admission.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TopicStart {
     pub topic: Topic,
     /// The last seq.
@@ -48,7 +69,7 @@ pub struct TopicStart {
 }
 
 /// An event on its way to a session: encoded once, shared by all who receive it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Live<F> {
     pub topic: Topic,
     pub seq: Seq,
@@ -57,7 +78,8 @@ pub struct Live<F> {
 }
 
 /// What an event of a `user:` topic does to the sessions of that user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effect {
     None,
     /// Listen to the topic, from the event with this seq on.
@@ -72,7 +94,8 @@ pub enum Effect {
 }
 
 /// What a load from the store brought.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Load<F> {
     /// The events after the cursor, in order, without a hole; `head` is the last seq of the topic.
     Events { events: Vec<Live<F>>, head: Seq },
@@ -85,7 +108,8 @@ pub enum Load<F> {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SessionInput<F> {
     /// A frame came; one of an unknown kind is answered with an `error` frame and changes nothing.
     Frame(Open<ClientFrame>),
@@ -147,7 +171,8 @@ pub enum SessionInput<F> {
 }
 
 /// What to do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SessionOutput<F> {
     /// Verify the token, apply the limits, get or create the user, count it; answer `Admitted` or `Refused`.
     Admit(Box<Hello>),
@@ -190,24 +215,321 @@ pub enum SessionOutput<F> {
 
 /// The server's half of one connection.
 pub struct Session<F> {
-    _frame: std::marker::PhantomData<F>,
+    config: SessionConfig,
+    ping_phase: f64,
+    frame_limit: FrameLimit,
+    phase: Phase,
+    frame: PhantomData<fn(F)>,
+}
+
+enum Phase {
+    /// When `until` comes, the connection is closed.
+    AwaitingHello {
+        until: Millis,
+    },
+    Admitting(Box<Arrival>),
+    Listening(Box<Listening>),
+    Closed,
+}
+
+/// What `hello` said that outlives the admission.
+struct Arrival {
+    resume: Option<Resume>,
+    heartbeat_ms: Option<u32>,
+}
+
+struct Listening {
+    topics: Topics,
+    heartbeat: Heartbeat,
+    token: TokenLife,
+    /// Everything up to this time has been sent.
+    as_of: Timestamp,
+    /// The last head check.
+    checked: Timestamp,
 }
 
 impl<F: Clone> Session<F> {
     /// A session that waits for `hello`. `ping_phase` (0 to 1) spreads the first pings of connections that
     /// came together.
     pub fn new(now: Millis, config: SessionConfig, ping_phase: f64) -> Self {
-        let _ = (now, config, ping_phase);
-        Self { _frame: std::marker::PhantomData }
+        Self {
+            ping_phase,
+            frame_limit: FrameLimit::new(now, config.frames_per_second, config.frames_burst),
+            phase: Phase::AwaitingHello { until: now + config.hello_wait_ms },
+            config,
+            frame: PhantomData,
+        }
     }
 
     /// Takes what happened at `now`; appends what to do, in order.
     pub fn handle(&mut self, now: Millis, input: SessionInput<F>, out: &mut Vec<SessionOutput<F>>) {
-        let _ = (now, input, out);
+        match (&mut self.phase, input) {
+            (Phase::Closed, _) => {}
+            (_, SessionInput::Frame(frame)) => self.frame(now, frame, out),
+            (_, SessionInput::Malformed { error }) => self.close_with(CloseCode::PROTOCOL, error, None, out),
+            (_, SessionInput::Control) => {
+                self.count(now, out);
+            }
+            (_, SessionInput::End { bye, code }) => {
+                let reason = reason_of(&bye);
+                out.push(SessionOutput::Send(bye));
+                self.close(code, reason, out);
+            }
+            (_, SessionInput::Tick { late }) => self.tick(now, late, out),
+            (Phase::Admitting(_), SessionInput::Refused { code, error, retry_after_ms }) => {
+                self.close_with(code, *error, retry_after_ms, out);
+            }
+            (Phase::Admitting(arrival), SessionInput::Admitted(admission)) => {
+                let heartbeat = Heartbeat::new(
+                    now,
+                    arrival.heartbeat_ms,
+                    self.config.heartbeat_ms,
+                    self.config.pong_wait_ms,
+                    self.ping_phase,
+                );
+                let listening =
+                    Listening::begin(now, *admission, arrival.resume.as_ref(), heartbeat, &self.config, out);
+                self.phase = Phase::Listening(Box::new(listening));
+            }
+            (Phase::Listening(_), SessionInput::TokenRefused { code, error }) => {
+                self.close_with(code, *error, None, out);
+            }
+            (Phase::Listening(listening), SessionInput::TokenAccepted { expires_in_ms }) => {
+                listening.token = TokenLife::new(now, expires_in_ms);
+            }
+            (Phase::Listening(listening), SessionInput::Checked { as_of }) => {
+                listening.checked = listening.checked.max(as_of);
+            }
+            (Phase::Listening(listening), SessionInput::Live(event)) => listening.topics.live(event, out),
+            (Phase::Listening(listening), SessionInput::Loaded { topic, load }) => {
+                listening.topics.loaded(now, topic, load, out);
+            }
+            (Phase::Listening(listening), SessionInput::Head { topic, head }) => {
+                listening.topics.head(topic, head, out);
+            }
+            (Phase::Listening(listening), SessionInput::Watched { start }) => listening.topics.watched(start, out),
+            (Phase::Listening(listening), SessionInput::WatchRefused { topic, error }) => {
+                listening.topics.watch_refused(topic, *error, out);
+            }
+            // Answers to nothing that was asked.
+            (Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Listening(_), _) => {}
+        }
     }
 
     /// When to call with `Tick` next.
     pub fn deadline(&self) -> Option<Millis> {
-        None
+        match &self.phase {
+            Phase::AwaitingHello { until } => Some(*until),
+            Phase::Admitting(_) | Phase::Closed => None,
+            Phase::Listening(listening) => {
+                let deadlines = [
+                    Some(listening.heartbeat.deadline()),
+                    listening.token.deadline(),
+                    listening.topics.deadline(),
+                ];
+                deadlines.into_iter().flatten().min()
+            }
+        }
+    }
+
+    fn frame(&mut self, now: Millis, frame: Open<ClientFrame>, out: &mut Vec<SessionOutput<F>>) {
+        if !self.count(now, out) {
+            return;
+        }
+        match (&mut self.phase, frame) {
+            (Phase::AwaitingHello { .. }, Open::Known(ClientFrame::Hello(hello))) => self.hello(hello, out),
+            (Phase::AwaitingHello { .. }, _) => self.bad_frame("the first frame is `hello`", out),
+            (Phase::Admitting(_), _) => self.bad_frame("after `hello`, wait for `ready`", out),
+            (Phase::Listening(_), Open::Known(ClientFrame::Hello(_))) => {
+                self.bad_frame("`hello` is said once", out);
+            }
+            (Phase::Listening(_), Open::Known(ClientFrame::Bye { intent })) => {
+                out.push(SessionOutput::Leaving(intent));
+                self.close(CloseCode::NORMAL, "left".into(), out);
+            }
+            (Phase::Listening(listening), Open::Known(frame)) => listening.frame(frame, out),
+            (Phase::Listening(_), Open::Unknown(value)) => {
+                let kind = value.get("type").and_then(|kind| kind.as_str()).unwrap_or("?");
+                // The kind comes from outside: no more of it than a name is long.
+                let kind: String = kind.chars().take(40).collect();
+                let error = ErrorCode::BadFrame.because(format!("this server knows no frame `{kind}`"));
+                out.push(SessionOutput::Send(Box::new(ServerFrame::Error { error, topic: None })));
+            }
+            (Phase::Closed, _) => {}
+        }
+    }
+
+    fn hello(&mut self, hello: Box<Hello>, out: &mut Vec<SessionOutput<F>>) {
+        if hello.client.version != PROTOCOL_VERSION {
+            let message = format!(
+                "the client speaks version {}, the server version {PROTOCOL_VERSION}",
+                hello.client.version
+            );
+            let error = ErrorCode::UnsupportedVersion.because(message);
+            self.close_with(CloseCode::UNSUPPORTED_VERSION, error, None, out);
+            return;
+        }
+        let arrival = Arrival { resume: hello.resume.clone(), heartbeat_ms: hello.heartbeat_ms };
+        self.phase = Phase::Admitting(Box::new(arrival));
+        out.push(SessionOutput::Admit(hello));
+    }
+
+    fn tick(&mut self, now: Millis, late: bool, out: &mut Vec<SessionOutput<F>>) {
+        match &mut self.phase {
+            Phase::AwaitingHello { until } if *until <= now && late => *until = now + self.config.hello_wait_ms,
+            Phase::AwaitingHello { until } if *until <= now => {
+                self.close_with(CloseCode::PROTOCOL, ErrorCode::HelloTimeout.error(), None, out);
+            }
+            Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Closed => {}
+            Phase::Listening(listening) => {
+                listening.topics.tick(now, out);
+                if let Some(code) = listening.tick(now, late, self.config.token_grace_ms, out) {
+                    self.say_bye(code, out);
+                }
+            }
+        }
+    }
+
+    /// Counts a frame; `false` and closed if it is one too many.
+    fn count(&mut self, now: Millis, out: &mut Vec<SessionOutput<F>>) -> bool {
+        let within = self.frame_limit.take(now);
+        if !within {
+            self.say_bye(CloseCode::RATE_LIMITED, out);
+        }
+        within
+    }
+
+    fn bad_frame(&mut self, message: &str, out: &mut Vec<SessionOutput<F>>) {
+        self.close_with(CloseCode::PROTOCOL, ErrorCode::BadFrame.because(message), None, out);
+    }
+
+    /// Closes with a code that says everything.
+    fn say_bye(&mut self, code: CloseCode, out: &mut Vec<SessionOutput<F>>) {
+        let bye = ServerFrame::Bye {
+            code,
+            reason: code.meaning().to_owned(),
+            retry_after_ms: None,
+            replaced_by: None,
+        };
+        out.push(SessionOutput::Send(Box::new(bye)));
+        self.close(code, code.name().into_owned(), out);
+    }
+
+    /// Closes because of an error, which is sent before.
+    fn close_with(
+        &mut self,
+        code: CloseCode,
+        error: ErrorBody,
+        retry_after_ms: Option<u32>,
+        out: &mut Vec<SessionOutput<F>>,
+    ) {
+        let reason = error.code.clone();
+        out.push(SessionOutput::Send(Box::new(ServerFrame::Error { error, topic: None })));
+        if retry_after_ms.is_some() {
+            let bye = ServerFrame::Bye { code, reason: reason.clone(), retry_after_ms, replaced_by: None };
+            out.push(SessionOutput::Send(Box::new(bye)));
+        }
+        self.close(code, reason, out);
+    }
+
+    fn close(&mut self, code: CloseCode, reason: String, out: &mut Vec<SessionOutput<F>>) {
+        self.phase = Phase::Closed;
+        out.push(SessionOutput::Close { code, reason });
+    }
+}
+
+impl Listening {
+    /// Says `ready`, and listens to everything that the admission names.
+    fn begin<F>(
+        now: Millis,
+        admission: Admission,
+        resume: Option<&Resume>,
+        heartbeat: Heartbeat,
+        config: &SessionConfig,
+        out: &mut Vec<SessionOutput<F>>,
+    ) -> Self {
+        let Admission { mut ready, topics, token_expires_in_ms } = admission;
+        let mut after_ready = Vec::new();
+        let (topics, resumed) =
+            Topics::admit(topics, resume, &ready.epoch, config.replay_max, &mut after_ready);
+        let checked = ready.as_of;
+        if let Some(resume) = resume.filter(|_| !topics.all_live()) {
+            // What the client missed is still to be sent. Were it cut before, it would have to be served from
+            // where it stood, not from now.
+            ready.as_of = ready.as_of.min(resume.as_of);
+        }
+        ready.resumed = resumed;
+        ready.heartbeat_ms = u32::try_from(heartbeat.interval_ms()).unwrap_or(u32::MAX);
+        let as_of = ready.as_of;
+        out.push(SessionOutput::Send(Box::new(ServerFrame::Ready(ready))));
+        out.append(&mut after_ready);
+        Self { topics, heartbeat, token: TokenLife::new(now, token_expires_in_ms), as_of, checked }
+    }
+
+    fn frame<F>(&mut self, frame: ClientFrame, out: &mut Vec<SessionOutput<F>>) {
+        match frame {
+            // Taken care of where a session may end.
+            ClientFrame::Hello(_) | ClientFrame::Bye { .. } => {}
+            ClientFrame::Watch { topics } => self.topics.watch(topics, out),
+            ClientFrame::Unwatch { topics } => {
+                for topic in topics {
+                    self.topics.unwatch(topic, out);
+                }
+            }
+            ClientFrame::Signal { topic, signal } => {
+                if matches!(topic, Topic::Channel(_)) && self.topics.listens_to(&topic) {
+                    out.push(SessionOutput::Signal { topic, signal });
+                } else {
+                    let error = ErrorCode::NotAllowed.because("this connection does not listen to the channel");
+                    out.push(SessionOutput::Send(Box::new(ServerFrame::Error { error, topic: Some(topic) })));
+                }
+            }
+            ClientFrame::AppState { state, lease_ms } => out.push(SessionOutput::AppState { state, lease_ms }),
+            ClientFrame::Presence { subscription } => out.push(SessionOutput::Presence(subscription)),
+            ClientFrame::Ping { id } => out.push(SessionOutput::Send(Box::new(ServerFrame::Pong { id }))),
+            ClientFrame::Pong => self.heartbeat.pong(),
+            ClientFrame::Token { token } => out.push(SessionOutput::VerifyToken(token)),
+        }
+    }
+
+    /// Does what is due; a code, if that is the end.
+    fn tick<F>(
+        &mut self,
+        now: Millis,
+        late: bool,
+        grace_ms: Millis,
+        out: &mut Vec<SessionOutput<F>>,
+    ) -> Option<CloseCode> {
+        match self.token.tick(now, late, grace_ms) {
+            Some(token_life::Due::AskForAnother) => {
+                let grace_ms = u32::try_from(grace_ms).unwrap_or(u32::MAX);
+                out.push(SessionOutput::Send(Box::new(ServerFrame::TokenExpiring { grace_ms })));
+            }
+            Some(token_life::Due::Over) => return Some(CloseCode::TOKEN_EXPIRED),
+            None => {}
+        }
+        match self.heartbeat.tick(now, late) {
+            Some(heartbeat::Due::Ping) => {
+                // A topic that is being loaded holds the whole connection back: `as_of` is for the topics that
+                // the client will not name.
+                if self.topics.all_live() {
+                    self.as_of = self.checked;
+                }
+                out.push(SessionOutput::Send(Box::new(ServerFrame::Ping { as_of: self.as_of })));
+                None
+            }
+            Some(heartbeat::Due::Dead) => Some(CloseCode::PONG_MISSING),
+            None => None,
+        }
+    }
+}
+
+/// The reason that stands in the close frame: that of the `bye` before it.
+fn reason_of(frame: &ServerFrame) -> String {
+    match frame {
+        ServerFrame::Bye { reason, .. } => reason.clone(),
+        ServerFrame::Drain { .. } => "draining".into(),
+        ServerFrame::Error { error, .. } => error.code.clone(),
+        _ => String::new(),
     }
 }

@@ -1,0 +1,46 @@
+//! How long the connection's token is good for.
+
+use crate::Millis;
+
+pub(super) enum TokenLife {
+    /// The token does not end.
+    Forever,
+    /// When `until` comes, the client is asked for another.
+    Until { until: Millis },
+    /// When `until` comes without another token, the connection is closed.
+    Grace { until: Millis },
+}
+
+pub(super) enum Due {
+    AskForAnother,
+    Over,
+}
+
+impl TokenLife {
+    pub(super) fn new(now: Millis, expires_in_ms: Option<Millis>) -> Self {
+        expires_in_ms.map_or(Self::Forever, |ms| Self::Until { until: now.saturating_add(ms) })
+    }
+
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        match self {
+            Self::Forever => None,
+            Self::Until { until } | Self::Grace { until } => Some(*until),
+        }
+    }
+
+    /// What is due now. Where the server's own loop was `late`, the new token may be waiting to be read.
+    pub(super) fn tick(&mut self, now: Millis, late: bool, grace_ms: Millis) -> Option<Due> {
+        match self {
+            Self::Until { until } if *until <= now => {
+                *self = Self::Grace { until: now + grace_ms };
+                Some(Due::AskForAnother)
+            }
+            Self::Grace { until } if *until <= now && late => {
+                *until = now + grace_ms;
+                None
+            }
+            Self::Grace { until } if *until <= now => Some(Due::Over),
+            Self::Forever | Self::Until { .. } | Self::Grace { .. } => None,
+        }
+    }
+}
