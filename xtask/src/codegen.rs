@@ -26,44 +26,66 @@ pub(crate) struct Generated {
 /// Folders in which every file is generated: one that is not is left over.
 const OWN_FOLDERS: &[&str] = &["spec/errors", "docs/src/errors"];
 
+/// Where generated files come from. Each is asked by itself, so that one that fails says so and the others
+/// are still written.
+const SOURCES: &[fn() -> Result<Vec<Generated>>] = &[pages, quickstart, wire];
+
 pub(crate) fn run(mode: Mode) -> Result<()> {
-    let files = generate()?;
-    let differing: Vec<&Generated> = files.iter().filter(|file| !is_committed(file)).collect();
-    let left_over = left_over(&files)?;
-    if mode == Mode::Write {
-        for file in &differing {
-            write(file)?;
-            println!("wrote {}", file.path.display());
+    let mut wrong = Vec::new();
+    let mut files = Vec::new();
+    for source in SOURCES {
+        match source() {
+            Ok(generated) => files.extend(generated),
+            Err(error) => wrong.push(format!("{error:#}")),
         }
-        for path in &left_over {
-            std::fs::remove_file(root().join(path))?;
-            println!("removed {}", path.display());
+    }
+    for file in files.iter().filter(|file| !is_committed(file)) {
+        match mode {
+            Mode::Write => write(file)?,
+            Mode::Check => wrong.push(format!("{} is not what its source says", file.path.display())),
         }
+    }
+    for path in left_over(&files)? {
+        match mode {
+            Mode::Write => remove(&path)?,
+            Mode::Check => wrong.push(format!("{} has no source any more", path.display())),
+        }
+    }
+    if wrong.is_empty() {
         return Ok(());
     }
-    let paths = differing.iter().map(|file| &file.path).chain(&left_over);
-    let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
-    if !paths.is_empty() {
-        bail!("not what their sources say: {}. `cargo xtask codegen` mends them", paths.join(", "));
-    }
-    Ok(())
+    let mend = if mode == Mode::Check { ". `cargo xtask codegen` mends what differs" } else { "" };
+    bail!("{}{mend}", wrong.join("; "))
 }
 
-/// Every generated file as it should be.
-fn generate() -> Result<Vec<Generated>> {
+fn pages() -> Result<Vec<Generated>> {
+    let mut pages = error_pages::all();
+    pages.push(error_pages::summary(&read(error_pages::SUMMARY)?)?);
+    Ok(pages)
+}
+
+/// The README with the tested example between its markers.
+fn quickstart() -> Result<Vec<Generated>> {
+    let example = read("crates/parlour-client/examples/quickstart.rs")?;
+    let readme = read("README.md")?;
+    let tested = marked(&example, "// quickstart: begin\n", "// quickstart: end\n")?;
+    let (before, after) =
+        readme.split_once("<!-- quickstart -->\n").context("README.md has no quickstart")?;
+    let (_, after) =
+        after.split_once("<!-- /quickstart -->\n").context("README.md's quickstart has no end")?;
+    let text = format!("{before}<!-- quickstart -->\n```rust\n{tested}```\n<!-- /quickstart -->\n{after}");
+    Ok(vec![Generated { path: "README.md".into(), text }])
+}
+
+/// openapi.json and the types that are made from it.
+fn wire() -> Result<Vec<Generated>> {
     let openapi = openapi()?;
     let document = serde_json::from_str(&openapi).context("`parlour openapi` printed no JSON")?;
-    let mut files = vec![
+    let types = typescript::generate(&document)?;
+    Ok(vec![
         Generated { path: "spec/openapi.json".into(), text: openapi },
-        Generated {
-            path: "clients/typescript/packages/client/src/wire.ts".into(),
-            text: typescript::generate(&document)?,
-        },
-        quickstart()?,
-        error_pages::summary(&read(error_pages::SUMMARY)?)?,
-    ];
-    files.extend(error_pages::all());
-    Ok(files)
+        Generated { path: "clients/typescript/packages/client/src/wire.ts".into(), text: types },
+    ])
 }
 
 /// The document as the server's own routes and types describe it. Built as a part of the whole workspace,
@@ -76,16 +98,6 @@ fn openapi() -> Result<String> {
     command.arg("openapi").current_dir(root());
     let text = output(command)?;
     Ok(format!("{}\n", text.trim_end()))
-}
-
-/// The README with the tested example between its markers.
-fn quickstart() -> Result<Generated> {
-    let example = read("crates/parlour-client/examples/quickstart.rs")?;
-    let readme = read("README.md")?;
-    let shown =
-        format!("```rust\n{}```\n", marked(&example, "// quickstart: begin\n", "// quickstart: end\n")?);
-    let old = marked(&readme, "<!-- quickstart -->\n", "<!-- /quickstart -->\n")?;
-    Ok(Generated { path: "README.md".into(), text: readme.replacen(old, &shown, 1) })
 }
 
 /// What stands between two markers, each a line of its own.
@@ -105,7 +117,15 @@ fn write(file: &Generated) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(&path, &file.text).with_context(|| format!("{} cannot be written", path.display()))
+    std::fs::write(&path, &file.text).with_context(|| format!("{} cannot be written", path.display()))?;
+    println!("wrote {}", file.path.display());
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    std::fs::remove_file(root().join(path))?;
+    println!("removed {}", path.display());
+    Ok(())
 }
 
 fn is_committed(file: &Generated) -> bool {

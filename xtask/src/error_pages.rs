@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use parlour_wire::error::ErrorResponse;
 use parlour_wire::{CloseBehaviour, CloseCode, ErrorCode};
 
 use crate::codegen::Generated;
@@ -49,7 +50,7 @@ fn error_page(code: ErrorCode) -> String {
     let retryable = if code.retryable() { "yes" } else { "no" };
     let mut example = code.error();
     example.request_id = "req_0198f2c1".to_owned();
-    let example = serde_json::to_string_pretty(&serde_json::json!({ "error": example })).unwrap_or_default();
+    let example = serde_json::to_string_pretty(&ErrorResponse { error: example }).unwrap_or_default();
     format!(
         "# `{code}`\n\n{}\n\n| | |\n|---|---|\n| HTTP status | {} |\n| number | {number} |\n| retryable | \
          {retryable} |\n\n## What to do\n\n{}\n\n{}\n\n## As it comes\n\n```json\n{example}\n```\n",
