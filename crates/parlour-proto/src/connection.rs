@@ -1,19 +1,51 @@
 //! The client's half of one connection.
+//!
+//! Inputs are levels (who, wanted or not, the app's state, the network) and what happened to the transport.
+//! After each, what is wanted is compared with what is there, and the difference is the output: the machine
+//! does not chase edges, so that any order of inputs ends in the same place.
+//!
+//! Not here: sockets, timers, the token provider, what an app does with an event.
 
-use std::collections::BTreeMap;
+mod input;
+mod link;
+mod login;
+mod output;
+mod places;
+mod state;
 
-use parlour_wire::events::{Presence, Signal};
+use serde::{Deserialize, Serialize};
+
 use parlour_wire::frames::{
-    AppState, ClientFrame, ClientInfo, EventFrame, PresenceSubscription, Ready, ReplacedBy, ResetReason,
-    ServerFrame,
+    AppState, ByeIntent, ClientFrame, ClientInfo, Hello, PresenceSubscription, Ready, ResetReason, Resumed,
+    ServerFrame, WatchTopic,
 };
 use parlour_wire::users::UserInput;
-use parlour_wire::{AppKey, CloseCode, Epoch, ErrorBody, Open, Seq, Timestamp, Topic};
+use parlour_wire::{AppKey, CloseBehaviour, CloseCode, Open};
 
+use crate::backoff::share;
 use crate::{Backoff, Millis};
+pub use input::{Input, NetworkLevel};
+use link::{LastWords, Link, Live, Proof, Renewal, Step, Story, Told, Trying};
+use login::{Login, Token, Trust, User};
+pub use output::Output;
+use places::Verdict;
+pub use state::{Cause, FailedWhy, State, Transition, UiStatus};
+
+/// While the app is hidden, waits may grow up to this.
+const HIDDEN_CAP_MS: Millis = 60_000;
+/// When the platform says that there is no network, it is tried all the same this often: platforms err.
+const PROBE_MS: Millis = 30_000;
+/// When the server wants its clients back later and does not say when, they come after this, plus the backoff.
+const LATER_MS: Millis = 1_000;
+/// When the provider has not answered for this long, it counts as failed.
+const TOKEN_WAIT_MS: Millis = 30_000;
+/// When a transport that was told to close has not said `Closed` for this long, it is taken for closed.
+const CLOSE_WAIT_MS: Millis = 5_000;
+/// Topics in one `watch` frame: with the longest names it stays below the server's frame limit.
+const WATCHED_PER_FRAME: usize = 100;
 
 /// What a connection is held to. The server's `ready` may change `dead_link_ms`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionConfig {
     pub app_key: AppKey,
     pub client: ClientInfo,
@@ -34,245 +66,767 @@ pub struct ConnectionConfig {
     pub ui_grace_ms: Millis,
 }
 
-/// What the platform says of the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NetworkLevel {
-    Unknown,
+/// The client's half of one connection.
+pub struct Connection {
+    config: ConnectionConfig,
+    // Levels: what is wanted follows from these alone.
+    login: Login,
+    intent: Intent,
+    app: AppState,
+    network: NetworkLevel,
+    // What is there.
+    link: Link,
+    /// Losses and failed dials since the connection was last stable.
+    failures: u32,
+    dials: u64,
+    fetches: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Intent {
     Up,
     Down,
 }
 
-/// What happened, or what is wished.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Input {
-    /// Be connected as this user. (Another user while one is there is refused by the caller, before.)
-    ConnectUser {
-        user: UserInput,
-    },
-    /// Be connected again, after `Disconnect`, a failure, or an eviction.
-    Connect,
-    /// Be disconnected; keep user and cursors.
-    Disconnect,
-    /// Be disconnected; forget user and cursors.
-    DisconnectUser,
-    /// The answer to [`Output::FetchToken`] of this number.
-    TokenFetched {
-        fetch: u64,
-        token: String,
-    },
-    /// The provider failed. `permanent`: asking again will not help.
-    TokenFailed {
-        fetch: u64,
-        permanent: bool,
-        message: String,
-    },
-    /// The transport of this dial is open.
-    Opened {
-        dial: u64,
-    },
-    Received {
-        dial: u64,
-        frame: Open<ServerFrame>,
-    },
-    /// The transport of this dial is gone: it never opened, broke, or was closed by either side.
-    Closed {
-        dial: u64,
-        code: Option<CloseCode>,
-        reason: String,
-    },
-    Network(NetworkLevel),
-    App(AppState),
-    /// Dial now rather than at `retry_at`.
-    RetryNow,
-    /// Listen to a channel's topic as a watcher, now and after every reconnect.
-    Watch {
-        topic: Topic,
-        after: Option<Seq>,
-    },
-    Unwatch {
-        topic: Topic,
-    },
-    /// Whose presence is told, now and after every reconnect.
-    Presence(PresenceSubscription),
-    /// A signal or a ping: sent if connected, else dropped.
-    Send(ClientFrame),
-    /// A deadline may have passed.
-    Tick,
+/// What the levels ask for.
+enum Want {
+    Up,
+    Down,
 }
 
-/// What to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// Open a transport under this dial number; answer `Opened` or `Closed`.
-    Open {
-        dial: u64,
-    },
-    Transmit {
-        dial: u64,
-        frame: Box<ClientFrame>,
-    },
-    /// Close this dial's transport (or give up opening it) with this code; answer `Closed`.
-    Close {
-        dial: u64,
-        code: CloseCode,
-    },
-    /// Ask the token provider; answer `TokenFetched` or `TokenFailed` with the same number. A new number
-    /// makes older answers void. `refused`: the token that the server did not take, if that is why.
-    FetchToken {
-        fetch: u64,
-        refused: Option<String>,
-    },
-    /// The server's answer to hello.
-    Ready(Box<Ready>),
-    /// A durable event for the app: the next of its topic, exactly once.
-    Deliver(Box<EventFrame>),
-    Signal {
-        topic: Option<Topic>,
-        signal: Open<Signal>,
-    },
-    /// Load the topic as at first start; events go on after `head`.
-    Reset {
-        topic: Topic,
-        reason: ResetReason,
-        head: Seq,
-    },
-    /// Something that was sent was refused.
-    Refused {
-        error: Box<ErrorBody>,
-        topic: Option<Topic>,
-    },
-    /// The server answered our ping.
-    Pong {
-        id: u64,
-    },
-    /// A feature is paused for this long.
-    Throttled {
-        feature: String,
-        for_ms: u32,
-    },
-    /// The public state changed.
-    Changed(Box<Transition>),
+/// How soon to come back after a loss.
+enum Return {
+    AtOnce,
+    Backoff,
+    Later,
+    Spread,
+    /// At the time that the server named.
+    At(Millis),
 }
 
-/// Where the connection stands, as the app sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum State {
-    /// No user.
-    Idle,
-    /// Down by wish.
-    Offline,
-    /// The first dial since it was wished.
-    Connecting {
-        attempt: u32,
-    },
-    Connected,
-    /// Was connected, and waits or dials again.
-    Reconnecting {
-        attempt: u32,
-        retry_at: Option<Millis>,
-    },
-    /// The platform says that there is no network.
-    NoNetwork,
-    /// Left on purpose for the background.
-    Parked,
-    /// Over until the app acts.
-    Failed(FailedWhy),
-    /// Logged out.
-    Closed,
+/// Why the public state changes, if it does.
+struct Why {
+    cause: Cause,
+    code: Option<CloseCode>,
 }
 
-/// Why a connection is over until the app acts.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FailedWhy {
-    /// The server closed with a terminal code.
-    Refused {
-        code: CloseCode,
-        reason: String,
-        error: Option<Box<ErrorBody>>,
-        replaced_by: Option<ReplacedBy>,
-    },
-    /// The token provider failed for good.
-    Token { message: String },
-}
-
-/// Why a state changed.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cause {
-    /// The app asked.
-    Wish,
-    /// `ready` came.
-    Ready,
-    /// The dial took too long.
-    DialTimeout,
-    /// No frame came for too long.
-    DeadLink,
-    /// The transport closed, or never opened.
-    TransportClosed,
-    /// The server closed, with a code.
-    ServerClosed,
-    /// A wait was over.
-    Timer,
-    /// The token provider failed, or the server did not take its token.
-    Token,
-    /// The platform's word on the network.
-    Network,
-    /// The app went to the background or came back.
-    AppState,
-    /// The server spoke against the protocol.
-    Protocol,
-}
-
-/// One change of the public state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Transition {
-    pub from: State,
-    pub to: State,
-    pub cause: Cause,
-    pub code: Option<CloseCode>,
-}
-
-/// The state as a banner would show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UiStatus {
-    Online,
-    Reconnecting,
-    Offline,
-    SignedOut,
-    NeedsAction,
-}
-
-/// The client's half of one connection.
-pub struct Connection {
-    _cursors: BTreeMap<Topic, Seq>,
-    _epoch: Option<(Epoch, Timestamp)>,
-    _presence: Vec<Presence>,
+impl From<Cause> for Why {
+    fn from(cause: Cause) -> Self {
+        Self { cause, code: None }
+    }
 }
 
 impl Connection {
     pub fn new(config: ConnectionConfig) -> Self {
-        let _ = config;
-        Self { _cursors: BTreeMap::new(), _epoch: None, _presence: Vec::new() }
+        Self {
+            config,
+            login: Login::None,
+            intent: Intent::Down,
+            app: AppState::Foreground,
+            network: NetworkLevel::Unknown,
+            link: Link::Rest,
+            failures: 0,
+            dials: 0,
+            fetches: 0,
+        }
     }
 
     /// Takes what happened at `now`; appends what to do, in order. `jitter` is a fresh random number from 0
     /// to 1, used where a wait is chosen.
     pub fn handle(&mut self, now: Millis, jitter: f64, input: Input, out: &mut Vec<Output>) {
-        let _ = (now, jitter, input, out);
+        let from = self.state();
+        let Why { cause, code } = self.take(now, jitter, input, out);
+        self.reconcile(now, out);
+        let to = self.state();
+        if from != to {
+            out.push(Output::Changed(Box::new(Transition { from, to, cause, code })));
+        }
     }
 
     /// When to call with `Tick` next.
     pub fn deadline(&self) -> Option<Millis> {
-        None
+        match &self.link {
+            Link::Rest | Link::Failed(_) => None,
+            Link::Trying(trying) => Some(trying.step.until()),
+            Link::Up(live) => Some(live.deadline()),
+            Link::Closing { until, .. } => Some(*until),
+        }
     }
 
     /// The public state.
     pub fn state(&self) -> State {
-        State::Idle
+        match &self.link {
+            Link::Rest => match self.login {
+                Login::None => State::Idle,
+                Login::LoggedOut => State::Closed,
+                Login::User(_) => State::Offline,
+            },
+            Link::Failed(why) => State::Failed(why.clone()),
+            Link::Trying(_) if self.network == NetworkLevel::Down => State::NoNetwork,
+            Link::Trying(Trying { story: Story::First, .. }) => State::Connecting { attempt: 1 },
+            Link::Trying(Trying { story: Story::Again, step, .. }) => {
+                let retry_at = if let Step::Wait { until } = step { Some(*until) } else { None };
+                State::Reconnecting { attempt: self.failures.max(1), retry_at }
+            }
+            Link::Up(_) => State::Connected,
+            Link::Closing { shown, .. } => shown.clone(),
+        }
     }
 
-    /// The state as a banner would show it at this moment.
+    /// The state as a banner would show it at this moment. It also changes with time alone: `ui_grace_ms` into
+    /// a downtime.
     pub fn ui_status(&self, now: Millis) -> UiStatus {
-        let _ = now;
-        UiStatus::SignedOut
+        match (&self.link, self.want()) {
+            (Link::Failed(_), _) => UiStatus::NeedsAction,
+            (Link::Up(_) | Link::Closing { .. }, Want::Up) => UiStatus::Online,
+            (Link::Trying(trying), Want::Up) if now < trying.since + self.config.ui_grace_ms => trying.shown,
+            (Link::Trying(_), Want::Up) if self.network == NetworkLevel::Down => UiStatus::Offline,
+            (Link::Trying(_), Want::Up) => UiStatus::Reconnecting,
+            (Link::Rest, _) | (_, Want::Down) => match self.login {
+                Login::None | Login::LoggedOut => UiStatus::SignedOut,
+                Login::User(_) => UiStatus::Offline,
+            },
+        }
+    }
+
+    fn want(&self) -> Want {
+        match (&self.login, self.intent) {
+            (Login::User(_), Intent::Up) => Want::Up,
+            (Login::None | Login::LoggedOut, _) | (Login::User(_), Intent::Down) => Want::Down,
+        }
+    }
+
+    /// Makes what is there into what is wanted.
+    fn reconcile(&mut self, now: Millis, out: &mut Vec<Output>) {
+        match (self.want(), &self.link) {
+            (Want::Up, Link::Rest) => {
+                self.failures = 0;
+                let (since, shown) = (now, self.ui_status(now));
+                let step = self.dial(now, out);
+                self.link = Link::Trying(Trying { story: Story::First, since, shown, step });
+            }
+            (Want::Down, Link::Failed(_)) => self.link = Link::Rest,
+            (Want::Down, Link::Trying(_) | Link::Up(_)) => self.take_down(now, out),
+            (Want::Up, Link::Failed(_) | Link::Trying(_) | Link::Up(_) | Link::Closing { .. })
+            | (Want::Down, Link::Rest | Link::Closing { .. }) => {}
+        }
+    }
+
+    fn take(&mut self, now: Millis, jitter: f64, input: Input, out: &mut Vec<Output>) -> Why {
+        match input {
+            Input::ConnectUser { user } => {
+                self.connect_user(now, user, out);
+                self.retry_now(now, jitter);
+                Cause::Wish.into()
+            }
+            Input::Connect => {
+                if self.login.user().is_some() {
+                    self.intent = Intent::Up;
+                    self.retry_now(now, jitter);
+                }
+                Cause::Wish.into()
+            }
+            Input::Disconnect => {
+                self.intent = Intent::Down;
+                Cause::Wish.into()
+            }
+            Input::DisconnectUser => {
+                if self.login.user().is_some() {
+                    self.login = Login::LoggedOut;
+                    self.intent = Intent::Down;
+                }
+                Cause::Wish.into()
+            }
+            Input::RetryNow => {
+                self.retry_now(now, jitter);
+                Cause::Wish.into()
+            }
+            Input::Network(level) => {
+                self.network_is(now, jitter, level);
+                Cause::Network.into()
+            }
+            Input::App(state) => {
+                self.app_is(now, jitter, state, out);
+                Cause::AppState.into()
+            }
+            Input::Watch { topic, after } => {
+                if let Login::User(user) = &mut self.login {
+                    let topics = vec![user.places.watch(topic, after)];
+                    self.transmit(ClientFrame::Watch { topics }, out);
+                }
+                Cause::Wish.into()
+            }
+            Input::Unwatch { topic } => {
+                if let Login::User(user) = &mut self.login {
+                    user.places.unwatch(&topic);
+                    self.transmit(ClientFrame::Unwatch { topics: vec![topic] }, out);
+                }
+                Cause::Wish.into()
+            }
+            Input::Presence(subscription) => {
+                self.config.presence = subscription.clone();
+                self.transmit(ClientFrame::Presence { subscription }, out);
+                Cause::Wish.into()
+            }
+            Input::Send(frame) => {
+                self.transmit(frame, out);
+                Cause::Wish.into()
+            }
+            Input::TokenFetched { fetch, token } => self.token_fetched(now, fetch, token, out),
+            Input::TokenFailed { fetch, permanent, message } => {
+                self.token_failed(now, jitter, fetch, permanent.then_some(message), out)
+            }
+            Input::Opened { dial } => self.opened(dial, out),
+            Input::Received { dial, frame } => self.received(now, jitter, dial, frame, out),
+            Input::Closed { dial, code, reason } => self.closed(now, jitter, dial, code, reason, out),
+            Input::Tick => self.tick(now, jitter, out),
+        }
+    }
+
+    fn connect_user(&mut self, now: Millis, user: UserInput, out: &mut Vec<Output>) {
+        self.intent = Intent::Up;
+        match &mut self.login {
+            // New fields are told with the next hello; a connection in progress is joined.
+            Login::User(known) if known.user.id == user.id => {
+                known.user = user;
+                if matches!(self.link, Link::Rest | Link::Failed(_)) {
+                    // The call may have brought another token provider.
+                    known.token = Token::Unknown;
+                    self.link = Link::Rest;
+                }
+            }
+            Login::User(_) => {
+                self.take_down(now, out);
+                self.login = Login::User(Box::new(User::new(user)));
+            }
+            Login::None | Login::LoggedOut => self.login = Login::User(Box::new(User::new(user))),
+        }
+    }
+
+    fn retry_now(&mut self, now: Millis, jitter: f64) {
+        match &mut self.link {
+            Link::Failed(_) => self.link = Link::Rest,
+            Link::Trying(Trying { step: Step::Wait { until }, .. }) => {
+                *until = (*until).min(now + share(jitter, self.config.retry_now_spread_ms));
+            }
+            Link::Rest | Link::Trying(_) | Link::Up(_) | Link::Closing { .. } => {}
+        }
+    }
+
+    fn network_is(&mut self, now: Millis, jitter: f64, level: NetworkLevel) {
+        let before = std::mem::replace(&mut self.network, level);
+        match (before, level) {
+            (NetworkLevel::Unknown | NetworkLevel::Up, NetworkLevel::Down) => {
+                if let Link::Trying(Trying { step: Step::Wait { until }, .. }) = &mut self.link {
+                    *until = now + PROBE_MS;
+                }
+            }
+            (NetworkLevel::Down, NetworkLevel::Unknown | NetworkLevel::Up)
+            | (NetworkLevel::Unknown, NetworkLevel::Up)
+                if matches!(self.link, Link::Trying(_)) =>
+            {
+                self.retry_now(now, jitter);
+            }
+            _ => {}
+        }
+    }
+
+    fn app_is(&mut self, now: Millis, jitter: f64, state: AppState, out: &mut Vec<Output>) {
+        if state == self.app {
+            return;
+        }
+        self.app = state.clone();
+        self.transmit(ClientFrame::AppState { state: state.clone(), lease_ms: None }, out);
+        if state != AppState::Foreground {
+            return;
+        }
+        // Who was evicted comes back with its user, and not before: else two devices would evict each other
+        // in turns.
+        let evicted =
+            |code: &CloseCode| matches!(*code, CloseCode::REPLACED | CloseCode::TOO_MANY_CONNECTIONS);
+        match &self.link {
+            Link::Failed(FailedWhy::Refused { code, .. }) if evicted(code) => self.link = Link::Rest,
+            Link::Trying(_) => self.retry_now(now, jitter),
+            Link::Rest | Link::Failed(_) | Link::Up(_) | Link::Closing { .. } => {}
+        }
+    }
+
+    /// Lets go of what is there, on purpose.
+    fn take_down(&mut self, now: Millis, out: &mut Vec<Output>) {
+        let shown = self.state();
+        let dial = match &self.link {
+            Link::Rest | Link::Failed(_) => None,
+            Link::Closing { .. } => return,
+            Link::Trying(trying) => trying.step.dial(),
+            Link::Up(live) => Some(live.dial),
+        };
+        self.transmit(ClientFrame::Bye { intent: ByeIntent::Leave }, out);
+        if let Some(user) = self.login.user() {
+            user.predecessor = None;
+        }
+        self.link = dial.map_or(Link::Rest, |dial| {
+            out.push(Output::Close { dial, code: CloseCode::NORMAL });
+            Link::Closing { dial, shown, until: now + CLOSE_WAIT_MS }
+        });
+    }
+
+    /// Sends a frame if there is a connection to send it on.
+    fn transmit(&self, frame: ClientFrame, out: &mut Vec<Output>) {
+        if let Link::Up(live) = &self.link {
+            out.push(Output::Transmit { dial: live.dial, frame: Box::new(frame) });
+        }
+    }
+
+    /// The first step of a dial: a token, or where there is one, the transport.
+    fn dial(&mut self, now: Millis, out: &mut Vec<Output>) -> Step {
+        let refused = match self.login.user().map(|user| &user.token) {
+            Some(Token::Held { .. }) => {
+                self.dials += 1;
+                out.push(Output::Open { dial: self.dials });
+                return Step::Opening { dial: self.dials, until: now + self.config.dial_timeout_ms };
+            }
+            Some(Token::Refused { token, .. }) => Some(token.clone()),
+            Some(Token::Unknown) | None => None,
+        };
+        let fetch = self.fetch(refused, out);
+        Step::Token { fetch, until: now + TOKEN_WAIT_MS }
+    }
+
+    fn fetch(&mut self, refused: Option<String>, out: &mut Vec<Output>) -> u64 {
+        self.fetches += 1;
+        out.push(Output::FetchToken { fetch: self.fetches, refused });
+        self.fetches
+    }
+
+    fn opened(&mut self, dial: u64, out: &mut Vec<Output>) -> Why {
+        match (&mut self.link, &mut self.login) {
+            (Link::Trying(Trying { step, .. }), Login::User(user)) if step.dial() == Some(dial) => {
+                if let (Step::Opening { until, .. }, Token::Held { token, .. }) = (&step, &user.token) {
+                    let told = Box::new(Told {
+                        user: user.user.clone(),
+                        app: self.app.clone(),
+                        presence: self.config.presence.clone(),
+                    });
+                    let hello = Hello {
+                        app_key: self.config.app_key.clone(),
+                        token: token.clone(),
+                        user: (user.told.as_ref() != Some(&user.user)).then(|| user.user.clone()),
+                        client: self.config.client.clone(),
+                        device: self.config.device.clone(),
+                        replaces: user.predecessor.clone(),
+                        presence: told.presence.clone(),
+                        app_state: told.app.clone(),
+                        heartbeat_ms: None,
+                        resume: user.resume(),
+                    };
+                    *step = Step::Hello { dial, until: *until, told, words: LastWords::default() };
+                    let frame = Box::new(ClientFrame::Hello(Box::new(hello)));
+                    out.push(Output::Transmit { dial, frame });
+                }
+            }
+            (Link::Up(live), _) if live.dial == dial => {}
+            _ => {
+                let code = match self.want() {
+                    Want::Up => CloseCode::MEANS_TO_RESUME,
+                    Want::Down => CloseCode::NORMAL,
+                };
+                out.push(Output::Close { dial, code });
+            }
+        }
+        Cause::Wish.into()
+    }
+
+    fn token_fetched(&mut self, now: Millis, fetch: u64, token: String, out: &mut Vec<Output>) -> Why {
+        let Login::User(user) = &mut self.login else { return Cause::Token.into() };
+        match &mut self.link {
+            Link::Trying(Trying { step: Step::Token { fetch: asked, .. }, .. }) if *asked == fetch => {
+                let trust = match &user.token {
+                    Token::Refused { token: refused, why } if *refused == token => {
+                        let why = why.clone();
+                        self.fail(why);
+                        return Cause::Token.into();
+                    }
+                    Token::Refused { .. } => Trust::Last,
+                    Token::Unknown | Token::Held { .. } => Trust::Full,
+                };
+                user.token = Token::Held { token, trust };
+                let next = self.dial(now, out);
+                if let Link::Trying(Trying { step, .. }) = &mut self.link {
+                    *step = next;
+                }
+            }
+            Link::Up(live) if matches!(live.renewal, Renewal::Asked { fetch: asked, .. } if asked == fetch) =>
+            {
+                live.renewal = Renewal::None;
+                user.token = Token::Held { token: token.clone(), trust: Trust::Full };
+                self.transmit(ClientFrame::Token { token }, out);
+            }
+            Link::Rest | Link::Failed(_) | Link::Trying(_) | Link::Up(_) | Link::Closing { .. } => {}
+        }
+        Cause::Token.into()
+    }
+
+    /// `for_good` carries the message of a failure that asking again will not mend.
+    fn token_failed(
+        &mut self,
+        now: Millis,
+        jitter: f64,
+        fetch: u64,
+        for_good: Option<String>,
+        out: &mut Vec<Output>,
+    ) -> Why {
+        let backoff = self.backoff();
+        match &mut self.link {
+            Link::Trying(Trying { step: Step::Token { fetch: asked, .. }, .. }) if *asked == fetch => {
+                match for_good {
+                    Some(message) => self.fail(FailedWhy::Token { message }),
+                    None => self.lose(now, jitter, Return::Backoff, out),
+                }
+            }
+            Link::Up(live) => {
+                let Renewal::Asked { fetch: asked, failures } = live.renewal else {
+                    return Cause::Token.into();
+                };
+                if asked != fetch {
+                    return Cause::Token.into();
+                }
+                if let Some(message) = for_good {
+                    out.push(Output::Close { dial: live.dial, code: CloseCode::MEANS_TO_RESUME });
+                    self.fail(FailedWhy::Token { message });
+                } else {
+                    let until = now + backoff.wait(failures, jitter);
+                    live.renewal = Renewal::Wait { until, failures: failures.saturating_add(1) };
+                }
+            }
+            Link::Rest | Link::Failed(_) | Link::Trying(_) | Link::Closing { .. } => {}
+        }
+        Cause::Token.into()
+    }
+
+    fn received(
+        &mut self,
+        now: Millis,
+        jitter: f64,
+        dial: u64,
+        frame: Open<ServerFrame>,
+        out: &mut Vec<Output>,
+    ) -> Why {
+        match &mut self.link {
+            Link::Trying(Trying { step: Step::Hello { dial: current, words, .. }, .. })
+                if *current == dial =>
+            {
+                match frame {
+                    Open::Known(ServerFrame::Ready(ready)) => {
+                        self.ready(now, *ready, out);
+                        return Cause::Ready.into();
+                    }
+                    Open::Known(
+                        ServerFrame::Event(_) | ServerFrame::Signal { .. } | ServerFrame::Reset { .. },
+                    ) => {
+                        return self.break_off(now, jitter, dial, Cause::Protocol, out);
+                    }
+                    Open::Known(frame) => words.hear(now, &frame),
+                    Open::Unknown(_) => {}
+                }
+            }
+            Link::Up(live) if live.dial == dial => {
+                live.heard_at = now;
+                match frame {
+                    Open::Known(ServerFrame::Ready(_)) => {
+                        return self.break_off(now, jitter, dial, Cause::Protocol, out);
+                    }
+                    Open::Known(frame) => {
+                        live.words.hear(now, &frame);
+                        self.heard(frame, out);
+                    }
+                    Open::Unknown(_) => {}
+                }
+            }
+            Link::Rest | Link::Failed(_) | Link::Trying(_) | Link::Up(_) | Link::Closing { .. } => {}
+        }
+        Cause::Ready.into()
+    }
+
+    fn ready(&mut self, now: Millis, ready: Ready, out: &mut Vec<Output>) {
+        let Login::User(user) = &mut self.login else { return };
+        let Link::Trying(Trying { step: Step::Hello { dial, told, words, .. }, .. }) =
+            std::mem::replace(&mut self.link, Link::Rest)
+        else {
+            return;
+        };
+        user.told = Some(told.user);
+        user.predecessor = Some(ready.connection_id.clone());
+        if let Token::Held { trust, .. } = &mut user.token {
+            *trust = Trust::Full;
+        }
+        let mut resets = Vec::new();
+        if user.log.as_ref().is_some_and(|(epoch, _)| *epoch != ready.epoch) {
+            resets = user.places.forget_all();
+        }
+        user.log = Some((ready.epoch.clone(), ready.as_of));
+        user.places.drop_repairs();
+        if ready.resumed == Resumed::Fresh {
+            user.places.begin_at(&ready.heads);
+        }
+        let watched = user.places.watched();
+        let dead_link_ms = match ready.limits.dead_link_ms {
+            0 => self.config.dead_link_ms,
+            ms => ms.into(),
+        };
+        self.link = Link::Up(Box::new(Live {
+            dial,
+            since: now,
+            heard_at: now,
+            dead_link_ms,
+            proof: Proof::None,
+            renewal: Renewal::None,
+            words,
+            reset_already: resets.iter().cloned().collect(),
+        }));
+        let heads = ready.heads.clone();
+        out.push(Output::Ready(Box::new(ready)));
+        for topic in resets {
+            // Where the server did not say how far the new log is, everything in it is new.
+            let head = heads.get(&topic).copied().unwrap_or(0);
+            out.push(Output::Reset { topic, reason: ResetReason::OtherEpoch, head });
+        }
+        for topics in watched.chunks(WATCHED_PER_FRAME) {
+            self.transmit(ClientFrame::Watch { topics: topics.to_vec() }, out);
+        }
+        // What changed while the answer was on the way.
+        if told.app != self.app {
+            self.transmit(ClientFrame::AppState { state: self.app.clone(), lease_ms: None }, out);
+        }
+        if told.presence != self.config.presence {
+            self.transmit(ClientFrame::Presence { subscription: self.config.presence.clone() }, out);
+        }
+    }
+
+    /// Takes a frame of a connection that is up.
+    fn heard(&mut self, frame: ServerFrame, out: &mut Vec<Output>) {
+        let (Link::Up(live), Login::User(user)) = (&mut self.link, &mut self.login) else { return };
+        match frame {
+            ServerFrame::Event(event) => match user.places.offer(&event.topic, event.seq) {
+                Verdict::Deliver => out.push(Output::Deliver(event)),
+                Verdict::Drop => {}
+                Verdict::AskAgain { after } => {
+                    let topics = vec![WatchTopic { topic: event.topic, after: Some(after) }];
+                    self.transmit(ClientFrame::Watch { topics }, out);
+                }
+            },
+            ServerFrame::Signal { topic, signal } => out.push(Output::Signal { topic, signal }),
+            ServerFrame::Reset { topic, reason, head } => {
+                match reason {
+                    ResetReason::NoAccess => user.places.forget(&topic),
+                    _ => user.places.reset(&topic, head),
+                }
+                let told = reason == ResetReason::OtherEpoch && live.reset_already.remove(&topic);
+                if !told {
+                    out.push(Output::Reset { topic, reason, head });
+                }
+            }
+            ServerFrame::Ping { as_of } => {
+                live.proof = Proof::RoundTrip;
+                if let Some((_, known)) = &mut user.log {
+                    *known = as_of;
+                }
+                self.transmit(ClientFrame::Pong, out);
+            }
+            ServerFrame::Pong { id } => {
+                live.proof = Proof::RoundTrip;
+                out.push(Output::Pong { id });
+            }
+            ServerFrame::TokenExpiring { .. } => {
+                let fetch = self.fetch(None, out);
+                if let Link::Up(live) = &mut self.link {
+                    live.renewal = Renewal::Asked { fetch, failures: 0 };
+                }
+            }
+            ServerFrame::Throttle { feature, retry_after_ms } => {
+                out.push(Output::Throttled { feature, for_ms: retry_after_ms });
+            }
+            ServerFrame::Error { error, topic } => {
+                out.push(Output::Refused { error: Box::new(error), topic });
+            }
+            ServerFrame::Ready(_) | ServerFrame::Drain { .. } | ServerFrame::Bye { .. } => {}
+        }
+    }
+
+    fn closed(
+        &mut self,
+        now: Millis,
+        jitter: f64,
+        dial: u64,
+        code: Option<CloseCode>,
+        reason: String,
+        out: &mut Vec<Output>,
+    ) -> Why {
+        let words = match &mut self.link {
+            Link::Closing { dial: current, .. } if *current == dial => {
+                self.link = Link::Rest;
+                return Cause::Wish.into();
+            }
+            Link::Trying(Trying { step, .. }) if step.dial() == Some(dial) => match step {
+                Step::Hello { words, .. } => std::mem::take(words),
+                Step::Token { .. } | Step::Wait { .. } | Step::Opening { .. } => LastWords::default(),
+            },
+            Link::Up(live) if live.dial == dial => std::mem::take(&mut live.words),
+            // An old dial.
+            _ => return Cause::TransportClosed.into(),
+        };
+        // These three never stand in a close frame: they are a library's word for "there was none". A `bye`
+        // that came is as good.
+        let code = code.filter(|code| !matches!(code.0, 1005 | 1006 | 1015));
+        let code = code.or(words.bye.as_ref().map(|bye| bye.code));
+        let cause = if code.is_some() { Cause::ServerClosed } else { Cause::TransportClosed };
+        let at = words.not_before;
+        let named = |otherwise| at.map_or(otherwise, Return::At);
+        match (code, code.map_or(CloseBehaviour::Resume, CloseCode::behaviour)) {
+            (Some(code), CloseBehaviour::Terminal) => self.fail(words.refused(code, reason)),
+            (Some(code), _) if code == CloseCode::TOKEN_EXPIRED => {
+                self.token_expired(now, jitter, words.refused(code, reason), named(Return::AtOnce), out);
+            }
+            (_, CloseBehaviour::ComeBackLater) => self.lose(now, jitter, named(Return::Later), out),
+            (_, CloseBehaviour::ComeBackAtOnce) => self.lose(now, jitter, named(Return::AtOnce), out),
+            (_, CloseBehaviour::Spread) => self.lose(now, jitter, named(Return::Spread), out),
+            (_, CloseBehaviour::Resume | CloseBehaviour::Terminal) => {
+                self.lose(now, jitter, named(Return::Backoff), out);
+            }
+        }
+        Why { cause, code }
+    }
+
+    /// The server did not take the token, or no longer: one other is tried.
+    fn token_expired(
+        &mut self,
+        now: Millis,
+        jitter: f64,
+        why: FailedWhy,
+        then: Return,
+        out: &mut Vec<Output>,
+    ) {
+        let Login::User(user) = &mut self.login else { return };
+        match std::mem::replace(&mut user.token, Token::Unknown) {
+            Token::Held { trust: Trust::Last, .. } => self.fail(why),
+            Token::Held { token, trust: Trust::Full } | Token::Refused { token, .. } => {
+                user.token = Token::Refused { token, why };
+                self.lose(now, jitter, then, out);
+            }
+            Token::Unknown => self.lose(now, jitter, then, out),
+        }
+    }
+
+    /// Drops a transport that is of no use, and comes back.
+    fn break_off(&mut self, now: Millis, jitter: f64, dial: u64, cause: Cause, out: &mut Vec<Output>) -> Why {
+        out.push(Output::Close { dial, code: CloseCode::MEANS_TO_RESUME });
+        let at = match &self.link {
+            Link::Up(live) => live.words.not_before,
+            Link::Trying(Trying { step: Step::Hello { words, .. }, .. }) => words.not_before,
+            _ => None,
+        };
+        self.lose(now, jitter, at.map_or(Return::Backoff, Return::At), out);
+        cause.into()
+    }
+
+    /// There is no connection (any more), and one is wanted.
+    fn lose(&mut self, now: Millis, jitter: f64, then: Return, out: &mut Vec<Output>) {
+        let mut was_up = false;
+        let (since, shown) = match &self.link {
+            Link::Trying(trying) => (trying.since, trying.shown),
+            Link::Up(live) => {
+                was_up = true;
+                let stable =
+                    now >= live.since + self.config.stable_after_ms && live.proof == Proof::RoundTrip;
+                if stable {
+                    self.failures = 0;
+                }
+                (now, UiStatus::Online)
+            }
+            Link::Rest | Link::Failed(_) | Link::Closing { .. } => return,
+        };
+        let before = self.failures;
+        let no_network = self.network == NetworkLevel::Down;
+        // A probe that finds no network says nothing of the server.
+        if was_up || !no_network {
+            self.failures = before.saturating_add(1);
+        }
+        let wait = self.backoff().wait(before, jitter);
+        let until = match then {
+            _ if no_network => now + PROBE_MS,
+            // At once, but not again and again: a server that closes every hello would be dialled in a loop.
+            Return::AtOnce if was_up || before == 0 => now,
+            Return::AtOnce | Return::Backoff => now + wait,
+            Return::Later => now + LATER_MS + wait,
+            Return::Spread => now + share(jitter, self.config.spread_ms),
+            Return::At(at) => at.max(now),
+        };
+        let at_once = until == now && matches!(then, Return::AtOnce);
+        let step = if at_once { self.dial(now, out) } else { Step::Wait { until } };
+        self.link = Link::Trying(Trying { story: Story::Again, since, shown, step });
+    }
+
+    fn fail(&mut self, why: FailedWhy) {
+        let token_is_bad = match &why {
+            FailedWhy::Token { .. } => true,
+            FailedWhy::Refused { code, .. } => {
+                matches!(*code, CloseCode::TOKEN_REFUSED | CloseCode::TOKEN_EXPIRED | CloseCode::SERVER_TOKEN)
+            }
+        };
+        if let Some(user) = self.login.user() {
+            user.predecessor = None;
+            if token_is_bad {
+                user.token = Token::Unknown;
+            }
+        }
+        self.link = Link::Failed(why);
+    }
+
+    fn tick(&mut self, now: Millis, jitter: f64, out: &mut Vec<Output>) -> Why {
+        match &mut self.link {
+            Link::Trying(Trying { step, .. }) if step.until() <= now => match step {
+                Step::Token { .. } => {
+                    self.lose(now, jitter, Return::Backoff, out);
+                    return Cause::Token.into();
+                }
+                Step::Wait { .. } => {
+                    let next = self.dial(now, out);
+                    if let Link::Trying(Trying { step, .. }) = &mut self.link {
+                        *step = next;
+                    }
+                }
+                Step::Opening { dial, .. } | Step::Hello { dial, .. } => {
+                    let dial = *dial;
+                    return self.break_off(now, jitter, dial, Cause::DialTimeout, out);
+                }
+            },
+            Link::Up(live) if live.dead_at() <= now => {
+                let dial = live.dial;
+                return self.break_off(now, jitter, dial, Cause::DeadLink, out);
+            }
+            Link::Up(live) => {
+                if let Renewal::Wait { until, failures } = live.renewal
+                    && until <= now
+                {
+                    let fetch = self.fetch(None, out);
+                    if let Link::Up(live) = &mut self.link {
+                        live.renewal = Renewal::Asked { fetch, failures };
+                    }
+                }
+            }
+            Link::Closing { until, .. } if *until <= now => {
+                self.link = Link::Rest;
+                return Cause::Wish.into();
+            }
+            Link::Rest | Link::Failed(_) | Link::Trying(_) | Link::Closing { .. } => {}
+        }
+        Cause::Timer.into()
+    }
+
+    fn backoff(&self) -> Backoff {
+        let cap_ms = match self.app {
+            AppState::Hidden | AppState::Background => self.config.backoff.cap_ms.max(HIDDEN_CAP_MS),
+            AppState::Foreground | AppState::Unknown(_) => self.config.backoff.cap_ms,
+        };
+        Backoff { cap_ms, ..self.config.backoff }
     }
 }

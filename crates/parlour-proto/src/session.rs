@@ -307,7 +307,9 @@ impl<F: Clone> Session<F> {
             (Phase::Listening(listening), SessionInput::Head { topic, head }) => {
                 listening.topics.head(topic, head, out);
             }
-            (Phase::Listening(listening), SessionInput::Watched { start }) => listening.topics.watched(start, out),
+            (Phase::Listening(listening), SessionInput::Watched { start }) => {
+                listening.topics.watched(start, out);
+            }
             (Phase::Listening(listening), SessionInput::WatchRefused { topic, error }) => {
                 listening.topics.watch_refused(topic, *error, out);
             }
@@ -376,7 +378,9 @@ impl<F: Clone> Session<F> {
 
     fn tick(&mut self, now: Millis, late: bool, out: &mut Vec<SessionOutput<F>>) {
         match &mut self.phase {
-            Phase::AwaitingHello { until } if *until <= now && late => *until = now + self.config.hello_wait_ms,
+            Phase::AwaitingHello { until } if *until <= now && late => {
+                *until = now + self.config.hello_wait_ms;
+            }
             Phase::AwaitingHello { until } if *until <= now => {
                 self.close_with(CloseCode::PROTOCOL, ErrorCode::HelloTimeout.error(), None, out);
             }
@@ -480,11 +484,14 @@ impl Listening {
                 if matches!(topic, Topic::Channel(_)) && self.topics.listens_to(&topic) {
                     out.push(SessionOutput::Signal { topic, signal });
                 } else {
-                    let error = ErrorCode::NotAllowed.because("this connection does not listen to the channel");
+                    let error =
+                        ErrorCode::NotAllowed.because("this connection does not listen to the channel");
                     out.push(SessionOutput::Send(Box::new(ServerFrame::Error { error, topic: Some(topic) })));
                 }
             }
-            ClientFrame::AppState { state, lease_ms } => out.push(SessionOutput::AppState { state, lease_ms }),
+            ClientFrame::AppState { state, lease_ms } => {
+                out.push(SessionOutput::AppState { state, lease_ms });
+            }
             ClientFrame::Presence { subscription } => out.push(SessionOutput::Presence(subscription)),
             ClientFrame::Ping { id } => out.push(SessionOutput::Send(Box::new(ServerFrame::Pong { id }))),
             ClientFrame::Pong => self.heartbeat.pong(),

@@ -35,7 +35,8 @@ impl Heartbeat {
         pong_wait_ms: Millis,
         phase: f64,
     ) -> Self {
-        let interval_ms = asked_ms.map_or(interval_ms, |ms| Millis::from(ms).max(INTERVAL_MIN_MS).min(interval_ms));
+        let interval_ms =
+            asked_ms.map_or(interval_ms, |ms| Millis::from(ms).max(INTERVAL_MIN_MS).min(interval_ms));
         let beat = Beat::Resting { ping_at: now + share(phase, interval_ms) };
         Self { interval_ms, pong_wait_ms, beat }
     }

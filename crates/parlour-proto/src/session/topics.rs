@@ -119,7 +119,9 @@ impl Topics {
                 loads.push(topics.load(&start.topic, cursor));
                 feed = Feed::Loading { heard: Cursor::new(start.head) };
             }
-            topics.places.insert(start.topic, Place::Attached(Attachment { cursor, feed, right: Right::Own }));
+            topics
+                .places
+                .insert(start.topic, Place::Attached(Attachment { cursor, feed, right: Right::Own }));
         }
         out.append(&mut loads);
         out.push(SessionOutput::LookAtHeads);
@@ -236,7 +238,11 @@ impl Topics {
 
     pub(super) fn watch<F>(&mut self, wanted: Vec<WatchTopic>, out: &mut Vec<SessionOutput<F>>) {
         let mut watched = self.asked.len()
-            + self.places.values().filter(|p| matches!(p, Place::Attached(at) if at.right == Right::Watched)).count();
+            + self
+                .places
+                .values()
+                .filter(|p| matches!(p, Place::Attached(at) if at.right == Right::Watched))
+                .count();
         for WatchTopic { topic, after } in wanted {
             if self.listens_to(&topic) {
                 if let Some(after) = after {
@@ -266,9 +272,8 @@ impl Topics {
             }
             return;
         }
-        let place = after.map_or(Ok(Cursor::new(start.head)), |after| {
-            Cursor::new(after).resume(&start, self.replay_max)
-        });
+        let place = after
+            .map_or(Ok(Cursor::new(start.head)), |after| Cursor::new(after).resume(&start, self.replay_max));
         let cursor = place.unwrap_or_else(|reason| {
             out.push(reset(start.topic.clone(), reason, start.head));
             Cursor::new(start.head)
@@ -276,7 +281,12 @@ impl Topics {
         self.attach(&start.topic, cursor, Cursor::new(start.head), Right::Watched, out);
     }
 
-    pub(super) fn watch_refused<F>(&mut self, topic: Topic, error: ErrorBody, out: &mut Vec<SessionOutput<F>>) {
+    pub(super) fn watch_refused<F>(
+        &mut self,
+        topic: Topic,
+        error: ErrorBody,
+        out: &mut Vec<SessionOutput<F>>,
+    ) {
         if let Some(Asked::Wanted { .. }) = self.asked.remove(&topic) {
             out.push(refused(error, topic));
         }

@@ -1,0 +1,78 @@
+//! What a connection is told: wishes, levels, and what happened to its transport.
+
+use serde::{Deserialize, Serialize};
+
+use parlour_wire::frames::{AppState, ClientFrame, PresenceSubscription, ServerFrame};
+use parlour_wire::users::UserInput;
+use parlour_wire::{CloseCode, Open, Seq, Topic};
+
+#[cfg(doc)]
+use super::Output;
+
+/// What the platform says of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkLevel {
+    Unknown,
+    Up,
+    Down,
+}
+
+/// What happened, or what is wished.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// Be connected as this user. (Another user while one is there is refused by the caller, before.)
+    ConnectUser {
+        user: UserInput,
+    },
+    /// Be connected again, after `Disconnect`, a failure, or an eviction.
+    Connect,
+    /// Be disconnected; keep user and cursors.
+    Disconnect,
+    /// Be disconnected; forget user and cursors.
+    DisconnectUser,
+    /// The answer to [`Output::FetchToken`] of this number.
+    TokenFetched {
+        fetch: u64,
+        token: String,
+    },
+    /// The provider failed. `permanent`: asking again will not help.
+    TokenFailed {
+        fetch: u64,
+        permanent: bool,
+        message: String,
+    },
+    /// The transport of this dial is open.
+    Opened {
+        dial: u64,
+    },
+    Received {
+        dial: u64,
+        frame: Open<ServerFrame>,
+    },
+    /// The transport of this dial is gone: it never opened, broke, or was closed by either side.
+    Closed {
+        dial: u64,
+        code: Option<CloseCode>,
+        reason: String,
+    },
+    Network(NetworkLevel),
+    App(AppState),
+    /// Dial now rather than at `retry_at`.
+    RetryNow,
+    /// Listen to a channel's topic as a watcher, now and after every reconnect.
+    Watch {
+        topic: Topic,
+        after: Option<Seq>,
+    },
+    Unwatch {
+        topic: Topic,
+    },
+    /// Whose presence is told, now and after every reconnect.
+    Presence(PresenceSubscription),
+    /// A signal or a ping: sent if connected, else dropped.
+    Send(ClientFrame),
+    /// A deadline may have passed.
+    Tick,
+}
