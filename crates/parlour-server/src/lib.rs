@@ -1,1 +1,55 @@
-//! (in the making)
+//! Parlour's server.
+//!
+//! Data's way through it: a request comes in by [`http`], asks the door ([`access`]), a rule ([`chat`]) makes
+//! one call to the store; the store tells every commit to the bus, the bus to the [`hub`], the hub to the
+//! mailboxes of those who listen, and each connection's [`gateway`] to its client. A connection begins with
+//! [`chat::connect_user`] and is then a `Session` of parlour-proto, driven by the gateway.
+
+mod accept;
+mod access;
+mod app_file;
+mod auth;
+pub mod bus;
+mod channel_types;
+mod chat;
+pub mod clock;
+pub mod config;
+mod connections;
+pub mod dice;
+mod error;
+pub mod gateway;
+mod http;
+mod hub;
+mod mailbox;
+mod meter;
+mod node;
+mod presence;
+mod start;
+mod typing;
+mod user_fields;
+
+use parlour_store::Retention;
+use parlour_wire::Timestamp;
+
+pub use app_file::AppFile;
+pub use clock::Clock;
+pub use config::Config;
+pub use dice::Dice;
+pub use http::{openapi, router};
+pub use mailbox::Frame;
+pub use node::{Node, Parts};
+pub use start::{Running, StartError, start};
+
+const DAY_MS: i64 = 86_400_000;
+/// Ids of hard-deleted messages are kept this long: longer than any outbox keeps a message.
+const TOMBSTONE_MS: i64 = 3 * DAY_MS;
+
+/// What is kept, at this moment.
+fn retention(config: &Config, now: Timestamp) -> Retention {
+    let days = i64::from(config.storage.event_days);
+    Retention {
+        before: Timestamp::from_unix_ms(now.unix_ms() - days * DAY_MS),
+        per_topic: config.storage.events_per_topic,
+        tombstones_before: Timestamp::from_unix_ms(now.unix_ms() - TOMBSTONE_MS),
+    }
+}

@@ -1,0 +1,231 @@
+//! The accept loop: who may open a TCP connection, and how long each may take to say something.
+//!
+//! hyper reads requests; what it does not do is ours: a deadline for the first byte, a cap per address and in
+//! all, and an end for those who take their answer too slowly.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep};
+use tower::ServiceExt;
+
+use crate::http::PeerAddress;
+use crate::node::Node;
+
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 100;
+/// When the server stops, requests under way have this long to end.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// A place among the connections of one address that only wait; given back when it is dropped everywhere.
+#[derive(Clone)]
+pub struct Pending(#[expect(dead_code, reason = "held for its drop")] Arc<PendingGuard>);
+
+struct PendingGuard {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl Drop for PendingGuard {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Takes connections until `stop` says so; then ends those that idle, and waits a little for the others.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    node: Arc<Node>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let pending: Arc<Mutex<HashMap<IpAddr, usize>>> = Arc::default();
+    let open = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => break,
+            Some(_) = tasks.join_next() => continue,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most often: wait for some to be given back.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let address = peer.ip();
+        let server = &node.config.server;
+        if open.load(Ordering::Relaxed) >= server.connections_max {
+            tracing::warn!(%address, "refused: as many connections are open as `server.connections_max` allows");
+            continue;
+        }
+        let Some(place) = take_place(&pending, address, server.pending_per_address_max) else {
+            tracing::warn!(%address, "refused: too many connections of this address only wait");
+            continue;
+        };
+        open.fetch_add(1, Ordering::Relaxed);
+        let count = CountGuard(Arc::clone(&open));
+        let (router, node, stop) = (router.clone(), Arc::clone(&node), stop.clone());
+        tasks.spawn(async move {
+            let _count = count;
+            serve_connection(stream, address, place, router, &node, stop).await;
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(STOP_WAIT, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+/// Returns when the server is to stop (or nobody is left to say so).
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+struct CountGuard(Arc<AtomicUsize>);
+
+impl Drop for CountGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn take_place(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr, max: usize) -> Option<Pending> {
+    let mut held = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = held.entry(address).or_default();
+    if *count >= max {
+        return None;
+    }
+    *count += 1;
+    Some(Pending(Arc::new(PendingGuard { counts: Arc::clone(counts), address })))
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    address: IpAddr,
+    place: Pending,
+    router: Router,
+    node: &Node,
+    mut stop: watch::Receiver<bool>,
+) {
+    let wait = Duration::from_millis(node.config.limits.request_wait_ms);
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    // hyper's own timer begins with the first byte; a connection that never says one would stay for ever.
+    let mut first = [0];
+    if !matches!(tokio::time::timeout(wait, stream.peek(&mut first)).await, Ok(Ok(1))) {
+        return;
+    }
+    let stall = Duration::from_millis(node.config.limits.slow_reader_ms) + Duration::from_secs(5);
+    let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(PeerAddress(address));
+        request.extensions_mut().insert(place.clone());
+        request.map(axum::body::Body::new)
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(wait)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX);
+    let io = TokioIo::new(ImpatientStream { stream, stall, pending_since: None });
+    let connection = http.serve_connection(io, TowerToHyperService::new(service)).with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, %error, "a connection ended early");
+    }
+}
+
+/// A TCP stream that gives up on a peer who takes nothing for too long.
+struct ImpatientStream {
+    stream: TcpStream,
+    stall: Duration,
+    /// When the peer has taken nothing since a write first had to wait; the sleep ends when patience does.
+    pending_since: Option<Pin<Box<Sleep>>>,
+}
+
+impl ImpatientStream {
+    fn judge<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.pending_since = None;
+            return result;
+        }
+        let stall = self.stall;
+        let sleep = self
+            .pending_since
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + stall)));
+        match sleep.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for ImpatientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for ImpatientStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.judge(cx, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.judge(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,272 @@
+//! Who is calling: app keys and tokens.
+//!
+//! A token is a JWT signed with HS256 and the app's secret. The algorithm belongs to the key: what the
+//! header says is compared with it, never obeyed.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey};
+use parlour_store::App;
+use parlour_wire::{ErrorBody, ErrorCode, Timestamp, UserId, json};
+use serde_json::{Map, Value};
+
+/// A token is at most this many bytes: more is refused before any cryptography.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// How far the clocks of two machines may differ, in seconds.
+pub const LEEWAY_S: i64 = 5;
+
+/// What a good token says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified {
+    pub bearer: Bearer,
+    /// When it ends; a token without `exp` never does.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Whose token it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bearer {
+    User(UserId),
+    /// May do everything over HTTP, and never connects.
+    Server,
+}
+
+/// Verifies a token of this app.
+///
+/// # Errors
+/// A distinct code for each: expired, not yet valid, used before issued, bad signature, malformed.
+pub fn verify(app: &App, token: &str, now: Timestamp) -> Result<Verified, ErrorBody> {
+    let claims = signed_claims(app, token)?;
+    check_times(&claims, now.unix_ms().div_euclid(1_000))?;
+    let expires_at = seconds(&claims, "exp")?.map(|s| Timestamp::from_unix_ms(s.saturating_mul(1_000)));
+    Ok(Verified { bearer: bearer(&claims)?, expires_at })
+}
+
+fn malformed(what: impl Into<String>) -> ErrorBody {
+    ErrorCode::TokenMalformed.because(what)
+}
+
+fn bad_signature(what: &str) -> ErrorBody {
+    ErrorCode::TokenSignature.because(what)
+}
+
+/// The claims, once the signature over them is known to be the app's.
+fn signed_claims(app: &App, token: &str) -> Result<Map<String, Value>, ErrorBody> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(malformed(format!(
+            "The token has {} bytes; at most {TOKEN_BYTES_MAX} are taken.",
+            token.len()
+        )));
+    }
+    let parts: Vec<&str> = token.split('.').collect();
+    let [header, claims, signature] = parts[..] else {
+        return Err(malformed("The token is not made of three parts with dots between."));
+    };
+    let header =
+        object(header).ok_or_else(|| malformed("The token's header is no JSON object in base64url."))?;
+    if header.get("alg").and_then(Value::as_str) != Some("HS256") {
+        return Err(bad_signature("The token is not signed with HS256, the algorithm of this app's key."));
+    }
+    // Extensions that change what is signed are not understood, and so cannot be verified.
+    if ["crit", "b64", "zip", "enc"].iter().any(|name| header.contains_key(*name)) {
+        return Err(bad_signature("The token's header asks for an extension that is not supported."));
+    }
+    let signed = &token.as_bytes()[..token.len() - signature.len() - 1];
+    let key = DecodingKey::from_secret(app.secret.as_bytes());
+    let genuine = jsonwebtoken::crypto::verify(signature, signed, &key, Algorithm::HS256).unwrap_or(false);
+    if !genuine {
+        return Err(ErrorCode::TokenSignature.error());
+    }
+    object(claims).ok_or_else(|| {
+        malformed("The token's claims are no JSON object in base64url, without duplicate keys.")
+    })
+}
+
+fn object(part: &str) -> Option<Map<String, Value>> {
+    match json::parse(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()? {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    }
+}
+
+/// A time claim: whole seconds since 1970, nothing else.
+fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, ErrorBody> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(number.as_i64()),
+        Some(other) => {
+            Err(malformed(format!("The claim `{name}` is {other}; it has to be whole seconds since 1970.")))
+        }
+    }
+}
+
+fn check_times(claims: &Map<String, Value>, now_s: i64) -> Result<(), ErrorBody> {
+    if seconds(claims, "exp")?.is_some_and(|exp| exp.saturating_add(LEEWAY_S) <= now_s) {
+        return Err(ErrorCode::TokenExpired.error());
+    }
+    if seconds(claims, "nbf")?.is_some_and(|nbf| nbf.saturating_sub(LEEWAY_S) > now_s) {
+        return Err(ErrorCode::TokenNotYetValid.error());
+    }
+    if seconds(claims, "iat")?.is_some_and(|iat| iat.saturating_sub(LEEWAY_S) > now_s) {
+        return Err(ErrorCode::TokenUsedBeforeIssued.error());
+    }
+    Ok(())
+}
+
+fn bearer(claims: &Map<String, Value>) -> Result<Bearer, ErrorBody> {
+    let text = |name: &str| match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(other) => Err(malformed(format!("The claim `{name}` is {other}; it has to be text."))),
+    };
+    let is_server = match claims.get("server") {
+        None | Some(Value::Bool(false)) => false,
+        Some(Value::Bool(true)) => true,
+        Some(other) => {
+            return Err(malformed(format!("The claim `server` is {other}; it has to be true or absent.")));
+        }
+    };
+    let user = match (text("user_id")?, text("sub")?) {
+        (Some(user), Some(sub)) if user != sub => {
+            return Err(malformed("The claims `user_id` and `sub` name different users."));
+        }
+        (user, sub) => user.or(sub),
+    };
+    match (is_server, user) {
+        (true, None) => Ok(Bearer::Server),
+        (true, Some(_)) => Err(malformed("A token is a server's or a user's; this one claims both.")),
+        (false, None) => Err(malformed("The token names no user: the claim `user_id` is missing.")),
+        (false, Some(user)) => {
+            UserId::parse(user).map(Bearer::User).map_err(|e| malformed(format!("The claim `user_id`: {e}.")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parlour_store::{AppId, AppMode};
+    use parlour_wire::AppKey;
+    use serde_json::json;
+
+    const NOW_S: i64 = 1_795_243_620;
+
+    fn app() -> App {
+        App {
+            id: AppId(1),
+            key: AppKey::parse("dev").unwrap(),
+            secret: "0123456789abcdef0123456789abcdef".to_owned(),
+            mode: AppMode::Production,
+            created_at: now(),
+        }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_unix_ms(NOW_S * 1_000)
+    }
+
+    fn sign(header: &Value, claims: &Value) -> String {
+        sign_raw(&header.to_string(), &claims.to_string())
+    }
+
+    fn sign_raw(header: &str, claims: &str) -> String {
+        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let key = jsonwebtoken::EncodingKey::from_secret(app().secret.as_bytes());
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        format!("{message}.{signature}")
+    }
+
+    fn hs256(claims: Value) -> Result<Bearer, u16> {
+        let token = sign(&json!({"alg": "HS256", "typ": "JWT"}), &claims);
+        verify(&app(), &token, now()).map(|v| v.bearer).map_err(|e| e.number.unwrap())
+    }
+
+    #[test]
+    fn a_user_token_names_its_user_by_user_id_or_sub() {
+        let alice = Bearer::User(UserId::parse("alice").unwrap());
+        assert_eq!(hs256(json!({"user_id": "alice"})), Ok(alice.clone()));
+        assert_eq!(hs256(json!({"sub": "alice"})), Ok(alice.clone()));
+        assert_eq!(hs256(json!({"user_id": "alice", "sub": "alice"})), Ok(alice));
+        assert_eq!(hs256(json!({"server": true})), Ok(Bearer::Server));
+    }
+
+    #[test]
+    fn contradictions_and_wrong_types_are_malformed() {
+        for claims in [
+            json!({}),
+            json!({"user_id": "alice", "sub": "bob"}),
+            json!({"user_id": 7}),
+            json!({"user_id": "Alice"}),
+            json!({"user_id": null}),
+            json!({"server": "true", "user_id": "alice"}),
+            json!({"server": true, "user_id": "alice"}),
+            json!({"user_id": "alice", "exp": "9999999999"}),
+            json!({"user_id": "alice", "exp": NOW_S as f64 + 0.5}),
+            json!({"user_id": "alice", "exp": 1e300}),
+            json!({"user_id": "alice", "nbf": null}),
+            json!({"user_id": "alice", "iat": "now"}),
+            json!([]),
+        ] {
+            assert_eq!(hs256(claims.clone()), Err(5), "{claims}");
+        }
+        let twice = sign_raw(r#"{"alg":"HS256"}"#, r#"{"user_id":"alice","user_id":"bob"}"#);
+        assert_eq!(verify(&app(), &twice, now()).unwrap_err().code, "token_malformed");
+    }
+
+    #[test]
+    fn each_wrong_time_has_its_own_error_and_five_seconds_are_forgiven() {
+        let at = |name: &str, offset: i64| hs256(json!({"user_id": "alice", name: NOW_S + offset})).err();
+        assert_eq!([at("exp", -4), at("exp", -5), at("exp", -30)], [None, Some(40), Some(40)]);
+        assert_eq!([at("nbf", 5), at("nbf", 6)], [None, Some(41)]);
+        assert_eq!([at("iat", 5), at("iat", 6)], [None, Some(42)]);
+        assert_eq!(at("exp", -NOW_S - 1), Some(40), "a negative exp is long past");
+    }
+
+    #[test]
+    fn the_algorithm_belongs_to_the_key() {
+        let claims = json!({"user_id": "alice"});
+        for header in [
+            json!({"alg": "none"}),
+            json!({"alg": "None"}),
+            json!({"alg": "hs256"}),
+            json!({"alg": "HS256 "}),
+            json!({"alg": "HS512"}),
+            json!({"alg": "RS256"}),
+            json!({"alg": ["HS256"]}),
+            json!({}),
+            json!({"alg": "HS256", "crit": ["b64"]}),
+            json!({"alg": "HS256", "b64": false}),
+        ] {
+            let error = verify(&app(), &sign(&header, &claims), now()).unwrap_err();
+            assert_eq!(error.number, Some(43), "{header}");
+        }
+        let unsigned =
+            format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode("{}"));
+        assert_eq!(verify(&app(), &unsigned, now()).unwrap_err().number, Some(43));
+    }
+
+    #[test]
+    fn keys_that_a_header_brings_along_are_ignored() {
+        let header = json!({"alg": "HS256", "kid": "../../etc/passwd", "jku": "http://evil.example/", "jwk": {"k": "AA"}});
+        assert!(verify(&app(), &sign(&header, &json!({"user_id": "alice"})), now()).is_ok());
+    }
+
+    #[test]
+    fn another_secret_a_changed_byte_and_other_forms_are_refused() {
+        let token = sign(&json!({"alg": "HS256"}), &json!({"user_id": "alice"}));
+        let mut other = app();
+        other.secret = "x".repeat(32);
+        assert_eq!(verify(&other, &token, now()).unwrap_err().number, Some(43));
+        for at in 0..token.len() {
+            let mut bytes = token.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(bytes).unwrap();
+            assert!(verify(&app(), &changed, now()).is_err(), "byte {at}");
+        }
+        for bad in
+            ["", ".", "..", "a.b", "a.b.c.d", "a.b.c.d.e", &"a".repeat(1_000_000), r#"{"payload":"x"}"#]
+        {
+            assert!(verify(&app(), bad, now()).is_err());
+        }
+    }
+}

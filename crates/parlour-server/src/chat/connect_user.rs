@@ -1,0 +1,224 @@
+//! A user opens a connection: token, limits, the user itself, and everything the session starts from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parlour_proto::{Admission, TopicStart};
+use parlour_store::{App, AppMode, Connect, Connected};
+use parlour_wire::frames::{FRAME_BYTES_MAX, Hello, Limits, PresenceSubscription, Ready, Resumed};
+use parlour_wire::messages::TEXT_CHARS_MAX;
+use parlour_wire::{CloseCode, ErrorBody, ErrorCode, UserId};
+use serde_json::Value;
+
+use crate::auth::{self, Bearer};
+use crate::connections::{Admittance, Candidate};
+use crate::error::ApiError;
+use crate::mailbox::Mailbox;
+use crate::node::Node;
+use crate::presence::{self, Audience};
+use crate::user_fields;
+
+/// A refusal, with the close code that carries its behaviour.
+pub(crate) struct Refusal {
+    pub(crate) code: CloseCode,
+    pub(crate) error: ErrorBody,
+    pub(crate) retry_after_ms: Option<u32>,
+}
+
+/// An admitted connection.
+pub(crate) struct Welcome {
+    pub(crate) app: Arc<App>,
+    pub(crate) user: UserId,
+    pub(crate) invisible: bool,
+    pub(crate) admission: Box<Admission>,
+}
+
+impl Refusal {
+    fn new(code: CloseCode, error: ErrorBody) -> Self {
+        Self { code, error, retry_after_ms: None }
+    }
+}
+
+/// Verifies, admits, merges, counts. Whatever fails after the admission gives the place back.
+pub(crate) async fn connect_user(
+    node: &Node,
+    mailbox: &Arc<Mailbox>,
+    hello: &Hello,
+) -> Result<Welcome, Refusal> {
+    let app = node.app(&hello.app_key).map_err(|error| Refusal::new(CloseCode::UNKNOWN_APP, error))?;
+    let (user, expires_in_ms) = verify_user(node, &app, &hello.token)?;
+    let fields = own_fields(node, &app, &user, hello).await?;
+    if node.is_draining() {
+        let error = ErrorCode::Unavailable.because("The server restarts.");
+        return Err(Refusal { code: CloseCode::RESTART, error, retry_after_ms: None });
+    }
+    let limits = &node.config.limits;
+    let per_user = node.connections_per_user(&app);
+    let admittance = node.connections.admit(&Candidate {
+        app: app.id,
+        user: &user,
+        hello,
+        mailbox,
+        now: node.clock.millis(),
+        limit: per_user,
+        dials: (app.mode == AppMode::Production).then_some((limits.dials_per_minute, limits.dials_burst)),
+    });
+    let concurrent = match admittance {
+        Admittance::In { concurrent } => concurrent,
+        Admittance::TooManyDials { retry_after_ms } => {
+            let error = ErrorCode::RateLimited.because("This client dials more often than the limits allow.");
+            return Err(Refusal {
+                code: CloseCode::RATE_LIMITED,
+                error,
+                retry_after_ms: Some(retry_after_ms),
+            });
+        }
+    };
+    let connect = Connect {
+        app: app.id,
+        user: user.clone(),
+        fields,
+        concurrent,
+        resume: hello.resume.clone(),
+        now: node.clock.now(),
+    };
+    let connected = match node.store.connect(connect).await {
+        Ok(committed) => committed.value,
+        Err(error) => {
+            node.connections.remove(app.id, &user, mailbox);
+            return Err(store_refusal(error.into()));
+        }
+    };
+    let invisible = connected.me.user.custom.get("invisible") == Some(&Value::Bool(true));
+    node.presence.up(app.id, &user, &connected.me.user.role, invisible, node.clock.now());
+    let there = subscribe_presence(node, app.id, &user, mailbox, &hello.presence).await;
+    let admission = admission(node, mailbox, hello, connected, there, per_user, invisible, expires_in_ms);
+    Ok(Welcome { app, user, invisible, admission })
+}
+
+/// The user of a token that may connect, and when the token ends.
+pub(crate) fn verify_user(node: &Node, app: &App, token: &str) -> Result<(UserId, Option<u64>), Refusal> {
+    let now = node.clock.now();
+    let verified = auth::verify(app, token, now).map_err(|error| {
+        let expired = error.code == ErrorCode::TokenExpired.as_str();
+        Refusal::new(if expired { CloseCode::TOKEN_EXPIRED } else { CloseCode::TOKEN_REFUSED }, error)
+    })?;
+    let expires_in_ms =
+        verified.expires_at.map(|at| u64::try_from(at.unix_ms() - now.unix_ms()).unwrap_or(0));
+    match verified.bearer {
+        Bearer::User(user) => Ok((user, expires_in_ms)),
+        Bearer::Server => {
+            Err(Refusal::new(CloseCode::SERVER_TOKEN, ErrorCode::ServerTokenCannotConnect.error()))
+        }
+    }
+}
+
+/// The fields to merge. A user cannot raise itself: a role or teams other than it has are refused.
+async fn own_fields(
+    node: &Node,
+    app: &App,
+    user: &UserId,
+    hello: &Hello,
+) -> Result<BTreeMap<String, Value>, Refusal> {
+    let Some(input) = &hello.user else { return Ok(BTreeMap::new()) };
+    let refuse = |error: ErrorBody| Refusal::new(CloseCode::PROTOCOL, error);
+    if input.id != *user {
+        let why = format!("The token belongs to {user}; `user.id` is {}.", input.id);
+        return Err(Refusal::new(CloseCode::TOKEN_REFUSED, ErrorCode::WrongUser.because(why)));
+    }
+    let taken = user_fields::take_apart(input.fields.clone()).map_err(refuse)?;
+    if taken.role.is_some() || taken.teams.is_some() {
+        let stored = node.store.users(app.id, std::slice::from_ref(user)).await;
+        let stored = stored.map_err(|error| store_refusal(error.into()))?.pop();
+        super::update_users::refuse_promotion(&taken, stored.as_ref()).map_err(refuse)?;
+    }
+    Ok(taken.own)
+}
+
+fn store_refusal(error: ApiError) -> Refusal {
+    let error = error.into_body();
+    // What the caller did wrong stays wrong; what the store could not do now, it may do later.
+    let code =
+        if error.status >= 500 || error.retryable { CloseCode::DEPENDENCY_DOWN } else { CloseCode::PROTOCOL };
+    let retry_after_ms = (code == CloseCode::DEPENDENCY_DOWN).then_some(1_000);
+    Refusal { code, error, retry_after_ms }
+}
+
+/// Subscribes the connection; answers who is there.
+pub(crate) async fn subscribe_presence(
+    node: &Node,
+    app: parlour_store::AppId,
+    user: &UserId,
+    mailbox: &Arc<Mailbox>,
+    subscription: &PresenceSubscription,
+) -> Vec<parlour_wire::events::Presence> {
+    let audience = match subscription {
+        PresenceSubscription::None => None,
+        PresenceSubscription::All => Some(Audience::All),
+        PresenceSubscription::Roles(roles) => Some(Audience::Roles(roles.clone())),
+        PresenceSubscription::Friends => match node.store.friends(app, user).await {
+            Ok(friends) => Some(Audience::Users(friends.into_iter().collect())),
+            Err(error) => {
+                // Presence heals by the next snapshot; a connection is not refused for it.
+                tracing::warn!(%error, "friends could not be read");
+                None
+            }
+        },
+    };
+    debug_assert!(!presence::needs_friends(subscription) || !matches!(audience, Some(Audience::All)));
+    node.presence.subscribe(app, user, mailbox, audience)
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that ready says, once")]
+fn admission(
+    node: &Node,
+    mailbox: &Mailbox,
+    hello: &Hello,
+    connected: Connected,
+    presence: Vec<parlour_wire::events::Presence>,
+    connections_per_user: u32,
+    invisible: bool,
+    token_expires_in_ms: Option<u64>,
+) -> Box<Admission> {
+    let limits = &node.config.limits;
+    let clamp = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
+    let Connected { mut me, epoch, topics, channels, .. } = connected;
+    me.user.online = !invisible;
+    let named: std::collections::BTreeSet<_> = channels.iter().map(|unread| &unread.cid).collect();
+    let heads = topics
+        .iter()
+        .filter(|start| match &start.topic {
+            parlour_wire::Topic::Channel(cid) => named.contains(cid),
+            _ => true,
+        })
+        .map(|start| (start.topic.clone(), start.head))
+        .collect();
+    let ready = Ready {
+        connection_id: mailbox.connection.clone(),
+        me,
+        epoch,
+        as_of: node.hub.checked_at(),
+        heartbeat_ms: clamp(limits.heartbeat_ms),
+        limits: Limits {
+            frame_bytes: FRAME_BYTES_MAX as u32,
+            frames_per_second: limits.frames_per_second,
+            frames_burst: limits.frames_burst,
+            connections_per_user,
+            dead_link_ms: clamp(limits.dead_link_ms),
+            message_chars: TEXT_CHARS_MAX as u32,
+        },
+        // The session knows what it can replay, and says so.
+        resumed: if hello.resume.is_some() { Resumed::Resumed } else { Resumed::Fresh },
+        heads,
+        channels,
+        presence,
+    };
+    let topics = topics.into_iter().map(to_proto).collect();
+    Box::new(Admission { ready: Box::new(ready), topics, token_expires_in_ms })
+}
+
+/// The store's word for a topic's place, in the machine's words.
+pub(crate) fn to_proto(start: parlour_store::TopicStart) -> TopicStart {
+    let parlour_store::TopicStart { topic, head, floor, hidden_up_to, as_of_seq } = start;
+    TopicStart { topic, head, floor, hidden_up_to, as_of_seq }
+}

@@ -1,0 +1,381 @@
+//! What the server is told: defaults, then `parlour.toml`, then `PARLOUR_SECTION__KEY`, then flags.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set. Unknown keys are an error that names the nearest known one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub storage: StorageConfig,
+    pub app: AppConfig,
+    pub limits: LimitsConfig,
+    pub log: LogConfig,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Origins of pages that may call from a browser, such as `https://chat.example.com`. A development app
+    /// also takes every origin on this machine.
+    pub allowed_origins: Vec<String>,
+    /// Open TCP connections in all; further ones are closed at once.
+    pub connections_max: usize,
+    /// Open TCP connections of one address that have not said `hello` (WebSocket) or finished a request.
+    pub pending_per_address_max: usize,
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// The folder of the database and the app's key; absent: in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// `full`: an acknowledged write survives the loss of power. `normal`: it may not (faster).
+    pub synchronous: SynchronousSetting,
+    /// Days for which events are kept for replay.
+    pub event_days: u32,
+    /// Events kept per topic for replay.
+    pub events_per_topic: u64,
+}
+
+/// How surely a commit is on the disk before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SynchronousSetting {
+    Full,
+    Normal,
+}
+
+/// `[app]`: the app that is made at first start.
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppConfig {
+    /// Absent: made up and kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Signs tokens; at least 32 characters. Absent: made up and kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// A file that holds the secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
+    /// `development` or `production`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+}
+
+impl std::fmt::Debug for AppConfig {
+    // The secret stays out of every log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppConfig").field("key", &self.key).field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// Whether the app is being developed or used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Development,
+    Production,
+}
+
+/// `[limits]`: the defaults are those of the connection's life cycle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Absent: 3 in development, 50 in production.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_per_user: Option<u32>,
+    /// When a TCP connection has not sent its first byte, or not finished its headers or its body, for this long, it is closed.
+    pub request_wait_ms: u64,
+    /// When a connection has not said `hello` for this long, it is closed.
+    pub hello_wait_ms: u64,
+    /// Between two pings of the server.
+    pub heartbeat_ms: u64,
+    /// For the answer to a ping.
+    pub pong_wait_ms: u64,
+    /// When a client has heard nothing for this long, it takes the link for dead.
+    pub dead_link_ms: u64,
+    /// In which an ended token can be replaced on the connection.
+    pub token_grace_ms: u64,
+    /// Frames that a client may send, per second and at once.
+    pub frames_per_second: u32,
+    pub frames_burst: u32,
+    /// Dials per minute and at once, for one user and client instance; none in development.
+    pub dials_per_minute: u32,
+    pub dials_burst: u32,
+    /// Bytes of events that wait for one connection; beyond it they are loaded from the store when it reads again.
+    pub queue_bytes_max: usize,
+    /// When events wait and a connection has taken nothing for this long, it is closed.
+    pub slow_reader_ms: u64,
+    /// Missed events of one topic that a resume replays.
+    pub replay_max: u64,
+    /// Bytes of a request's body.
+    pub body_bytes_max: usize,
+    /// Between two looks at the heads of the topics that are listened to.
+    pub head_check_ms: u64,
+    /// When a user's last connection broke, she is offline after this long.
+    pub presence_grace_ms: u64,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,parlour_server=debug`.
+    pub level: String,
+    /// `auto` (pretty on a terminal, else JSON), `pretty` or `json`.
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Auto,
+    Pretty,
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: ServerConfig {
+                listen: SocketAddr::from(([127, 0, 0, 1], 8790)),
+                allowed_origins: Vec::new(),
+                connections_max: 18_000,
+                pending_per_address_max: 1_024,
+            },
+            storage: StorageConfig {
+                data_dir: None,
+                synchronous: SynchronousSetting::Full,
+                event_days: 30,
+                events_per_topic: 10_000,
+            },
+            app: AppConfig::default(),
+            limits: LimitsConfig {
+                connections_per_user: None,
+                request_wait_ms: 10_000,
+                hello_wait_ms: 10_000,
+                heartbeat_ms: 25_000,
+                pong_wait_ms: 8_000,
+                dead_link_ms: 35_000,
+                token_grace_ms: 30_000,
+                frames_per_second: 20,
+                frames_burst: 60,
+                dials_per_minute: 30,
+                dials_burst: 10,
+                queue_bytes_max: 1 << 20,
+                slow_reader_ms: 30_000,
+                replay_max: 300,
+                body_bytes_max: 1 << 20,
+                head_check_ms: 5_000,
+                presence_grace_ms: 15_000,
+            },
+            log: LogConfig { level: "info".to_owned(), format: LogFormat::Auto },
+        }
+    }
+}
+
+/// What is wrong with the configuration, naming key and source.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0}")]
+    Wrong(String),
+    #[error("the file {path} named by {key} cannot be read: {source}")]
+    SecretFile { key: &'static str, path: PathBuf, source: std::io::Error },
+}
+
+impl Config {
+    /// Reads the configuration: defaults, then `file` (or `parlour.toml` where there is one), then the environment.
+    ///
+    /// # Errors
+    /// An unknown key, a value of the wrong kind, a file that is named and not there.
+    pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        figment = match file {
+            Some(path) if !path.exists() => {
+                return Err(ConfigError::Wrong(format!(
+                    "the configuration file {} does not exist",
+                    path.display()
+                )));
+            }
+            Some(path) => figment.merge(Toml::file_exact(path)),
+            None => figment.merge(Toml::file_exact("parlour.toml")),
+        };
+        // The two settings of a headless start have short names, too.
+        let short = Env::prefixed("PARLOUR_APP_").only(&["key", "secret", "secret_file"]);
+        figment = figment.merge(short.map(|key| format!("app.{key}").into()));
+        figment =
+            figment.merge(Env::prefixed("PARLOUR_").filter(|key| key.as_str().contains("__")).split("__"));
+        let mut config: Self = figment.extract().map_err(|error| ConfigError::Wrong(explain(&error)))?;
+        if let Some(path) = config.app.secret_file.clone() {
+            let secret = std::fs::read_to_string(&path).map_err(|source| ConfigError::SecretFile {
+                key: "app.secret_file",
+                path,
+                source,
+            })?;
+            config.app.secret = Some(secret.trim().to_owned());
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Refuses what would not work.
+    ///
+    /// # Errors
+    /// Names the key, the value and what would be accepted.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |text: String| Err(ConfigError::Wrong(text));
+        if let Some(secret) = &self.app.secret
+            && secret.len() < 32
+        {
+            let len = secret.len();
+            return wrong(format!(
+                "app.secret has {len} characters; at least 32 are needed, such as the output of `openssl rand -hex 32`"
+            ));
+        }
+        if let Some(key) = &self.app.key
+            && let Err(error) = parlour_wire::AppKey::parse(key)
+        {
+            return wrong(format!("app.key: {error}"));
+        }
+        let limits = &self.limits;
+        let positive = [
+            ("limits.request_wait_ms", limits.request_wait_ms),
+            ("limits.hello_wait_ms", limits.hello_wait_ms),
+            ("limits.heartbeat_ms", limits.heartbeat_ms),
+            ("limits.pong_wait_ms", limits.pong_wait_ms),
+            ("limits.dead_link_ms", limits.dead_link_ms),
+            ("limits.slow_reader_ms", limits.slow_reader_ms),
+            ("limits.head_check_ms", limits.head_check_ms),
+            ("limits.frames_per_second", u64::from(limits.frames_per_second)),
+            ("limits.frames_burst", u64::from(limits.frames_burst)),
+            ("limits.connections_per_user", u64::from(limits.connections_per_user.unwrap_or(1))),
+            ("limits.queue_bytes_max", limits.queue_bytes_max as u64),
+            ("limits.body_bytes_max", limits.body_bytes_max as u64),
+            ("server.connections_max", self.server.connections_max as u64),
+        ];
+        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return wrong(format!("{key} is 0; it has to be at least 1"));
+        }
+        if limits.dead_link_ms <= limits.heartbeat_ms {
+            let (dead, beat) = (limits.dead_link_ms, limits.heartbeat_ms);
+            return wrong(format!(
+                "limits.dead_link_ms ({dead}) has to be longer than limits.heartbeat_ms ({beat}): else every quiet link is taken for dead"
+            ));
+        }
+        for origin in &self.server.allowed_origins {
+            let plain = origin.starts_with("http://") || origin.starts_with("https://");
+            if !plain || origin.ends_with('/') {
+                return wrong(format!(
+                    "server.allowed_origins: {origin:?} is no origin; write scheme, host and port only, such as \"https://chat.example.com\""
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Figment's words, with the nearest known key where one is unknown.
+fn explain(error: &figment::Error) -> String {
+    let mut lines = Vec::new();
+    for error in error.clone() {
+        let from = error.metadata.as_ref().map_or_else(String::new, |m| format!(" (from {})", m.name));
+        let line = match &error.kind {
+            figment::error::Kind::UnknownField(found, known) => {
+                let mut path = error.path.clone();
+                if path.last().is_some_and(|last| last == found) {
+                    path.pop();
+                }
+                path.push(found.clone());
+                let nearest = known.iter().min_by_key(|name| edit_distance(found, name));
+                let hint = nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+                format!("unknown setting `{}`{from}{hint}", path.join("."))
+            }
+            kind => format!("setting `{}`{from}: {kind}", error.path.join(".")),
+        };
+        lines.push(line);
+    }
+    lines.join("\n")
+}
+
+/// How many letters to add, remove or change to get from one word to the other.
+fn edit_distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.chars().enumerate() {
+            let change = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[row.len() - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(toml: &str) -> Result<Config, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), toml).unwrap();
+        Config::read(Some(file.path())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_known_one() {
+        let error = read("[server]\nlissten = \"127.0.0.1:1\"").unwrap_err();
+        assert!(error.contains("server.lissten") && error.contains("did you mean `listen`?"), "{error}");
+    }
+
+    #[test]
+    fn a_file_overrides_defaults_and_leaves_the_rest() {
+        let config = read("[limits]\nheartbeat_ms = 1000").unwrap();
+        assert_eq!(config.limits.heartbeat_ms, 1_000);
+        assert_eq!(config.limits.pong_wait_ms, 8_000);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_its_key() {
+        for (toml, word) in [
+            ("[limits]\nheartbeat_ms = 0", "limits.heartbeat_ms"),
+            ("[limits]\nheartbeat_ms = 40000", "limits.dead_link_ms"),
+            ("[app]\nsecret = \"short\"", "app.secret"),
+            ("[app]\nkey = \"a b\"", "app.key"),
+            ("[server]\nallowed_origins = [\"example.com\"]", "allowed_origins"),
+            ("[server]\nlisten = \"here\"", "server.listen"),
+            ("[server]\nconnections_max = -1", "server.connections_max"),
+        ] {
+            let error = read(toml).unwrap_err();
+            assert!(error.contains(word), "{toml}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_secret_never_shows_in_debug_output() {
+        let config = read("[app]\nsecret = \"0123456789abcdef0123456789abcdef\"").unwrap();
+        assert!(!format!("{config:?}").contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn the_secret_can_stand_in_a_file() {
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "0123456789abcdef0123456789abcdef\n").unwrap();
+        let config = read(&format!("[app]\nsecret_file = {:?}", secret.path())).unwrap();
+        assert_eq!(config.app.secret.as_deref(), Some("0123456789abcdef0123456789abcdef"));
+        assert!(read("[app]\nsecret_file = \"/nowhere/secret\"").unwrap_err().contains("/nowhere/secret"));
+    }
+}

@@ -1,0 +1,337 @@
+//! The connections of this node: who is admitted, who has to make room, how many there are.
+//!
+//! One mutex decides admission, so that never more than the limit are admitted at any instant, and counts,
+//! so that the count is exact at every change.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use parlour_proto::Millis;
+use parlour_store::AppId;
+use parlour_wire::frames::{AppState, Hello, ReplacedBy};
+use parlour_wire::{CloseCode, ServerFrame, UserId};
+
+use crate::mailbox::{Mail, Mailbox};
+
+/// All admitted connections.
+#[derive(Default)]
+pub(crate) struct Connections {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    users: HashMap<(AppId, UserId), Vec<Admitted>>,
+    per_app: HashMap<AppId, u64>,
+    dials: HashMap<(AppId, UserId, String), Dials>,
+}
+
+/// One admitted connection.
+struct Admitted {
+    mailbox: Arc<Mailbox>,
+    app_state: AppState,
+    /// When the user last did something on it.
+    active_at: Millis,
+}
+
+/// The dials of one client instance, as a bucket that refills.
+struct Dials {
+    left: f64,
+    at: Millis,
+}
+
+/// Who asks to be admitted.
+pub(crate) struct Candidate<'a> {
+    pub(crate) app: AppId,
+    pub(crate) user: &'a UserId,
+    pub(crate) hello: &'a Hello,
+    pub(crate) mailbox: &'a Arc<Mailbox>,
+    pub(crate) now: Millis,
+    pub(crate) limit: u32,
+    /// Dials per minute and at once; `None`: not limited.
+    pub(crate) dials: Option<(u32, u32)>,
+}
+
+/// The answer to a candidate.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admittance {
+    /// In; the app has this many connections now.
+    In { concurrent: u64 },
+    /// Too many dials; the next is allowed after this.
+    TooManyDials { retry_after_ms: u32 },
+}
+
+/// How many client instances are remembered for their dials before those with a full bucket are forgotten.
+const DIALS_REMEMBERED: usize = 10_000;
+
+impl Connections {
+    /// Admits a connection, making room by ending the stalest where the user has as many as allowed.
+    pub(crate) fn admit(&self, candidate: &Candidate<'_>) -> Admittance {
+        let Candidate { app, user, hello, mailbox, now, limit, dials } = *candidate;
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((per_minute, burst)) = dials
+            && let Err(retry_after_ms) = inner.dial(app, user, &hello.client.instance, now, per_minute, burst)
+        {
+            return Admittance::TooManyDials { retry_after_ms };
+        }
+        let newcomer = ReplacedBy {
+            device: hello.device.clone(),
+            platform: hello.client.platform.clone(),
+            sdk: hello.client.sdk.clone(),
+        };
+        let of_user = inner.users.entry((app, user.clone())).or_default();
+        let before = of_user.len();
+        // A named predecessor goes first, and silently: it is the same client.
+        if let Some(replaces) = &hello.replaces
+            && let Some(at) = of_user.iter().position(|c| c.mailbox.connection == *replaces)
+        {
+            of_user.remove(at).end("replaced by its own successor", &newcomer);
+        }
+        while of_user.len() >= limit as usize {
+            let stalest = of_user.iter().enumerate().min_by_key(|(_, c)| c.staleness());
+            let Some((at, _)) = stalest else { break };
+            of_user.remove(at).end("another connection of this user took this one's place", &newcomer);
+        }
+        of_user.push(Admitted {
+            mailbox: Arc::clone(mailbox),
+            app_state: hello.app_state.clone(),
+            active_at: now,
+        });
+        let (gone, now_there) = (before as u64, of_user.len() as u64);
+        let count = inner.per_app.entry(app).or_default();
+        *count = *count - gone + now_there;
+        Admittance::In { concurrent: *count }
+    }
+
+    /// Forgets a connection; answers how many the app has now, or `None` if it was no longer there.
+    pub(crate) fn remove(&self, app: AppId, user: &UserId, mailbox: &Mailbox) -> Option<u64> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (app, user.clone());
+        let of_user = inner.users.get_mut(&key)?;
+        let at = of_user.iter().position(|c| c.mailbox.number == mailbox.number)?;
+        of_user.remove(at);
+        if of_user.is_empty() {
+            inner.users.remove(&key);
+        }
+        let count = inner.per_app.entry(app).or_default();
+        *count -= 1;
+        Some(*count)
+    }
+
+    /// A clean goodbye gives its dial back: leaving and returning is no storm.
+    pub(crate) fn refund_dial(&self, app: AppId, user: &UserId, instance: &str, burst: u32) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dials) = inner.dials.get_mut(&(app, user.clone(), instance.to_owned())) {
+            dials.left = (dials.left + 1.0).min(f64::from(burst));
+        }
+    }
+
+    /// Where the app of a connection stands now; coming to the foreground is an act of the user.
+    pub(crate) fn app_state(
+        &self,
+        app: AppId,
+        user: &UserId,
+        mailbox: &Mailbox,
+        state: AppState,
+        now: Millis,
+    ) {
+        self.with(app, user, mailbox, |connection| {
+            if state == AppState::Foreground {
+                connection.active_at = now;
+            }
+            connection.app_state = state;
+        });
+    }
+
+    /// The user did something on this connection.
+    pub(crate) fn active(&self, app: AppId, user: &UserId, mailbox: &Mailbox, now: Millis) {
+        self.with(app, user, mailbox, |connection| connection.active_at = now);
+    }
+
+    fn with(&self, app: AppId, user: &UserId, mailbox: &Mailbox, act: impl FnOnce(&mut Admitted)) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_user = inner.users.get_mut(&(app, user.clone()));
+        let connection = of_user.and_then(|c| c.iter_mut().find(|c| c.mailbox.number == mailbox.number));
+        if let Some(connection) = connection {
+            act(connection);
+        }
+    }
+
+    /// Connections of each app.
+    pub(crate) fn counts(&self) -> HashMap<AppId, u64> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).per_app.clone()
+    }
+
+    /// Ends every connection with this frame.
+    pub(crate) fn end_all(&self, bye: &ServerFrame, code: CloseCode) {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in inner.users.values().flatten() {
+            connection.mailbox.put(Mail::End { bye: Box::new(bye.clone()), code });
+        }
+    }
+}
+
+impl Inner {
+    fn dial(
+        &mut self,
+        app: AppId,
+        user: &UserId,
+        instance: &str,
+        now: Millis,
+        per_minute: u32,
+        burst: u32,
+    ) -> Result<(), u32> {
+        let per_ms = f64::from(per_minute) / 60_000.0;
+        let burst = f64::from(burst);
+        let refilled = |dials: &Dials| (dials.left + (now - dials.at) as f64 * per_ms).min(burst);
+        if self.dials.len() >= DIALS_REMEMBERED {
+            self.dials.retain(|_, dials| refilled(dials) < burst);
+        }
+        let key = (app, user.clone(), instance.to_owned());
+        let dials = self.dials.entry(key).or_insert(Dials { left: burst, at: now });
+        (dials.left, dials.at) = (refilled(dials), now);
+        if dials.left < 1.0 {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "at most one refill time"
+            )]
+            return Err(((1.0 - dials.left) / per_ms).ceil() as u32);
+        }
+        dials.left -= 1.0;
+        Ok(())
+    }
+}
+
+impl Admitted {
+    /// The smallest goes first: background, then hidden, then longest without an act of the user.
+    fn staleness(&self) -> (u8, Millis) {
+        let place = match self.app_state {
+            AppState::Background => 0,
+            AppState::Hidden => 1,
+            AppState::Foreground | AppState::Unknown(_) => 2,
+        };
+        (place, self.active_at)
+    }
+
+    fn end(self, reason: &str, newcomer: &ReplacedBy) {
+        let bye = ServerFrame::Bye {
+            code: CloseCode::REPLACED,
+            reason: reason.to_owned(),
+            retry_after_ms: None,
+            replaced_by: Some(newcomer.clone()),
+        };
+        self.mailbox.put(Mail::End { bye: Box::new(bye), code: CloseCode::REPLACED });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parlour_wire::ConnectionId;
+    use parlour_wire::frames::{ClientInfo, PresenceSubscription};
+
+    const APP: AppId = AppId(1);
+
+    fn alice() -> UserId {
+        UserId::parse("alice").unwrap()
+    }
+
+    fn mailbox(number: u64) -> Arc<Mailbox> {
+        Arc::new(Mailbox::new(number, ConnectionId::parse(&format!("c{number}")).unwrap(), 1_000_000))
+    }
+
+    fn hello(state: AppState) -> Hello {
+        Hello {
+            app_key: parlour_wire::AppKey::parse("dev").unwrap(),
+            token: String::new(),
+            user: None,
+            client: ClientInfo { instance: "i".to_owned(), version: 1, ..ClientInfo::default() },
+            device: Some("phone".to_owned()),
+            replaces: None,
+            presence: PresenceSubscription::None,
+            app_state: state,
+            heartbeat_ms: None,
+            resume: None,
+        }
+    }
+
+    fn admit(
+        connections: &Connections,
+        number: u64,
+        hello: &Hello,
+        dials: Option<(u32, u32)>,
+    ) -> (Arc<Mailbox>, Admittance) {
+        let mailbox = mailbox(number);
+        let answer = connections.admit(&Candidate {
+            app: APP,
+            user: &alice(),
+            hello,
+            mailbox: &mailbox,
+            now: number,
+            limit: 3,
+            dials,
+        });
+        (mailbox, answer)
+    }
+
+    fn was_ended(mailbox: &Mailbox) -> bool {
+        mailbox.take().mail.iter().any(|mail| matches!(mail, Mail::End { code: CloseCode::REPLACED, .. }))
+    }
+
+    #[test]
+    fn the_stalest_makes_room_background_first_then_hidden_then_longest_idle() {
+        let connections = Connections::default();
+        let (idle, _) = admit(&connections, 1, &hello(AppState::Foreground), None);
+        let (hidden, _) = admit(&connections, 2, &hello(AppState::Hidden), None);
+        let (background, _) = admit(&connections, 3, &hello(AppState::Background), None);
+        let (_, answer) = admit(&connections, 4, &hello(AppState::Foreground), None);
+        assert_eq!(answer, Admittance::In { concurrent: 3 });
+        assert!(was_ended(&background) && !was_ended(&hidden) && !was_ended(&idle));
+        admit(&connections, 5, &hello(AppState::Foreground), None);
+        assert!(was_ended(&hidden) && !was_ended(&idle));
+        admit(&connections, 6, &hello(AppState::Foreground), None);
+        assert!(was_ended(&idle));
+        assert_eq!(connections.counts()[&APP], 3);
+    }
+
+    #[test]
+    fn a_named_predecessor_goes_instead_of_the_stalest() {
+        let connections = Connections::default();
+        let (first, _) = admit(&connections, 1, &hello(AppState::Background), None);
+        let (second, _) = admit(&connections, 2, &hello(AppState::Foreground), None);
+        admit(&connections, 3, &hello(AppState::Foreground), None);
+        let successor = Hello { replaces: Some(second.connection.clone()), ..hello(AppState::Foreground) };
+        admit(&connections, 4, &successor, None);
+        assert!(was_ended(&second) && !was_ended(&first));
+    }
+
+    #[test]
+    fn an_ended_connection_is_removed_once() {
+        let connections = Connections::default();
+        let (first, _) = admit(&connections, 1, &hello(AppState::Foreground), None);
+        assert_eq!(connections.remove(APP, &alice(), &first), Some(0));
+        assert_eq!(connections.remove(APP, &alice(), &first), None);
+    }
+
+    #[test]
+    fn dials_are_limited_per_instance_and_a_clean_goodbye_gives_one_back() {
+        let connections = Connections::default();
+        let dials = Some((30, 2));
+        assert!(matches!(
+            admit(&connections, 1, &hello(AppState::Foreground), dials).1,
+            Admittance::In { .. }
+        ));
+        assert!(matches!(
+            admit(&connections, 2, &hello(AppState::Foreground), dials).1,
+            Admittance::In { .. }
+        ));
+        let refused = admit(&connections, 3, &hello(AppState::Foreground), dials).1;
+        assert!(matches!(refused, Admittance::TooManyDials { retry_after_ms: 1_900..=2_000 }), "{refused:?}");
+        connections.refund_dial(APP, &alice(), "i", 2);
+        assert!(matches!(
+            admit(&connections, 4, &hello(AppState::Foreground), dials).1,
+            Admittance::In { .. }
+        ));
+    }
+}

@@ -1,0 +1,91 @@
+//! Errors on their way out of a handler.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use parlour_store::StoreError;
+use parlour_wire::{ErrorBody, ErrorCode};
+
+/// What a handler answers instead of a result. The body is written by the outermost layer, which knows the
+/// request's id and logs what is the server's own fault.
+#[derive(Debug)]
+pub struct ApiError {
+    body: Box<ErrorBody>,
+    /// For the log, never for the caller.
+    source: Option<String>,
+}
+
+pub type ApiResult<T> = Result<T, ApiError>;
+
+/// What the outermost layer finds in a response that is an error.
+#[derive(Clone, Debug)]
+pub(crate) struct ErrorToWrite {
+    pub(crate) body: ErrorBody,
+    pub(crate) source: Option<String>,
+}
+
+impl ApiError {
+    /// The error as frames and clients see it.
+    pub fn body(&self) -> &ErrorBody {
+        &self.body
+    }
+
+    pub fn into_body(self) -> ErrorBody {
+        *self.body
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        &self.body.code
+    }
+}
+
+impl From<ErrorBody> for ApiError {
+    fn from(body: ErrorBody) -> Self {
+        Self { body: Box::new(body), source: None }
+    }
+}
+
+impl From<ErrorCode> for ApiError {
+    fn from(code: ErrorCode) -> Self {
+        code.error().into()
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        let mut body = match &error {
+            StoreError::NotFound | StoreError::NotMember => ErrorCode::NotFound.error(),
+            StoreError::IdConflict => ErrorCode::IdConflict.error(),
+            StoreError::UnknownUsers(users) => {
+                let names: Vec<_> = users.iter().map(ToString::to_string).collect();
+                ErrorCode::InvalidInput.because(format!("No such users: {}.", names.join(", ")))
+            }
+            StoreError::TooLarge { bytes, limit } => ErrorCode::TooLarge.because(format!(
+                "The object would have {bytes} bytes as compact JSON; the limit is {limit}."
+            )),
+            StoreError::Full => ErrorCode::StorageFull.error(),
+            StoreError::ReadOnly => ErrorCode::ReadOnly.error(),
+            StoreError::Overloaded => {
+                ErrorCode::Unavailable.because("More writes wait than the server takes on.")
+            }
+            StoreError::Backend(_) => ErrorCode::Internal.error(),
+        };
+        if body.retryable {
+            body.retry_after = Some(1);
+        }
+        let source = (body.status >= 500).then_some(message);
+        Self { body: Box::new(body), source }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        if let Some(seconds) = self.body.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(ErrorToWrite { body: *self.body, source: self.source });
+        response
+    }
+}

@@ -1,0 +1,495 @@
+//! Where a transport drives a session: frames in, outputs carried out, timers kept.
+//!
+//! One task per connection. What the session asks of the store is done in its turn, so that everything that
+//! reaches the client comes from one place, in one order.
+
+pub mod websocket;
+
+use std::collections::{HashSet, VecDeque};
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parlour_proto::{Live, Load, Session, SessionConfig, SessionInput, SessionOutput};
+use parlour_store::{App, Events, Reader};
+use parlour_wire::events::ClientSignal;
+use parlour_wire::frames::{AppState, ByeIntent, Hello};
+use parlour_wire::users::{PrivacySettings, UserBrief};
+use parlour_wire::{
+    ClientFrame, CloseCode, ConnectionId, ErrorBody, ErrorCode, Open, Seq, ServerFrame, Topic, json,
+};
+use serde_json::Value;
+
+use crate::accept::Pending;
+use crate::access::{self, Caller, Wish};
+use crate::auth::Bearer;
+use crate::channel_types;
+use crate::chat::connect_user::{self, Refusal, Welcome};
+use crate::hub::{encode, to_frame};
+use crate::mailbox::{Frame, Mail, Mailbox};
+use crate::node::Node;
+use crate::presence::Departure;
+
+/// What a transport brings.
+#[derive(Debug)]
+pub enum Received {
+    /// A whole text.
+    Text(Frame),
+    /// Bytes that are no text: frames are JSON texts.
+    Binary,
+    /// A control frame of the transport, which it has answered itself.
+    Control,
+    /// The other side closed, perhaps with a code.
+    Closed(Option<CloseCode>),
+    /// The other side broke the transport's own rules: close with this code.
+    Broken { code: CloseCode, reason: String },
+}
+
+/// Why a frame was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The other side takes nothing any more.
+    Stalled,
+    /// The other side is gone.
+    Gone,
+}
+
+/// What carries frames: a WebSocket, or anything else that can.
+pub trait Transport: Send + 'static {
+    /// The transport's name in logs.
+    const NAME: &'static str;
+    /// Waits for what comes next. May be dropped at any time without losing anything.
+    fn recv(&mut self) -> impl Future<Output = Received> + Send;
+    /// Sends a frame; waits while the other side is slow.
+    fn send(&mut self, frame: Frame) -> impl Future<Output = Result<(), SendError>> + Send;
+    /// Says why, and ends within a few seconds whatever the other side does.
+    fn close(&mut self, code: CloseCode, reason: &str) -> impl Future<Output = ()> + Send;
+}
+
+/// When a tick comes this much after its deadline, the server's own loop is late and judges nobody.
+const LATE_MS: u64 = 1_000;
+
+/// Serves one connection until it ends.
+pub async fn serve<T: Transport>(
+    node: Arc<Node>,
+    transport: T,
+    address: Option<IpAddr>,
+    pending: Option<Pending>,
+) {
+    let limits = &node.config.limits;
+    let config = SessionConfig {
+        hello_wait_ms: limits.hello_wait_ms,
+        heartbeat_ms: limits.heartbeat_ms,
+        pong_wait_ms: limits.pong_wait_ms,
+        token_grace_ms: limits.token_grace_ms,
+        frames_per_second: limits.frames_per_second,
+        frames_burst: limits.frames_burst,
+        replay_max: limits.replay_max,
+    };
+    let opened_at = node.clock.millis();
+    let session = Session::new(opened_at, config, node.dice.fraction());
+    let id =
+        ConnectionId::parse(&format!("c-{}", &node.dice.hex()[..24])).expect("hexadecimal is in the charset");
+    let mailbox = Arc::new(Mailbox::new(node.next_mailbox(), id, limits.queue_bytes_max));
+    let mut gateway = Gateway {
+        node: Arc::clone(&node),
+        transport,
+        session,
+        mailbox,
+        pending,
+        guest: None,
+        attached: HashSet::new(),
+        departure: Departure::Lost,
+        checked: node.hub.checked_at(),
+        closed_with: None,
+    };
+    gateway.run().await;
+    gateway.clean_up(address, opened_at);
+}
+
+/// One connection and everything it needs.
+struct Gateway<T> {
+    node: Arc<Node>,
+    transport: T,
+    session: Session<Frame>,
+    mailbox: Arc<Mailbox>,
+    /// Held until `hello` is accepted: the cap on connections that only wait.
+    pending: Option<Pending>,
+    /// Who is connected, once admitted.
+    guest: Option<Guest>,
+    attached: HashSet<Topic>,
+    departure: Departure,
+    checked: parlour_wire::Timestamp,
+    closed_with: Option<(CloseCode, String)>,
+}
+
+/// An admitted user.
+struct Guest {
+    app: Arc<App>,
+    user: UserBrief,
+    instance: String,
+    invisible: bool,
+    /// Whether others may see this user type.
+    shows_typing: bool,
+}
+
+impl<T: Transport> Gateway<T> {
+    async fn run(&mut self) {
+        while self.closed_with.is_none() {
+            if self.deliver().await.is_break() {
+                return;
+            }
+            let deadline = self.session.deadline();
+            let wake_at = deadline.map(|at| self.node.clock.instant(at));
+            let timer = async {
+                match wake_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let input = tokio::select! {
+                // What has come is looked at before anybody is judged for not having sent it.
+                biased;
+                received = self.transport.recv() => match received {
+                    Received::Text(text) => read_frame(text.as_bytes()),
+                    Received::Binary => SessionInput::Malformed {
+                        error: ErrorCode::BadFrame.because("Frames are JSON texts; this one is binary."),
+                    },
+                    Received::Control => SessionInput::Control,
+                    Received::Closed(code) => {
+                        if code == Some(CloseCode::NORMAL) {
+                            self.departure = Departure::Left;
+                        }
+                        self.closed_with = Some((code.unwrap_or(CloseCode(1006)), "closed by the client".to_owned()));
+                        return;
+                    }
+                    Received::Broken { code, reason } => {
+                        self.transport.close(code, &reason).await;
+                        self.closed_with = Some((code, reason));
+                        return;
+                    }
+                },
+                () = self.mailbox.arrived() => continue,
+                () = timer => {
+                    let late = deadline.is_some_and(|at| self.node.clock.millis() > at + LATE_MS);
+                    SessionInput::Tick { late }
+                }
+            };
+            self.feed(input).await;
+        }
+    }
+
+    /// Takes what waits in the mailbox to the session.
+    async fn deliver(&mut self) -> std::ops::ControlFlow<()> {
+        // Read before the mailbox is emptied: everything up to then is in it, or was.
+        let checked = self.node.hub.checked_at();
+        let delivery = self.mailbox.take();
+        let mut ended = false;
+        for mail in delivery.mail {
+            let input = match mail {
+                Mail::Live(live) => SessionInput::Live(live),
+                Mail::Head { topic, head } => SessionInput::Head { topic, head },
+                Mail::Signal(frame) => {
+                    if self.send(frame).await.is_break() {
+                        return std::ops::ControlFlow::Break(());
+                    }
+                    continue;
+                }
+                Mail::End { bye, code } => {
+                    ended = true;
+                    SessionInput::End { bye, code }
+                }
+            };
+            self.feed(input).await;
+            if self.closed_with.is_some() {
+                return std::ops::ControlFlow::Break(());
+            }
+        }
+        if delivery.overflowed && !ended {
+            self.look_at_heads().await;
+        }
+        if delivery.signals_dropped {
+            tracing::debug!(connection = %self.mailbox.connection, "signals were left out; the next snapshot heals them");
+        }
+        if checked != self.checked && !delivery.overflowed {
+            self.checked = checked;
+            self.feed(SessionInput::Checked { as_of: checked }).await;
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    async fn feed(&mut self, input: SessionInput<Frame>) {
+        let mut inputs = VecDeque::from([input]);
+        let mut outputs = Vec::new();
+        while let Some(input) = inputs.pop_front() {
+            self.session.handle(self.node.clock.millis(), input, &mut outputs);
+            for output in outputs.drain(..).collect::<Vec<_>>() {
+                if self.perform(output, &mut inputs).await.is_break() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn perform(
+        &mut self,
+        output: SessionOutput<Frame>,
+        inputs: &mut VecDeque<SessionInput<Frame>>,
+    ) -> std::ops::ControlFlow<()> {
+        match output {
+            SessionOutput::Send(frame) => return self.send(to_frame(&frame)).await,
+            SessionOutput::SendShared(frame) => return self.send(frame).await,
+            SessionOutput::Admit(hello) => inputs.push_back(self.admit(*hello).await),
+            SessionOutput::Attach(topic) => self.attach(topic),
+            SessionOutput::Detach(topic) => self.detach(&topic),
+            SessionOutput::Load { topic, after, limit } => {
+                let load = self.load(&topic, after, limit).await;
+                inputs.push_back(SessionInput::Loaded { topic, load });
+            }
+            SessionOutput::LookAtHeads => inputs.extend(self.heads().await),
+            SessionOutput::Watch(topic) => inputs.push_back(self.watch(topic).await),
+            SessionOutput::VerifyToken(token) => inputs.extend(self.verify_token(&token)),
+            SessionOutput::Signal { topic, signal } => self.signal(&topic, &signal),
+            SessionOutput::AppState { state, .. } => self.app_state(state),
+            SessionOutput::Presence(subscription) => {
+                if let Some(guest) = &self.guest {
+                    let (app, user) = (guest.app.id, guest.user.id.clone());
+                    let there = connect_user::subscribe_presence(
+                        &self.node,
+                        app,
+                        &user,
+                        &self.mailbox,
+                        &subscription,
+                    )
+                    .await;
+                    let signal = Open::Known(parlour_wire::events::Signal::PresenceSnapshot { users: there });
+                    return self.send(to_frame(&ServerFrame::Signal { topic: None, signal })).await;
+                }
+            }
+            SessionOutput::Leaving(intent) => {
+                if intent == ByeIntent::Leave {
+                    self.departure = Departure::Left;
+                }
+                if let Some(guest) = &self.guest {
+                    let burst = self.node.config.limits.dials_burst;
+                    self.node.connections.refund_dial(guest.app.id, &guest.user.id, &guest.instance, burst);
+                }
+            }
+            SessionOutput::Close { code, reason } => {
+                self.transport.close(code, &reason).await;
+                self.closed_with = Some((code, reason));
+                return std::ops::ControlFlow::Break(());
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    async fn send(&mut self, frame: Frame) -> std::ops::ControlFlow<()> {
+        match self.transport.send(frame).await {
+            Ok(()) => std::ops::ControlFlow::Continue(()),
+            Err(SendError::Gone) => {
+                self.closed_with = Some((CloseCode(1006), "the link broke".to_owned()));
+                std::ops::ControlFlow::Break(())
+            }
+            Err(SendError::Stalled) => {
+                let (code, reason) = (CloseCode::SLOW_READER, "nothing was read while events waited");
+                self.transport.close(code, reason).await;
+                self.closed_with = Some((code, reason.to_owned()));
+                std::ops::ControlFlow::Break(())
+            }
+        }
+    }
+
+    async fn admit(&mut self, hello: Hello) -> SessionInput<Frame> {
+        match connect_user::connect_user(&self.node, &self.mailbox, &hello).await {
+            Ok(Welcome { app, user, invisible, admission }) => {
+                self.pending = None;
+                let me = &admission.ready.me.user;
+                let text = |field: &str| me.custom.get(field).and_then(Value::as_str).map(str::to_owned);
+                let brief = UserBrief { id: user, name: text("name"), image: text("image") };
+                let privacy: Option<PrivacySettings> = me
+                    .custom
+                    .get("privacy_settings")
+                    .and_then(|value| serde_json::from_value(value.clone()).ok());
+                let shows_typing =
+                    privacy.and_then(|p| p.typing_indicators).is_none_or(|setting| setting.enabled);
+                tracing::info!(
+                    connection = %self.mailbox.connection, user = %brief.id, transport = T::NAME,
+                    sdk = hello.client.sdk, platform = hello.client.platform, "connected"
+                );
+                let instance = hello.client.instance;
+                self.guest = Some(Guest { app, user: brief, instance, invisible, shows_typing });
+                SessionInput::Admitted(admission)
+            }
+            Err(Refusal { code, error, retry_after_ms }) => {
+                SessionInput::Refused { code, error: Box::new(error), retry_after_ms }
+            }
+        }
+    }
+
+    fn attach(&mut self, topic: Topic) {
+        let Some(guest) = &self.guest else { return };
+        self.node.hub.attach(guest.app.id, &topic, &self.mailbox);
+        self.attached.insert(topic);
+    }
+
+    fn detach(&mut self, topic: &Topic) {
+        let Some(guest) = &self.guest else { return };
+        self.node.hub.detach(guest.app.id, topic, &self.mailbox);
+        self.attached.remove(topic);
+    }
+
+    async fn load(&mut self, topic: &Topic, after: Seq, limit: u64) -> Load<Frame> {
+        let Some(guest) = &self.guest else { return Load::NoAccess };
+        let reader = match topic {
+            Topic::Channel(cid) => match channel_types::settings(&cid.channel_type) {
+                Ok(settings) if settings.open => Reader::Anyone,
+                _ => Reader::Member(guest.user.id.clone()),
+            },
+            Topic::User(user) if *user != guest.user.id => return Load::NoAccess,
+            Topic::App(key) if *key != guest.app.key => return Load::NoAccess,
+            Topic::Unknown(_) => return Load::NoAccess,
+            Topic::User(_) | Topic::App(_) => Reader::Anyone,
+        };
+        match self.node.store.events(guest.app.id, topic, after, limit, reader).await {
+            Ok(Events::Found { events, head }) => {
+                let events: Vec<Live<Frame>> = events.iter().map(encode).collect();
+                Load::Events { events, head }
+            }
+            Ok(Events::Trimmed { head }) => Load::Trimmed { head },
+            Ok(Events::NoAccess) => Load::NoAccess,
+            Err(error) => {
+                tracing::warn!(%error, %topic, "events could not be loaded");
+                Load::Failed
+            }
+        }
+    }
+
+    async fn heads(&mut self) -> Vec<SessionInput<Frame>> {
+        let Some(guest) = &self.guest else { return Vec::new() };
+        let topics: Vec<Topic> = self.attached.iter().cloned().collect();
+        let asked = topics.iter().map(|topic| (guest.app.id, topic.clone())).collect();
+        match self.node.store.heads(asked).await {
+            Ok(heads) => topics
+                .into_iter()
+                .zip(heads)
+                .map(|(topic, head)| SessionInput::Head { topic, head })
+                .collect(),
+            Err(error) => {
+                // The hub's own look, every few seconds, finds what this one did not.
+                tracing::warn!(%error, "the heads could not be looked at");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn look_at_heads(&mut self) {
+        for input in self.heads().await {
+            self.feed(input).await;
+        }
+    }
+
+    async fn watch(&mut self, topic: Topic) -> SessionInput<Frame> {
+        let refuse =
+            |topic: Topic, error: ErrorBody| SessionInput::WatchRefused { topic, error: Box::new(error) };
+        let (Some(guest), Topic::Channel(cid)) = (&self.guest, &topic) else {
+            let error = ErrorCode::NotAllowed.because("Only channels are watched.");
+            return refuse(topic, error);
+        };
+        let caller = Caller {
+            app: Arc::clone(&guest.app),
+            bearer: Bearer::User(guest.user.id.clone()),
+            acts_as: None,
+        };
+        let granted = match access::channel(&self.node, &caller, cid, Wish::Read).await {
+            Ok(granted) => granted,
+            Err(error) => return refuse(topic, error.into_body()),
+        };
+        match self.node.store.topic_start(guest.app.id, &topic).await {
+            Ok(mut start) => {
+                start.hidden_up_to = granted.hidden_up_to();
+                SessionInput::Watched { start: connect_user::to_proto(start) }
+            }
+            Err(error) => refuse(topic, crate::error::ApiError::from(error).into_body()),
+        }
+    }
+
+    fn verify_token(&self, token: &str) -> Option<SessionInput<Frame>> {
+        let guest = self.guest.as_ref()?;
+        Some(match connect_user::verify_user(&self.node, &guest.app, token) {
+            Ok((user, expires_in_ms)) if user == guest.user.id => {
+                SessionInput::TokenAccepted { expires_in_ms }
+            }
+            Ok((user, _)) => {
+                let why = format!("The connection belongs to {}; the token to {user}.", guest.user.id);
+                let error = Box::new(ErrorCode::WrongUser.because(why));
+                SessionInput::TokenRefused { code: CloseCode::TOKEN_REFUSED, error }
+            }
+            Err(Refusal { code, error, .. }) => SessionInput::TokenRefused { code, error: Box::new(error) },
+        })
+    }
+
+    fn signal(&self, topic: &Topic, signal: &ClientSignal) {
+        let (Some(guest), Topic::Channel(cid)) = (&self.guest, topic) else { return };
+        let may_type = channel_types::settings(&cid.channel_type).is_ok_and(|settings| settings.typing);
+        if !may_type || !guest.shows_typing {
+            return;
+        }
+        let (app, bus) = (guest.app.id, &*self.node.bus);
+        match signal {
+            ClientSignal::TypingStart => {
+                self.node.typing.start(bus, app, cid, guest.user.clone(), self.mailbox.number);
+            }
+            ClientSignal::TypingStop => self.node.typing.stop(bus, app, cid, &guest.user.id),
+        }
+        self.node.connections.active(app, &guest.user.id, &self.mailbox, self.node.clock.millis());
+    }
+
+    fn app_state(&self, state: AppState) {
+        let Some(guest) = &self.guest else { return };
+        let now = self.node.clock.millis();
+        self.node.connections.app_state(guest.app.id, &guest.user.id, &self.mailbox, state, now);
+    }
+
+    /// Takes back everything that this connection had.
+    fn clean_up(&mut self, address: Option<IpAddr>, opened_at: u64) {
+        let (code, reason) =
+            self.closed_with.take().unwrap_or((CloseCode(1006), "the link broke".to_owned()));
+        let lasted_ms = self.node.clock.millis() - opened_at;
+        let Some(guest) = self.guest.take() else {
+            tracing::debug!(connection = %self.mailbox.connection, ?address, %code, reason, lasted_ms, "closed before ready");
+            return;
+        };
+        for topic in std::mem::take(&mut self.attached) {
+            self.node.hub.detach(guest.app.id, &topic, &self.mailbox);
+        }
+        let user = &guest.user.id;
+        self.node.typing.stop_all(&*self.node.bus, self.mailbox.number);
+        self.node.presence.unsubscribe(&self.mailbox);
+        self.node.presence.down(guest.app.id, user, guest.invisible, self.departure, self.node.clock.now());
+        self.node.connections.remove(guest.app.id, user, &self.mailbox);
+        self.node.meter.closed(guest.app.id, user);
+        tracing::info!(
+            connection = %self.mailbox.connection, %user, transport = T::NAME, %code, reason, lasted_ms, "closed"
+        );
+    }
+}
+
+/// A text as a frame, or why it is none.
+fn read_frame(text: &[u8]) -> SessionInput<Frame> {
+    let malformed = |code: ErrorCode, why: String| SessionInput::Malformed { error: code.because(why) };
+    let value = match json::parse(text) {
+        Ok(value) => value,
+        Err(error) => return malformed(ErrorCode::InvalidJson, format!("{error}.")),
+    };
+    let Some(kind) = value.get("type").and_then(Value::as_str) else {
+        return malformed(ErrorCode::BadFrame, "A frame is an object with a `type`.".to_owned());
+    };
+    if !ClientFrame::KINDS.contains(&kind) {
+        return SessionInput::Frame(Open::Unknown(value));
+    }
+    match serde_json::from_value(value) {
+        Ok(frame) => SessionInput::Frame(Open::Known(frame)),
+        Err(error) => malformed(ErrorCode::BadFrame, format!("{error}.")),
+    }
+}

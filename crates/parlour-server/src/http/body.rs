@@ -1,0 +1,69 @@
+//! JSON bodies, read strictly: type, size, time, and the text itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequest, Request};
+use http::header;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use parlour_wire::{ErrorCode, json};
+use serde::de::DeserializeOwned;
+
+use crate::error::ApiError;
+use crate::node::Node;
+
+/// A body that is one JSON object of this type.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Node>> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, node: &Arc<Node>) -> Result<Self, ApiError> {
+        if !is_json(&request) {
+            return Err(ErrorCode::UnsupportedMediaType.into());
+        }
+        let bytes_max = node.config.limits.body_bytes_max;
+        let too_large = || ErrorCode::TooLarge.because(format!("The body is larger than {bytes_max} bytes."));
+        let announced =
+            request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|bytes| bytes > bytes_max as u64) {
+            return Err(too_large().into());
+        }
+        let reading = Limited::new(request.into_body(), bytes_max).collect();
+        let wait = Duration::from_millis(node.config.limits.request_wait_ms);
+        let Ok(read) = tokio::time::timeout(wait, reading).await else {
+            return Err(ErrorCode::RequestTimeout.into());
+        };
+        let bytes = match read {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+                return Err(too_large().into());
+            }
+            Err(_) => return Err(ErrorCode::InvalidInput.because("The body broke off.").into()),
+        };
+        let value =
+            json::parse(&bytes).map_err(|error| ErrorCode::InvalidJson.because(format!("{error}.")))?;
+        if !value.is_object() {
+            return Err(ErrorCode::InvalidInput.because("The body has to be a JSON object.").into());
+        }
+        serde_json::from_value(value)
+            .map(Self)
+            .map_err(|error| ErrorCode::InvalidInput.because(format!("{error}.")).into())
+    }
+}
+
+/// `application/json`, in UTF-8 if anything is said of it.
+fn is_json(request: &Request) -> bool {
+    let Some(content_type) = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else {
+        return false;
+    };
+    let mut parts = content_type.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default();
+    let is_utf8 = parts.all(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    });
+    media.eq_ignore_ascii_case("application/json") && is_utf8
+}

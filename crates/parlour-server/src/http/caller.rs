@@ -1,0 +1,139 @@
+//! Who is calling: the app's header, the token, the user that a server acts as.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use http::header;
+use http::request::Parts;
+use parlour_wire::{AppKey, ChannelId, ChannelType, Cid, ErrorBody, ErrorCode, IdError, MessageId, UserId};
+use serde::de::DeserializeOwned;
+
+use crate::access::Caller;
+use crate::auth::{self, Bearer};
+use crate::error::ApiError;
+use crate::node::Node;
+
+const APP_HEADER: &str = "x-parlour-app";
+const USER_HEADER: &str = "x-parlour-user";
+
+impl FromRequestParts<Arc<Node>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
+        let key = single(parts, APP_HEADER)?.ok_or_else(|| ErrorCode::AppKeyMissing.error())?;
+        let key = AppKey::parse(key).map_err(|error| ErrorCode::UnknownApp.because(format!("{error}.")))?;
+        let app = node.app(&key)?;
+        let token = single(parts, header::AUTHORIZATION.as_str())?
+            .ok_or_else(|| ErrorCode::TokenMissing.error())
+            .and_then(bearer_token)?;
+        let bearer = auth::verify(&app, token, node.clock.now())?.bearer;
+        let acts_as = match (&bearer, single(parts, USER_HEADER)?) {
+            (_, None) => None,
+            (Bearer::Server, Some(user)) => Some(UserId::parse(user).map_err(bad_id)?),
+            (Bearer::User(user), Some(named)) if user.as_str() == named => None,
+            (Bearer::User(_), Some(_)) => {
+                let why = "A user token acts as its own user; `X-Parlour-User` names another.";
+                return Err(ErrorCode::WrongUser.because(why).into());
+            }
+        };
+        Ok(Self { app, bearer, acts_as })
+    }
+}
+
+/// The header's value; twice is once too often, for two readers could take two values.
+fn single<'a>(parts: &'a Parts, name: &str) -> Result<Option<&'a str>, ErrorBody> {
+    let mut values = parts.headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(ErrorCode::InvalidInput.because(format!("The header `{name}` stands twice.")));
+    }
+    first
+        .map(|value| {
+            value.to_str().map_err(|_| {
+                ErrorCode::InvalidInput.because(format!("The header `{name}` is not plain text."))
+            })
+        })
+        .transpose()
+}
+
+fn bearer_token(value: &str) -> Result<&str, ErrorBody> {
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => {
+            Err(ErrorCode::TokenMissing.because("The header `Authorization` does not carry a bearer token."))
+        }
+    }
+}
+
+pub(super) fn bad_id(error: IdError) -> ErrorBody {
+    ErrorCode::InvalidId.because(format!("{error}."))
+}
+
+/// The texts of a path, percent-decoded, before they are ids.
+async fn texts<T: DeserializeOwned + Send>(parts: &mut Parts, node: &Arc<Node>) -> Result<T, ApiError> {
+    let path = Path::<T>::from_request_parts(parts, node).await;
+    path.map(|Path(texts)| texts)
+        .map_err(|_| ErrorCode::InvalidId.because("The path is not valid UTF-8.").into())
+}
+
+/// `/{type}`
+pub(super) struct TypePath(pub(super) ChannelType);
+
+impl FromRequestParts<Arc<Node>> for TypePath {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
+        let channel_type: String = texts(parts, node).await?;
+        Ok(Self(ChannelType::parse(&channel_type).map_err(bad_id)?))
+    }
+}
+
+/// `/{type}/{id}`
+pub(super) struct CidPath(pub(super) Cid);
+
+impl FromRequestParts<Arc<Node>> for CidPath {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
+        let (channel_type, id): (String, String) = texts(parts, node).await?;
+        Ok(Self(cid(&channel_type, &id)?))
+    }
+}
+
+/// `/{type}/{id}/messages/{message_id}`
+pub(super) struct MessagePath(pub(super) Cid, pub(super) MessageId);
+
+impl FromRequestParts<Arc<Node>> for MessagePath {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
+        let (channel_type, id, message): (String, String, String) = texts(parts, node).await?;
+        Ok(Self(cid(&channel_type, &id)?, MessageId::parse(&message).map_err(bad_id)?))
+    }
+}
+
+/// `/{user_id}`
+pub(super) struct UserPath(pub(super) UserId);
+
+impl FromRequestParts<Arc<Node>> for UserPath {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
+        let user: String = texts(parts, node).await?;
+        Ok(Self(UserId::parse(&user).map_err(bad_id)?))
+    }
+}
+
+fn cid(channel_type: &str, id: &str) -> Result<Cid, ErrorBody> {
+    Ok(Cid::new(ChannelType::parse(channel_type).map_err(bad_id)?, ChannelId::parse(id).map_err(bad_id)?))
+}
+
+/// The query's parameters; unknown ones are refused, for a misspelt one would be ignored.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Node>> for Params<T> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Node>) -> Result<Self, ApiError> {
+        axum::extract::Query::<T>::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(params)| Self(params))
+            .map_err(|error| {
+                ErrorCode::InvalidInput.because(format!("The query does not fit: {error}.")).into()
+            })
+    }
+}

@@ -1,0 +1,68 @@
+//! `/v1/channels/{type}/{id}/members`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use parlour_wire::ErrorCode;
+use parlour_wire::channels::ChannelResponse;
+use parlour_wire::members::{MembersResponse, UpdateMembers};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::body::Body;
+use super::caller::{CidPath, Params};
+use crate::access::{self, Caller, Wish};
+use crate::chat::change_members::change_members;
+use crate::chat::query_channels::{read_next, write_next};
+use crate::error::ApiResult;
+use crate::node::Node;
+
+const PAGE_MAX: u32 = 100;
+
+/// Adds and removes members, at most 100 in all. Owner and moderators; every member may leave.
+#[utoipa::path(
+    post, path = "/v1/channels/{type}/{id}/members", params(("type" = String, Path), ("id" = String, Path)),
+    request_body = UpdateMembers, responses((status = 200, body = ChannelResponse))
+)]
+pub(super) async fn change(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    CidPath(cid): CidPath,
+    Body(request): Body<UpdateMembers>,
+) -> ApiResult<Json<ChannelResponse>> {
+    Ok(Json(change_members(&node, &caller, &cid, request).await?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MembersParams {
+    /// 1 to 100; default 100.
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    next: Option<String>,
+}
+
+/// A page of members, by the time they joined.
+#[utoipa::path(
+    get, path = "/v1/channels/{type}/{id}/members", params(("type" = String, Path), ("id" = String, Path), MembersParams),
+    responses((status = 200, body = MembersResponse))
+)]
+pub(super) async fn list(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    CidPath(cid): CidPath,
+    Params(params): Params<MembersParams>,
+) -> ApiResult<Json<MembersResponse>> {
+    let limit = params.limit.unwrap_or(PAGE_MAX);
+    if limit == 0 || limit > PAGE_MAX {
+        let why = format!("`limit` is {limit}; a page has 1 to {PAGE_MAX} members.");
+        return Err(ErrorCode::InvalidInput.because(why).into());
+    }
+    let offset = params.next.as_deref().map_or(Ok(0), read_next)?;
+    access::channel(&node, &caller, &cid, Wish::Read).await?;
+    let mut page = node.store.members(caller.app.id, &cid, offset, limit).await?;
+    let shown = offset + u32::try_from(page.members.len()).unwrap_or(limit);
+    page.next = (u64::from(shown) < page.member_count && !page.members.is_empty()).then(|| write_next(shown));
+    Ok(Json(page))
+}

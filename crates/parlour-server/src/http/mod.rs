@@ -1,0 +1,90 @@
+//! HTTP: routes, and what every request goes through. One file per resource; each handler reads: extract,
+//! access, chat, answer.
+
+mod body;
+mod caller;
+mod channels;
+mod connect;
+mod cors;
+mod health;
+mod members;
+mod messages;
+mod reads;
+mod reference;
+mod request;
+mod usage;
+mod users;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::response::IntoResponse;
+use parlour_wire::ErrorCode;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::error::ApiError;
+use crate::node::Node;
+
+pub(crate) use request::PeerAddress;
+
+/// The document that all paths are gathered under.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Parlour",
+        description = "Chat over HTTP: what changes the world is asked for here, with its own status and error. What happens is told on the connection: see the frames among the schemas, and the protocol's own page.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    components(schemas(
+        parlour_wire::ClientFrame,
+        parlour_wire::ServerFrame,
+        parlour_wire::Event,
+        parlour_wire::events::Signal,
+        parlour_wire::error::ErrorResponse
+    ))
+)]
+struct Document;
+
+fn documented() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(users::me))
+        .routes(routes!(users::upsert, users::query))
+        .routes(routes!(users::update))
+        .routes(routes!(channels::query))
+        .routes(routes!(channels::get_or_create_distinct))
+        .routes(routes!(channels::get_or_create, channels::show, channels::update, channels::delete))
+        .routes(routes!(members::change, members::list))
+        .routes(routes!(messages::send, messages::page))
+        .routes(routes!(messages::show, messages::edit, messages::delete))
+        .routes(routes!(reads::mark_read))
+        .routes(routes!(reads::mark_unread))
+        .routes(routes!(reads::unread))
+        .routes(routes!(usage::usage))
+        .routes(routes!(connect::connect))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+}
+
+/// The API's description, the same that `/openapi.json` serves.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    documented().into_openapi()
+}
+
+/// Everything that the server answers over HTTP.
+pub fn router(node: Arc<Node>) -> Router {
+    let (api, document) = documented().split_for_parts();
+    api.route("/health", axum::routing::get(health::livez))
+        .merge(reference::pages(document, node.config.app.mode))
+        .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed))
+        .fallback(async || ApiError::from(ErrorCode::NotFound.because("There is nothing at this path.")))
+        .layer(middleware::from_fn_with_state(Arc::clone(&node), cors::check_origin))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            ApiError::from(ErrorCode::Internal).into_response()
+        }))
+        .layer(middleware::from_fn_with_state(Arc::clone(&node), request::finish))
+        .with_state(node)
+}

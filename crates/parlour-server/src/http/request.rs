@@ -1,0 +1,56 @@
+//! What every request goes through, outermost: its id, its size, its log line, and the writing of errors.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+use parlour_wire::ErrorCode;
+use parlour_wire::error::ErrorResponse;
+
+use crate::error::{ApiError, ErrorToWrite};
+use crate::node::Node;
+
+/// The longest path and query.
+const URI_BYTES_MAX: usize = 8 * 1024;
+
+/// Where a request's TCP connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
+pub(super) async fn finish(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+    let request_id = node.next_request();
+    let method = request.method().clone();
+    // The query stays out of the log: callers put things there that are nobody's business.
+    let path = request.uri().path().to_owned();
+    let uri_bytes = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    let mut response = if uri_bytes > URI_BYTES_MAX {
+        ApiError::from(ErrorCode::UriTooLong).into_response()
+    } else {
+        next.run(request).await
+    };
+    if let Some(ErrorToWrite { mut body, source }) = response.extensions_mut().remove::<ErrorToWrite>() {
+        body.request_id.clone_from(&request_id);
+        if body.status >= 500 {
+            let source = source.as_deref().unwrap_or("-");
+            tracing::error!(%request_id, %method, path, code = body.code, source, "a request failed");
+        } else {
+            tracing::debug!(%request_id, %method, path, code = body.code, message = body.message, "a request was refused");
+        }
+        let mut written = (response.status(), axum::Json(ErrorResponse { error: body })).into_response();
+        for name in [header::RETRY_AFTER, header::VARY, header::ACCESS_CONTROL_ALLOW_ORIGIN, header::ALLOW] {
+            for value in response.headers().get_all(&name) {
+                written.headers_mut().append(&name, value.clone());
+            }
+        }
+        response = written;
+    }
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert("x-request-id", value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,82 @@
+//! `/v1/me`, `/v1/users`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use parlour_wire::users::{
+    MeResponse, PartialUpdate, USERS_PER_BATCH_MAX, UpsertUsers, UserResponse, UsersResponse,
+};
+use parlour_wire::{ErrorCode, UserId};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::body::Body;
+use super::caller::{Params, UserPath, bad_id};
+use crate::access::Caller;
+use crate::chat::{show_users, update_users};
+use crate::error::ApiResult;
+use crate::node::Node;
+
+/// Who the token's user is. Makes and counts nothing.
+#[utoipa::path(get, path = "/v1/me", responses((status = 200, body = MeResponse)))]
+pub(super) async fn me(State(node): State<Arc<Node>>, caller: Caller) -> ApiResult<Json<MeResponse>> {
+    let user = caller.require_user()?;
+    let mut me = node.store.me(caller.app.id, user).await?;
+    if let Some(me) = &mut me {
+        me.user.online = node.presence.is_online(caller.app.id, user);
+    }
+    Ok(Json(MeResponse { me }))
+}
+
+/// Makes or replaces up to 100 users. Server token.
+#[utoipa::path(post, path = "/v1/users", request_body = UpsertUsers, responses((status = 200, body = UsersResponse)))]
+pub(super) async fn upsert(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Body(request): Body<UpsertUsers>,
+) -> ApiResult<Json<UsersResponse>> {
+    let users = update_users::upsert_users(&node, &caller, request).await?;
+    Ok(Json(UsersResponse { users: show_users::show(&node, caller.app.id, users) }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UsersParams {
+    /// Up to 100 ids, with commas between.
+    ids: String,
+}
+
+/// The users with these ids, of those that exist.
+#[utoipa::path(get, path = "/v1/users", params(UsersParams), responses((status = 200, body = UsersResponse)))]
+pub(super) async fn query(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Params(params): Params<UsersParams>,
+) -> ApiResult<Json<UsersResponse>> {
+    let ids: Result<Vec<UserId>, _> = params.ids.split(',').map(UserId::parse).collect();
+    let ids = ids.map_err(bad_id)?;
+    if ids.len() > USERS_PER_BATCH_MAX {
+        let why =
+            format!("At most {USERS_PER_BATCH_MAX} users are given at once; {} were asked for.", ids.len());
+        return Err(ErrorCode::InvalidInput.because(why).into());
+    }
+    let users = node.store.users(caller.app.id, &ids).await?;
+    Ok(Json(UsersResponse { users: show_users::show(&node, caller.app.id, users) }))
+}
+
+/// Sets some fields of a user, removes others. The user itself, or a server.
+#[utoipa::path(
+    patch, path = "/v1/users/{user_id}", params(("user_id" = String, Path)),
+    request_body = PartialUpdate, responses((status = 200, body = UserResponse))
+)]
+pub(super) async fn update(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    UserPath(user): UserPath,
+    Body(request): Body<PartialUpdate>,
+) -> ApiResult<Json<UserResponse>> {
+    let mut user = update_users::update_user(&node, &caller, &user, request).await?;
+    user.online = node.presence.is_online(caller.app.id, &user.id);
+    Ok(Json(UserResponse { user }))
+}

@@ -1,0 +1,154 @@
+//! What waits for one connection.
+//!
+//! Bounded in bytes. Events that do not fit are left out, not queued: the log has them, and the session
+//! looks at the heads when it reads again. Signals go first.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use axum::extract::ws::Utf8Bytes;
+use parlour_proto::Live;
+use parlour_wire::{CloseCode, ConnectionId, Seq, ServerFrame, Topic};
+use tokio::sync::Notify;
+
+/// An encoded frame, shared by all who receive it.
+pub type Frame = Utf8Bytes;
+
+/// What the rest of the server tells a connection.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    Live(Live<Frame>),
+    Signal(Frame),
+    /// A head check found the topic here.
+    Head {
+        topic: Topic,
+        head: Seq,
+    },
+    /// The connection is over.
+    End {
+        bye: Box<ServerFrame>,
+        code: CloseCode,
+    },
+}
+
+/// What the session takes out at once.
+#[derive(Debug, Default)]
+pub(crate) struct Delivery {
+    pub(crate) mail: VecDeque<Mail>,
+    /// Events were left out: look at the heads.
+    pub(crate) overflowed: bool,
+    /// Signals were left out: what they say has to be told anew.
+    pub(crate) signals_dropped: bool,
+}
+
+/// The queue of one connection.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    /// Tells mailboxes apart within this process.
+    pub(crate) number: u64,
+    pub(crate) connection: ConnectionId,
+    bytes_max: usize,
+    queue: Mutex<Queue>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    delivery: Delivery,
+    bytes: usize,
+    closed: bool,
+}
+
+/// What a queued entry costs beside its shared payload.
+const ENTRY_BYTES: usize = size_of::<Mail>();
+
+impl Mailbox {
+    pub(crate) fn new(number: u64, connection: ConnectionId, bytes_max: usize) -> Self {
+        Self { number, connection, bytes_max, queue: Mutex::default(), arrived: Notify::new() }
+    }
+
+    /// Puts something in; never waits.
+    pub(crate) fn put(&self, mail: Mail) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.closed {
+            return;
+        }
+        let (bytes, room) = match &mail {
+            Mail::Live(live) => (live.frame.len() + ENTRY_BYTES, self.bytes_max),
+            Mail::Signal(frame) => (frame.len() + ENTRY_BYTES, self.bytes_max / 2),
+            Mail::Head { .. } => (ENTRY_BYTES, self.bytes_max),
+            // The end always fits.
+            Mail::End { .. } => (0, usize::MAX),
+        };
+        if queue.bytes + bytes > room {
+            match mail {
+                Mail::Signal(_) => queue.delivery.signals_dropped = true,
+                Mail::Live(_) | Mail::Head { .. } | Mail::End { .. } => queue.delivery.overflowed = true,
+            }
+            return;
+        }
+        queue.bytes += bytes;
+        queue.closed = matches!(mail, Mail::End { .. });
+        let was_empty = queue.delivery.mail.is_empty();
+        queue.delivery.mail.push_back(mail);
+        drop(queue);
+        if was_empty {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn take(&self) -> Delivery {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.bytes = 0;
+        std::mem::take(&mut queue.delivery)
+    }
+
+    /// Returns when something waits. May return early; may be dropped at any time.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parlour_proto::Effect;
+
+    fn live(seq: Seq) -> Mail {
+        let topic = "channel:messaging:a".parse().unwrap();
+        Mail::Live(Live { topic, seq, frame: Frame::from("x".repeat(100)), effect: Effect::None })
+    }
+
+    #[test]
+    fn a_full_mailbox_leaves_events_out_and_says_so() {
+        let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000);
+        (1..=1_000).for_each(|seq| mailbox.put(live(seq)));
+        let delivery = mailbox.take();
+        assert!(delivery.overflowed);
+        assert!(delivery.mail.len() * (100 + ENTRY_BYTES) <= 10_000 && delivery.mail.len() > 10);
+        mailbox.put(live(7));
+        let delivery = mailbox.take();
+        assert_eq!((delivery.mail.len(), delivery.overflowed), (1, false));
+    }
+
+    #[test]
+    fn signals_are_left_out_before_events_and_the_end_always_fits() {
+        let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000);
+        (0..1_000).for_each(|_| mailbox.put(Mail::Signal(Frame::from("s"))));
+        mailbox.put(live(1));
+        let bye = ServerFrame::Bye {
+            code: CloseCode::REPLACED,
+            reason: String::new(),
+            retry_after_ms: None,
+            replaced_by: None,
+        };
+        (2..1_000).for_each(|seq| mailbox.put(live(seq)));
+        mailbox.put(Mail::End { bye: Box::new(bye), code: CloseCode::REPLACED });
+        mailbox.put(live(1_000));
+        let delivery = mailbox.take();
+        assert!(delivery.signals_dropped);
+        assert!(delivery.mail.iter().any(|mail| matches!(mail, Mail::Live(live) if live.seq == 1)));
+        assert!(matches!(delivery.mail.back(), Some(Mail::End { .. })), "nothing comes after the end");
+    }
+}

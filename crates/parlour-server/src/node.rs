@@ -1,0 +1,160 @@
+//! One running server: what every handler and every session shares.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use parlour_store::{App, AppMode, Store};
+use parlour_wire::{AppKey, ErrorBody, ErrorCode};
+
+use crate::bus::{Bus, BusMessage};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::connections::Connections;
+use crate::dice::Dice;
+use crate::hub::Hub;
+use crate::meter::Meter;
+use crate::presence::Presence;
+use crate::typing::Typing;
+
+/// What a server is made of. Clock, dice, bus and store are arguments: that is what lets the simulator hold it.
+pub struct Parts {
+    pub config: Config,
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+    pub clock: Clock,
+    pub dice: Dice,
+}
+
+/// One running server, without its sockets.
+pub struct Node {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) clock: Clock,
+    pub(crate) dice: Dice,
+    pub(crate) hub: Hub,
+    pub(crate) connections: Connections,
+    pub(crate) presence: Presence,
+    pub(crate) typing: Typing,
+    pub(crate) meter: Meter,
+    apps: RwLock<HashMap<AppKey, Arc<App>>>,
+    mailboxes: AtomicU64,
+    requests: AtomicU64,
+    draining: AtomicBool,
+}
+
+impl Node {
+    /// Makes the node: reads the apps, listens to the store's commits and to the bus.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn new(parts: Parts) -> parlour_store::Result<Arc<Self>> {
+        let Parts { config, store, bus, clock, dice } = parts;
+        let apps = store.apps().await?.into_iter().map(|app| (app.key.clone(), Arc::new(app))).collect();
+        let grace = Duration::from_millis(config.limits.presence_grace_ms);
+        let node = Arc::new(Self {
+            hub: Hub::new(clock.now()),
+            connections: Connections::default(),
+            presence: Presence::new(grace),
+            typing: Typing::default(),
+            meter: Meter::default(),
+            apps: RwLock::new(apps),
+            mailboxes: AtomicU64::new(1),
+            requests: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+            config,
+            store,
+            bus,
+            clock,
+            dice,
+        });
+        let bus = Arc::clone(&node.bus);
+        node.store.on_commit(Arc::new(move |events| {
+            for logged in events {
+                bus.publish(BusMessage::Event(Arc::new(logged.clone())));
+            }
+        }));
+        // Weak: a node that was dropped (the simulator crashes them) must not live on in its bus.
+        let hub = Arc::downgrade(&node);
+        node.bus.subscribe(Arc::new(move |message| {
+            let Some(node) = hub.upgrade() else { return };
+            match message {
+                BusMessage::Event(logged) => node.hub.deliver(logged),
+                BusMessage::Signal { app, topic, frame, except } => {
+                    node.hub.signal(*app, topic, frame, *except)
+                }
+            }
+        }));
+        Ok(node)
+    }
+
+    /// Runs everything that is not asked for by a request: head checks, presence, typing, metering, retention.
+    /// Never returns.
+    pub async fn run(self: Arc<Self>) {
+        let node = &self;
+        let head_checks = async {
+            let every = Duration::from_millis(node.config.limits.head_check_ms);
+            loop {
+                tokio::time::sleep(every).await;
+                if let Err(error) = node.hub.check_heads(&*node.store, &node.clock).await {
+                    tracing::warn!(%error, "the heads could not be looked at");
+                }
+            }
+        };
+        let retention = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(3_600)).await;
+                if let Err(error) = node.store.trim(crate::retention(&node.config, node.clock.now())).await {
+                    tracing::warn!(%error, "old events could not be trimmed");
+                }
+            }
+        };
+        tokio::join!(
+            head_checks,
+            retention,
+            node.presence.run(&node.clock),
+            node.typing.run(&*node.bus),
+            node.meter.run(&*node.store, &node.connections, &node.clock),
+        );
+    }
+
+    /// The app with this key.
+    pub(crate) fn app(&self, key: &AppKey) -> Result<Arc<App>, ErrorBody> {
+        let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        apps.get(key)
+            .cloned()
+            .ok_or_else(|| ErrorCode::UnknownApp.because(format!("No app has the key {key}.")))
+    }
+
+    pub(crate) fn connections_per_user(&self, app: &App) -> u32 {
+        self.config.limits.connections_per_user.unwrap_or(match app.mode {
+            AppMode::Development => 3,
+            AppMode::Production => 50,
+        })
+    }
+
+    pub(crate) fn next_mailbox(&self) -> u64 {
+        self.mailboxes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A request's name in the log.
+    pub(crate) fn next_request(&self) -> String {
+        format!("r{}", self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether the server goes away and takes nobody new.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Records what is not recorded yet.
+    pub(crate) async fn settle(&self) {
+        self.meter.record(&*self.store, &self.connections, &self.clock).await;
+    }
+}
