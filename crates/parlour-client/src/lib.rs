@@ -1,1 +1,46 @@
-//! (in the making)
+//! Parlour's Rust SDK.
+//!
+//! [`Client`] is one user on one device: it holds at most one live connection, tells what happens as
+//! [`ClientEvent`]s, and asks over HTTP. [`ServerClient`] is an app's backend: it holds the secret and never
+//! connects. Both give one [`Error`] type with the codes of the server.
+//!
+//! Inside, `driver` is the one task of a client around the machine `parlour_proto::Connection`; `pump` moves
+//! one transport's frames; `calls` is HTTP; `outbox` sends messages; `unread` counts. All of it reaches the
+//! network through [`Net`] and the time through tokio, so that a simulator can hold a client.
+//!
+//! Not here: storage (what is not sent when the process ends is lost), several clients sharing one
+//! connection, transports other than WebSocket.
+
+mod calls;
+mod channel;
+mod client;
+mod dice;
+mod driver;
+mod error;
+mod events;
+mod local;
+mod net;
+mod outbox;
+mod pump;
+mod server;
+mod session;
+mod token;
+mod unread;
+
+pub use calls::MessagePage;
+pub use channel::{Channel, NO_DATA, Sending};
+pub use client::{Builder, Client, ConnectionStatus, Profile};
+pub use error::Error;
+pub use events::{ClientEvent, Events};
+pub use net::{Frames, Net, NetError, Received, TokioNet};
+pub use outbox::{OUTBOX_LEN_MAX, OutboxEntry, SendState};
+pub use server::{ActingChannel, ActingUser, ServerClient};
+pub use token::{TokenError, TokenProvider};
+pub use unread::UnreadCounts;
+
+pub use parlour_proto::{Cause, FailedWhy, NetworkLevel, State, Transition, UiStatus};
+/// The types on the wire, which this API gives and takes.
+pub use parlour_wire as wire;
+pub use parlour_wire::frames::PresenceSubscription;
+pub use parlour_wire::messages::{Message, MessageDraft};
+pub use parlour_wire::{CloseCode, ErrorCode, Event, Open, Topic};

@@ -1,0 +1,580 @@
+//! The public handle of one user's client.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use parlour_proto::{Backoff, Cause, ConnectionConfig, Input, NetworkLevel, State, Transition, UiStatus};
+use parlour_wire::channels::{ChannelResponse, ChannelsResponse, GetOrCreateChannel, QueryChannels};
+use parlour_wire::events::Presence;
+use parlour_wire::frames::{AppState, ClientInfo, PROTOCOL_VERSION, PresenceSubscription};
+use parlour_wire::reads::{Unread, UnreadTotals};
+use parlour_wire::users::{Me, PartialUpdate, User, UserInput};
+use parlour_wire::{AppKey, ChannelId, ChannelType, Cid, ConnectionId, ErrorCode, MessageId, UserId};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::calls::{BaseUrl, Caller, Calls, Endpoint};
+use crate::dice::Dice;
+use crate::driver::{Command, Driver};
+use crate::events::{Events, Readers};
+use crate::local::Local;
+use crate::net::{Net, TokioNet};
+use crate::outbox::{Outbox, OutboxEntry};
+use crate::session::{self, SessionView};
+use crate::token::TokenProvider;
+use crate::unread::UnreadCounts;
+use crate::{Channel, Error};
+
+/// When a call has no answer for this long, it fails with `timeout`.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Events that wait for one reader, at most.
+const EVENT_QUEUE_LEN: usize = 4_096;
+/// Commands that wait for the driver, at most: it takes each at once, so this is ample.
+const COMMANDS_LEN: usize = 256;
+
+/// One user's client: connects, listens, asks. Cheap to clone; all clones are the same client.
+///
+/// For end users' devices: it has no place for an app's secret (that is
+/// [`ServerClient`](crate::ServerClient)). Dropping the last clone closes the socket and does not log out.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), parlour_client::Error> {
+/// use parlour_client::{Client, Profile};
+/// let client = Client::builder("http://127.0.0.1:8790", "dev").build()?;
+/// let me = client.connect_user(Profile::new("alice").name("Alice"), "eyJ…").await?;
+/// println!("{} unread", me.total_unread_count);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    /// The driver ends when this is dropped, which is why it does not hold `Inner`.
+    commands: mpsc::Sender<Command>,
+}
+
+/// What the client and its driver both touch.
+pub(crate) struct Shared {
+    pub(crate) calls: Calls,
+    pub(crate) session: watch::Sender<SessionView>,
+    pub(crate) connection: watch::Sender<ConnectionStatus>,
+    pub(crate) unread: watch::Sender<UnreadCounts>,
+    pub(crate) local: Mutex<Local>,
+    /// Told when `local` was changed by a call, and not by the driver.
+    pub(crate) local_changed: tokio::sync::Notify,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) dice: Arc<Dice>,
+}
+
+impl Shared {
+    pub(crate) fn local(&self) -> MutexGuard<'_, Local> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the connection stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionStatus {
+    pub state: State,
+    /// The state as a banner would show it: a downtime of less than two seconds is not shown.
+    pub ui_status: UiStatus,
+    /// Dials since the connection was last up; 0 while it is.
+    pub attempt: u32,
+    /// When the next dial comes, while waiting for it.
+    pub retry_at: Option<Instant>,
+    /// The server's name for the connection, while it is up.
+    pub connection_id: Option<ConnectionId>,
+    /// The last change, with its cause and close code.
+    pub last: Option<Transition>,
+}
+
+/// Who connects, with the fields to merge into what the server has stored of the user.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    id: String,
+    fields: std::collections::BTreeMap<String, Value>,
+}
+
+impl Profile {
+    /// A user by its id: 1–128 of `a-z 0-9 @ _ -`. Checked when it is used.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), fields: std::collections::BTreeMap::new() }
+    }
+
+    /// Sets the name that others see.
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        self.set("name", name.into())
+    }
+
+    /// Sets the address of a picture.
+    #[must_use]
+    pub fn image(self, url: impl Into<String>) -> Self {
+        self.set("image", url.into())
+    }
+
+    /// Sets a field of the app's own.
+    #[must_use]
+    pub fn set(mut self, field: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.fields.insert(field.into(), value.into());
+        self
+    }
+
+    pub(crate) fn input(self) -> Result<UserInput, Error> {
+        Ok(UserInput { id: UserId::parse(&self.id)?, fields: self.fields })
+    }
+}
+
+impl From<&str> for Profile {
+    fn from(id: &str) -> Self {
+        Self::new(id)
+    }
+}
+
+impl From<String> for Profile {
+    fn from(id: String) -> Self {
+        Self::new(id)
+    }
+}
+
+impl From<UserId> for Profile {
+    fn from(id: UserId) -> Self {
+        Self::new(id.as_str())
+    }
+}
+
+impl From<UserInput> for Profile {
+    fn from(input: UserInput) -> Self {
+        Self { id: input.id.to_string(), fields: input.fields }
+    }
+}
+
+/// How a client is made.
+pub struct Builder {
+    url: String,
+    app_key: String,
+    presence: PresenceSubscription,
+    device: Option<String>,
+    call_timeout: Duration,
+    event_queue_len: usize,
+    net: Option<Arc<dyn Net>>,
+    seed: Option<u64>,
+}
+
+impl Builder {
+    /// Whose presence is told. Default: nobody's.
+    #[must_use]
+    pub fn presence(mut self, subscription: PresenceSubscription) -> Self {
+        self.presence = subscription;
+        self
+    }
+
+    /// The device's name, shown to the user's other devices.
+    #[must_use]
+    pub fn device(mut self, name: impl Into<String>) -> Self {
+        self.device = Some(name.into());
+        self
+    }
+
+    /// When a call has no answer for this long, it fails with `timeout`. Default: 10 s. It includes the wait
+    /// for the connection's first `ready`. Messages are different: see [`Channel::send_message`].
+    #[must_use]
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout;
+        self
+    }
+
+    /// Events that wait for each reader of [`Client::events`], at most. Default: 4,096.
+    #[must_use]
+    pub fn event_queue_len(mut self, len: usize) -> Self {
+        self.event_queue_len = len;
+        self
+    }
+
+    /// Another network than the real one: for simulation and tests.
+    #[must_use]
+    pub fn net(mut self, net: Arc<dyn Net>) -> Self {
+        self.net = Some(net);
+        self
+    }
+
+    /// Makes jitter and ids repeat from run to run: for simulation and tests.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Makes the client. It opens nothing yet.
+    ///
+    /// # Errors
+    /// `invalid_input` for an address that is none or outside of a tokio runtime, `invalid_id` for an app
+    /// key that is none.
+    pub fn build(self) -> Result<Client, Error> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
+            Error::because(ErrorCode::InvalidInput, "a client is made within a tokio runtime")
+        })?;
+        let net = match self.net {
+            Some(net) => net,
+            None => {
+                Arc::new(TokioNet::new().map_err(|e| Error::because(ErrorCode::Internal, e.to_string()))?)
+            }
+        };
+        let app_key = AppKey::parse(&self.app_key)?;
+        let endpoint = Arc::new(Endpoint {
+            url: BaseUrl::parse(&self.url)?,
+            app_key: app_key.clone(),
+            net,
+            call_timeout: self.call_timeout,
+        });
+        let dice = Arc::new(Dice::new(self.seed));
+        let config = connection_config(app_key, self.presence, self.device, &dice);
+        let session = watch::Sender::default();
+        let readers = Arc::new(Readers::new(self.event_queue_len));
+        let shared = Arc::new(Shared {
+            calls: Calls { endpoint, caller: Caller::User(session.subscribe()) },
+            session,
+            connection: watch::Sender::new(ConnectionStatus {
+                state: State::Idle,
+                ui_status: UiStatus::SignedOut,
+                attempt: 0,
+                retry_at: None,
+                connection_id: None,
+                last: None,
+            }),
+            unread: watch::Sender::default(),
+            local: Mutex::default(),
+            local_changed: tokio::sync::Notify::new(),
+            outbox: Arc::new(Outbox::new(readers.clone())),
+            readers,
+            dice,
+        });
+        let (commands, inbox) = mpsc::channel(COMMANDS_LEN);
+        runtime.spawn(Driver::new(shared.clone(), config, inbox).run());
+        Ok(Client { inner: Arc::new(Inner { shared, commands }) })
+    }
+}
+
+fn connection_config(
+    app_key: AppKey,
+    presence: PresenceSubscription,
+    device: Option<String>,
+    dice: &Dice,
+) -> ConnectionConfig {
+    let client = ClientInfo {
+        instance: dice.uuid(),
+        page: std::process::id().to_string(),
+        sdk: "rust".to_owned(),
+        version: PROTOCOL_VERSION,
+        platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+    };
+    ConnectionConfig {
+        app_key,
+        client,
+        device,
+        presence,
+        dial_timeout_ms: 10_000,
+        dead_link_ms: 35_000,
+        stable_after_ms: 10_000,
+        backoff: Backoff { base_ms: 500, cap_ms: 20_000 },
+        retry_now_spread_ms: 300,
+        spread_ms: 5_000,
+        ui_grace_ms: 2_000,
+    }
+}
+
+impl Client {
+    /// Begins a client of the server at `url` (`http://…` or `https://…`), for the app with this key.
+    pub fn builder(url: impl Into<String>, app_key: impl Into<String>) -> Builder {
+        Builder {
+            url: url.into(),
+            app_key: app_key.into(),
+            presence: PresenceSubscription::None,
+            device: None,
+            call_timeout: CALL_TIMEOUT,
+            event_queue_len: EVENT_QUEUE_LEN,
+            net: None,
+            seed: None,
+        }
+    }
+
+    /// Logs in, connects, makes the user or merges the given fields into it, and answers with the user's own
+    /// view of itself.
+    ///
+    /// For the same user while connected or connecting it joins the one in progress, and opens nothing. While
+    /// another user's `disconnect_user` is running it waits for its end. After a `timeout` or `network` error
+    /// the client goes on dialling; call again to wait again.
+    ///
+    /// # Errors
+    /// `already_connected_as` names the other user; `network` and `timeout` after the call timeout; what the
+    /// server refuses, as it says it; `cancelled` if a `disconnect` came in between.
+    pub async fn connect_user(
+        &self,
+        user: impl Into<Profile>,
+        token: impl Into<TokenProvider>,
+    ) -> Result<Me, Error> {
+        let user = user.into().input()?;
+        let token = token.into();
+        let shared = &self.inner.shared;
+        // Until the driver has seen the command, calls must know that there is somebody to wait for.
+        let joining = Joining::new(shared.session.clone());
+        let (reply, answer) = oneshot::channel();
+        let command = Command::ConnectUser { user, token, joining, reply };
+        self.until_up(command, answer).await
+    }
+
+    /// Connects again, after [`disconnect`](Self::disconnect) or a failure.
+    ///
+    /// # Errors
+    /// `not_logged_in` without a user; else as [`connect_user`](Self::connect_user).
+    pub async fn connect(&self) -> Result<Me, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.until_up(Command::Connect { reply }, answer).await
+    }
+
+    async fn until_up(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<Result<Me, Error>>,
+    ) -> Result<Me, Error> {
+        let endpoint = &self.inner.shared.calls.endpoint;
+        self.inner.commands.send(command).await.map_err(|_| ErrorCode::Cancelled)?;
+        match tokio::time::timeout(endpoint.call_timeout, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(ErrorCode::Cancelled.into())),
+            Err(_) => Err(self.why_not_up()),
+        }
+    }
+
+    fn why_not_up(&self) -> Error {
+        let last = self.inner.shared.connection.borrow().last.clone();
+        match last.map(|transition| transition.cause) {
+            Some(Cause::TransportClosed | Cause::DialTimeout | Cause::DeadLink | Cause::Network) => {
+                Error::because(ErrorCode::Network, "the server could not be reached yet; still dialling")
+            }
+            _ => Error::because(ErrorCode::Timeout, "the connection is not up yet; still dialling"),
+        }
+    }
+
+    /// Closes the connection and keeps the user; holds until [`connect`](Self::connect) or
+    /// [`connect_user`](Self::connect_user).
+    ///
+    /// Begins when called: the returned future only tells when the socket is gone.
+    pub fn disconnect(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let (reply, answer) = oneshot::channel();
+        self.begin(Command::Disconnect { reply }, answer)
+    }
+
+    /// Closes the connection, goes offline at once and forgets the user; the user's outbox waits for its return.
+    ///
+    /// Begins when called: the returned future only tells when the socket is gone. The next user's
+    /// `connect_user` may be called right away, and waits for it.
+    pub fn disconnect_user(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let (reply, answer) = oneshot::channel();
+        self.begin(Command::DisconnectUser { reply }, answer)
+    }
+
+    fn begin<T: Send + 'static>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<Result<T, Error>>,
+    ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
+        let begun = self.inner.commands.try_send(command);
+        let commands = self.inner.commands.downgrade();
+        async move {
+            // A full queue is the only way not to have begun: then it begins when there is room.
+            if let Err(mpsc::error::TrySendError::Full(command)) = begun {
+                let commands = commands.upgrade().ok_or(ErrorCode::Cancelled)?;
+                commands.send(command).await.map_err(|_| ErrorCode::Cancelled)?;
+            }
+            answer.await.unwrap_or_else(|_| Err(ErrorCode::Cancelled.into()))
+        }
+    }
+
+    /// The round trip to the server and back.
+    ///
+    /// # Errors
+    /// `not_connected`, `timeout`.
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        let (reply, answer) = oneshot::channel();
+        let pong = self.begin(Command::Ping { reply }, answer);
+        let timeout = self.inner.shared.calls.endpoint.call_timeout;
+        tokio::time::timeout(timeout, pong).await.unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))
+    }
+
+    /// Where the connection stands, now and at every change.
+    pub fn connection(&self) -> watch::Receiver<ConnectionStatus> {
+        self.inner.shared.connection.subscribe()
+    }
+
+    /// Events from now on; any number of readers.
+    pub fn events(&self) -> Events {
+        self.inner.shared.readers.subscribe()
+    }
+
+    /// The connected user's own view of itself, with the unread totals of now.
+    pub fn me(&self) -> Option<Me> {
+        let local = self.inner.shared.local();
+        let counts = local.tally.counts();
+        let mut me = local.me.clone()?;
+        me.total_unread_count = counts.total_unread_count;
+        me.unread_channels = counts.unread_channels;
+        Some(me)
+    }
+
+    /// The unread counts, kept current from events by the server's rule. `channels` holds those that were
+    /// heard of; exact when [`UnreadCounts::settled`].
+    pub fn unread(&self) -> UnreadTotals {
+        let local = self.inner.shared.local();
+        let UnreadCounts { total_unread_count, unread_channels, .. } = local.tally.counts();
+        UnreadTotals { total_unread_count, unread_channels, channels: local.tally.channels() }
+    }
+
+    /// The unread totals, now and at every change.
+    pub fn unread_counts(&self) -> watch::Receiver<UnreadCounts> {
+        self.inner.shared.unread.subscribe()
+    }
+
+    pub(crate) fn unread_of(&self, cid: &Cid) -> Option<Unread> {
+        self.inner.shared.local().tally.channel(cid)
+    }
+
+    /// Whether a user is there, as far as the presence subscription tells.
+    pub fn presence(&self, user: &UserId) -> Option<Presence> {
+        self.inner.shared.local().presence(user)
+    }
+
+    /// Changes whose presence is told, now and after every reconnect.
+    pub async fn set_presence(&self, subscription: PresenceSubscription) -> Result<(), Error> {
+        self.input(Input::Presence(subscription)).await
+    }
+
+    /// What the platform says of the network.
+    pub async fn set_network(&self, level: NetworkLevel) -> Result<(), Error> {
+        self.input(Input::Network(level)).await
+    }
+
+    /// Where the app stands.
+    pub async fn set_app_state(&self, state: AppState) -> Result<(), Error> {
+        self.input(Input::App(state)).await
+    }
+
+    /// Dials now rather than at `retry_at`.
+    pub async fn retry_now(&self) -> Result<(), Error> {
+        self.input(Input::RetryNow).await
+    }
+
+    pub(crate) async fn input(&self, input: Input) -> Result<(), Error> {
+        let command = Command::Input(Box::new(input));
+        Ok(self.inner.commands.send(command).await.map_err(|_| ErrorCode::Cancelled)?)
+    }
+
+    /// The channel `type:id`. Asks nothing yet.
+    ///
+    /// # Errors
+    /// `invalid_id` says which character is not allowed.
+    pub fn channel(&self, channel_type: &str, id: &str) -> Result<Channel, Error> {
+        let cid = Cid::new(ChannelType::parse(channel_type)?, ChannelId::parse(id)?);
+        Ok(Channel::new(self.clone(), cid))
+    }
+
+    /// The channel with this full name. Asks nothing yet.
+    pub fn channel_at(&self, cid: Cid) -> Channel {
+        Channel::new(self.clone(), cid)
+    }
+
+    /// The channel that is made of exactly these members and the user, in whatever order: the one that is
+    /// there, or a new one with this data.
+    pub async fn create_distinct(
+        &self,
+        channel_type: &str,
+        members: &[&str],
+        data: impl IntoIterator<Item = (String, Value)>,
+    ) -> Result<(Channel, ChannelResponse), Error> {
+        let request = GetOrCreateChannel {
+            members: user_ids(members)?,
+            data: data.into_iter().collect(),
+            messages: None,
+        };
+        let answer = self.calls().distinct_channel(&ChannelType::parse(channel_type)?, &request).await?;
+        Ok((self.channel_at(answer.state.channel.cid.clone()), answer))
+    }
+
+    /// The channels that match, of those that the user may see.
+    pub async fn query_channels(&self, query: QueryChannels) -> Result<ChannelsResponse, Error> {
+        self.calls().query_channels(&query).await
+    }
+
+    /// Users by their ids.
+    pub async fn users(&self, ids: &[&str]) -> Result<Vec<User>, Error> {
+        self.calls().users(&user_ids(ids)?).await
+    }
+
+    /// Sets some of the user's own fields, and removes others.
+    pub async fn update_me(&self, update: PartialUpdate) -> Result<User, Error> {
+        let session = session::known(&mut self.inner.shared.session.subscribe()).await?;
+        self.calls().update_user(&session.user, &update).await
+    }
+
+    /// The unread state of all channels, asked of the server.
+    pub async fn load_unread(&self) -> Result<UnreadTotals, Error> {
+        self.calls().unread().await
+    }
+
+    /// What waits to be sent for the user, and what failed.
+    pub fn outbox(&self) -> Vec<OutboxEntry> {
+        let user = self.inner.shared.session.borrow().stage.session().map(|session| session.user.clone());
+        user.map(|user| self.inner.shared.outbox.entries(&user)).unwrap_or_default()
+    }
+
+    /// Forgets a message of the outbox; one that is just being sent may still arrive. `false`: there is none.
+    pub fn discard(&self, id: &MessageId) -> bool {
+        self.inner.shared.outbox.discard(id)
+    }
+
+    /// Sends a failed message of the outbox again. `false`: there is none.
+    pub fn retry(&self, id: &MessageId) -> bool {
+        self.inner.shared.outbox.retry(id)
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.inner.shared.calls
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.inner.shared.connection.borrow().state.clone();
+        f.debug_struct("Client").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn user_ids(ids: &[&str]) -> Result<Vec<UserId>, Error> {
+    ids.iter().map(|id| UserId::parse(id).map_err(Error::from)).collect()
+}
+
+/// Says, as long as it lives, that a user is about to be there.
+pub(crate) struct Joining(watch::Sender<SessionView>);
+
+impl Joining {
+    fn new(session: watch::Sender<SessionView>) -> Self {
+        session.send_modify(|view| view.joining += 1);
+        Self(session)
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        self.0.send_modify(|view| view.joining -= 1);
+    }
+}

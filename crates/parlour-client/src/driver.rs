@@ -1,0 +1,615 @@
+//! The one task of a client: it owns the machine, the transports, the timers, and whatever runs for them.
+//!
+//! It waits for nobody. What takes time (a dial, a token, a load, a send) is a future in one of its sets or a
+//! [`pump`]; what wants something of it sends a command and waits by itself.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use parlour_proto::{Connection, ConnectionConfig, FailedWhy, Input, Millis, Output, State, UiStatus};
+use parlour_wire::events::Signal;
+use parlour_wire::frames::Ready;
+use parlour_wire::reads::{Unread, UnreadTotals};
+use parlour_wire::users::{Me, UserInput};
+use parlour_wire::{Cid, ClientFrame, CloseCode, ErrorBody, ErrorCode, Open, UserId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::Error;
+use crate::client::{ConnectionStatus, Joining, Shared};
+use crate::events::ClientEvent;
+use crate::outbox;
+use crate::pump::{self, Dial, Report};
+use crate::session::{Session, Stage};
+use crate::token::{TokenError, TokenProvider, TokenSource};
+use crate::unread::Want;
+
+/// Loads of unread state that run at the same time: enough to be quick, few enough to be no burst.
+const LOADS_MAX: usize = 4;
+/// When a load failed, the next begins after up to this (full jitter).
+const LOAD_RETRY: Duration = Duration::from_secs(4);
+/// Reports of transports that wait for the driver; beyond it a transport reads no further.
+const REPORTS_LEN: usize = 64;
+/// `connect_user` calls that wait for the end of another user's disconnect; far beyond any app.
+const HELD_LEN_MAX: usize = 1_024;
+/// Pings of the app are told from those of the machine by their number.
+const PING_IDS_FROM: u64 = 1 << 32;
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What the app wishes.
+pub(crate) enum Command {
+    ConnectUser { user: UserInput, token: TokenProvider, joining: Joining, reply: Reply<Me> },
+    Connect { reply: Reply<Me> },
+    Disconnect { reply: Reply<()> },
+    DisconnectUser { reply: Reply<()> },
+    Ping { reply: Reply<Duration> },
+    Input(Box<Input>),
+}
+
+/// What ended among the futures of a session.
+enum Done {
+    Token { fetch: u64, result: Result<String, TokenError> },
+    LoadedAll(Result<UnreadTotals, Error>),
+    Loaded { cid: Cid, result: Result<Option<Unread>, Error> },
+    Sent { cid: Cid },
+}
+
+type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// Whose client this is.
+enum Tenancy {
+    Nobody,
+    User(Arc<Session>),
+    /// Until the last socket is gone.
+    Leaving,
+}
+
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    machine: Connection,
+    /// Before `reports`, so that at the end each transport hears of its close first.
+    dials: BTreeMap<u64, Dial>,
+    commands: mpsc::Receiver<Command>,
+    reports: mpsc::Receiver<Report>,
+    report_to: mpsc::Sender<Report>,
+    tenancy: Tenancy,
+    /// Everything that runs in the user's name; dropped when the user goes.
+    tasks: FuturesUnordered<Task>,
+    sending: BTreeSet<Cid>,
+    loads: usize,
+    loads_from: Instant,
+    /// Counts how often the connection came up.
+    recoveries: watch::Sender<u64>,
+    waiting_up: Vec<Reply<Me>>,
+    waiting_down: Vec<Reply<()>>,
+    /// Commands that came while the last user was leaving.
+    held: VecDeque<Command>,
+    pings: BTreeMap<u64, (Instant, Reply<Duration>)>,
+    next_ping: u64,
+    /// The answer to hello, while its outputs are being worked off.
+    fresh_ready: Option<Me>,
+    was_up: bool,
+    down_since: Option<Instant>,
+    start: Instant,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        config: ConnectionConfig,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
+        let (report_to, reports) = mpsc::channel(REPORTS_LEN);
+        let now = Instant::now();
+        Self {
+            shared,
+            machine: Connection::new(config),
+            commands,
+            reports,
+            report_to,
+            dials: BTreeMap::new(),
+            tenancy: Tenancy::Nobody,
+            tasks: FuturesUnordered::new(),
+            sending: BTreeSet::new(),
+            loads: 0,
+            loads_from: now,
+            recoveries: watch::Sender::default(),
+            waiting_up: Vec::new(),
+            waiting_down: Vec::new(),
+            held: VecDeque::new(),
+            pings: BTreeMap::new(),
+            next_ping: PING_IDS_FROM,
+            fresh_ready: None,
+            was_up: false,
+            down_since: None,
+            start: now,
+        }
+    }
+
+    /// Runs until the last client is dropped. The transports then close by themselves: see [`pump`].
+    pub(crate) async fn run(mut self) {
+        loop {
+            let wake = self.deadline();
+            // In this order always: the same seed is the same run.
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => break,
+                },
+                Some(report) = self.reports.recv() => self.report(report),
+                Some(done) = self.tasks.next(), if !self.tasks.is_empty() => self.done(done),
+                () = self.shared.outbox.changed.notified() => {}
+                () = self.shared.local_changed.notified() => {}
+                () = sleep_until(wake) => {}
+            }
+            self.pass_time();
+            self.settle();
+        }
+        self.shared.readers.end();
+    }
+
+    fn now_ms(&self) -> Millis {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn at(&self, ms: Millis) -> Instant {
+        self.start + Duration::from_millis(ms)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let machine = self.machine.deadline().map(|ms| self.at(ms));
+        let local = self.shared.local();
+        let loads = (local.tally.has_wants() && Instant::now() < self.loads_from).then_some(self.loads_from);
+        [machine, local.typing_deadline(), loads].into_iter().flatten().min()
+    }
+
+    fn pass_time(&mut self) {
+        if self.machine.deadline().is_some_and(|deadline| deadline <= self.now_ms()) {
+            self.input(Input::Tick);
+        }
+        let over = self.shared.local().expire_typing(Instant::now());
+        for (topic, signal) in over {
+            self.tell(ClientEvent::Signal { topic: Some(topic), signal: Open::Known(signal) });
+        }
+    }
+
+    // What the app wishes.
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::ConnectUser { user, token, joining, reply } => {
+                self.connect_user(user, token, joining, reply);
+            }
+            Command::Connect { reply } => self.connect(reply),
+            Command::Disconnect { reply } => {
+                if let Tenancy::User(_) = self.tenancy {
+                    self.input(Input::Disconnect);
+                }
+                self.waiting_down.push(reply);
+            }
+            Command::DisconnectUser { reply } => self.disconnect_user(reply),
+            Command::Ping { reply } => self.ping(reply),
+            Command::Input(input) => self.input(*input),
+        }
+    }
+
+    fn connect_user(&mut self, user: UserInput, token: TokenProvider, joining: Joining, reply: Reply<Me>) {
+        match &self.tenancy {
+            Tenancy::Leaving => self.hold(Command::ConnectUser { user, token, joining, reply }),
+            Tenancy::User(session) if session.user != user.id => {
+                let message = format!("the client is connected as {}", session.user);
+                let _ = reply.send(Err(Error::because(ErrorCode::AlreadyConnectedAs, message)));
+            }
+            Tenancy::User(_) if self.is_under_way() => self.wait_up(reply),
+            Tenancy::User(_) | Tenancy::Nobody => self.begin(user, token, reply),
+        }
+    }
+
+    /// Whether the machine is up, or will be without another word.
+    fn is_under_way(&self) -> bool {
+        match self.machine.state() {
+            State::Connecting { .. } | State::Connected | State::Reconnecting { .. } | State::NoNetwork => {
+                true
+            }
+            State::Idle | State::Offline | State::Parked | State::Failed(_) | State::Closed => false,
+        }
+    }
+
+    fn begin(&mut self, user: UserInput, token: TokenProvider, reply: Reply<Me>) {
+        let same_user = matches!(&self.tenancy, Tenancy::User(session) if session.user == user.id);
+        let timeout = self.shared.calls.endpoint.call_timeout;
+        let token = TokenSource::new(token, timeout);
+        let session = Arc::new(Session { user: user.id.clone(), token });
+        // A user who had been let in once stays so: its calls need no new connection.
+        self.shared.session.send_modify(|view| {
+            view.stage = match view.stage {
+                Stage::Ready(_) if same_user => Stage::Ready(session.clone()),
+                Stage::NoUser | Stage::Waiting(_) | Stage::Ready(_) | Stage::Failed(..) => {
+                    Stage::Waiting(session.clone())
+                }
+            };
+        });
+        if !same_user {
+            self.shared.local().clear(Some(user.id.clone()));
+            self.was_up = false;
+            self.down_since = None;
+        }
+        self.tenancy = Tenancy::User(session);
+        self.waiting_up.push(reply);
+        self.input(Input::ConnectUser { user });
+    }
+
+    fn connect(&mut self, reply: Reply<Me>) {
+        match &self.tenancy {
+            Tenancy::Nobody => {
+                let _ = reply.send(Err(ErrorCode::NotLoggedIn.into()));
+            }
+            Tenancy::Leaving => self.hold(Command::Connect { reply }),
+            Tenancy::User(session) => {
+                let session = session.clone();
+                if self.is_under_way() {
+                    return self.wait_up(reply);
+                }
+                self.shared.session.send_modify(|view| {
+                    if let Stage::Failed(..) = view.stage {
+                        view.stage = Stage::Waiting(session);
+                    }
+                });
+                self.waiting_up.push(reply);
+                self.input(Input::Connect);
+            }
+        }
+    }
+
+    fn wait_up(&mut self, reply: Reply<Me>) {
+        let me = self.shared.local().me.clone();
+        match me {
+            Some(me) if self.machine.state() == State::Connected => {
+                let _ = reply.send(Ok(me));
+            }
+            Some(_) | None => {
+                // Callers that gave up leave their reply behind.
+                self.waiting_up.retain(|reply| !reply.is_closed());
+                self.waiting_up.push(reply);
+            }
+        }
+    }
+
+    fn disconnect_user(&mut self, reply: Reply<()>) {
+        self.waiting_down.push(reply);
+        let Tenancy::User(_) = self.tenancy else { return };
+        self.tenancy = Tenancy::Leaving;
+        self.tasks = FuturesUnordered::new();
+        self.sending.clear();
+        self.loads = 0;
+        self.shared.session.send_modify(|view| view.stage = Stage::NoUser);
+        self.shared.local().clear(None);
+        self.input(Input::DisconnectUser);
+    }
+
+    fn hold(&mut self, command: Command) {
+        // Beyond the bound the command is dropped, and its caller told `cancelled` by that.
+        if self.held.len() < HELD_LEN_MAX {
+            self.held.push_back(command);
+        }
+    }
+
+    fn ping(&mut self, reply: Reply<Duration>) {
+        if self.machine.state() != State::Connected {
+            let _ = reply.send(Err(ErrorCode::NotConnected.into()));
+            return;
+        }
+        let id = self.next_ping;
+        self.next_ping += 1;
+        self.pings.retain(|_, (_, reply)| !reply.is_closed());
+        self.pings.insert(id, (Instant::now(), reply));
+        self.input(Input::Send(ClientFrame::Ping { id }));
+    }
+
+    // What happened.
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Opened { dial } => self.input(Input::Opened { dial }),
+            Report::Received { dial, frame } => self.input(Input::Received { dial, frame }),
+            Report::Closed { dial, code, reason } => {
+                self.dials.remove(&dial);
+                self.input(Input::Closed { dial, code, reason });
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Token { fetch, result: Ok(token) } => self.input(Input::TokenFetched { fetch, token }),
+            Done::Token { fetch, result: Err(TokenError { message, permanent }) } => {
+                self.input(Input::TokenFailed { fetch, permanent, message });
+            }
+            Done::Sent { cid } => {
+                self.sending.remove(&cid);
+            }
+            Done::LoadedAll(result) => {
+                self.loads -= 1;
+                match result {
+                    Ok(totals) => self.shared.local().tally.loaded_all(&totals),
+                    Err(error) => self.load_failed(&Want::All, &error),
+                }
+            }
+            Done::Loaded { cid, result } => {
+                self.loads -= 1;
+                match result {
+                    Ok(unread) => self.shared.local().tally.loaded(&cid, unread.as_ref()),
+                    Err(error) => self.load_failed(&Want::Channel(cid), &error),
+                }
+            }
+        }
+    }
+
+    fn load_failed(&mut self, want: &Want, error: &Error) {
+        let gone = matches!(error.body.status, 403 | 404);
+        self.shared.local().tally.load_failed(want, gone);
+        if !gone {
+            let pause = LOAD_RETRY.mul_f64(self.shared.dice.unit());
+            let asked = Duration::from_secs(error.body.retry_after.unwrap_or(0).into());
+            self.loads_from = Instant::now() + pause.max(asked);
+        }
+    }
+
+    // What the machine says.
+
+    fn input(&mut self, input: Input) {
+        let mut outputs = Vec::new();
+        let jitter = self.shared.dice.unit();
+        self.machine.handle(self.now_ms(), jitter, input, &mut outputs);
+        for output in outputs {
+            self.output(output);
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Open { dial } => self.open(dial),
+            Output::Transmit { dial, frame } => {
+                if let Some(dial) = self.dials.get_mut(&dial) {
+                    dial.transmit(&frame);
+                }
+            }
+            Output::Close { dial, code } => {
+                if let Some(dial) = self.dials.get_mut(&dial) {
+                    dial.close(code);
+                }
+            }
+            Output::FetchToken { fetch, refused } => self.fetch_token(fetch, refused),
+            Output::Ready(ready) => self.ready(&ready),
+            Output::Deliver(frame) => {
+                self.shared.local().event(&frame);
+                self.tell(ClientEvent::Event(Arc::from(frame)));
+            }
+            Output::Signal { topic, signal } => {
+                self.shared.local().signal(&signal, Instant::now());
+                self.tell(ClientEvent::Signal { topic, signal });
+            }
+            Output::Reset { topic, reason, head } => {
+                self.shared.local().tally.reset(&topic, &reason, head);
+                self.tell(ClientEvent::Reset { topic, reason, head });
+            }
+            Output::Refused { error, topic } => self.tell(ClientEvent::Refused { error, topic }),
+            Output::Pong { id } => {
+                if let Some((sent_at, reply)) = self.pings.remove(&id) {
+                    let _ = reply.send(Ok(sent_at.elapsed()));
+                }
+            }
+            Output::Throttled { feature, for_ms } => {
+                let retry_after = Duration::from_millis(for_ms.into());
+                self.tell(ClientEvent::Throttled { feature, retry_after });
+            }
+            Output::Changed(transition) => {
+                self.publish_connection(Some(&transition));
+                self.tell(ClientEvent::Connection(transition));
+            }
+        }
+    }
+
+    fn open(&mut self, dial: u64) {
+        let endpoint = &self.shared.calls.endpoint;
+        let opened = pump::open(dial, endpoint.net.clone(), endpoint.url.connect(), self.report_to.clone());
+        self.dials.insert(dial, opened);
+    }
+
+    fn fetch_token(&mut self, fetch: u64, refused: Option<String>) {
+        let Tenancy::User(session) = &self.tenancy else { return };
+        let session = session.clone();
+        self.tasks.push(Box::pin(async move {
+            let result = match refused {
+                // A call may have got another one meanwhile.
+                Some(refused) => session.token.other_than(Some(&refused)).await,
+                None => session.token.fresh().await,
+            };
+            Done::Token { fetch, result }
+        }));
+    }
+
+    fn ready(&mut self, ready: &Ready) {
+        self.shared.local().ready(ready);
+        self.loads_from = Instant::now();
+        self.recoveries.send_modify(|count| *count += 1);
+        if let Tenancy::User(session) = &self.tenancy {
+            self.shared.session.send_modify(|view| view.stage = Stage::Ready(session.clone()));
+        }
+        self.shared.connection.send_modify(|status| status.connection_id = Some(ready.connection_id.clone()));
+        let downtime = self.down_since.take().map(|since| since.elapsed()).unwrap_or_default();
+        if self.was_up {
+            self.tell(ClientEvent::Recovered { resumed: ready.resumed.clone(), downtime });
+        }
+        self.was_up = true;
+        if !ready.presence.is_empty() {
+            let users = ready.presence.clone();
+            let signal = Open::Known(Signal::PresenceSnapshot { users });
+            self.tell(ClientEvent::Signal { topic: None, signal });
+        }
+        self.fresh_ready = Some(ready.me.clone());
+    }
+
+    fn tell(&self, event: ClientEvent) {
+        self.shared.readers.publish(&event);
+    }
+
+    // After everything that happened: what follows from where things stand now.
+
+    fn settle(&mut self) {
+        let state = self.machine.state();
+        self.publish_connection(None);
+        self.answer_up(&state);
+        if self.dials.is_empty() {
+            self.answer_down();
+        }
+        if state != State::Connected {
+            for (_, reply) in std::mem::take(&mut self.pings).into_values() {
+                let _ = reply.send(Err(ErrorCode::NotConnected.into()));
+            }
+        }
+        self.send_outbox();
+        if state == State::Connected {
+            self.load();
+        }
+        let counts = self.shared.local().tally.counts();
+        self.shared.unread.send_if_modified(|published| std::mem::replace(published, counts) != counts);
+    }
+
+    fn publish_connection(&mut self, transition: Option<&parlour_proto::Transition>) {
+        let now_ms = self.now_ms();
+        let state = self.machine.state();
+        if self.was_up && state != State::Connected && self.down_since.is_none() {
+            self.down_since = Some(Instant::now());
+        }
+        let (attempt, retry_at) = match &state {
+            State::Connecting { attempt } => (*attempt, None),
+            State::Reconnecting { attempt, retry_at } => (*attempt, retry_at.map(|ms| self.at(ms))),
+            _ => (0, None),
+        };
+        let ui_status: UiStatus = self.machine.ui_status(now_ms);
+        self.shared.connection.send_if_modified(|status| {
+            let connection_id = status.connection_id.clone().filter(|_| state == State::Connected);
+            let last = transition.cloned().or_else(|| status.last.clone());
+            let next = ConnectionStatus { state, ui_status, attempt, retry_at, connection_id, last };
+            let changed = *status != next;
+            *status = next;
+            changed
+        });
+    }
+
+    fn answer_up(&mut self, state: &State) {
+        if let Some(me) = self.fresh_ready.take() {
+            for reply in self.waiting_up.drain(..) {
+                let _ = reply.send(Ok(me.clone()));
+            }
+        }
+        match state {
+            State::Failed(why) => {
+                let body = failure(why);
+                self.shared.session.send_if_modified(|view| {
+                    let Stage::Waiting(session) = &view.stage else { return false };
+                    view.stage = Stage::Failed(session.clone(), Box::new(body.clone()));
+                    true
+                });
+                for reply in self.waiting_up.drain(..) {
+                    let _ = reply.send(Err(body.clone().into()));
+                }
+            }
+            State::Idle | State::Offline | State::Parked | State::Closed => {
+                for reply in self.waiting_up.drain(..) {
+                    let message = "a disconnect came before the connection was up";
+                    let _ = reply.send(Err(Error::because(ErrorCode::Cancelled, message)));
+                }
+            }
+            State::Connecting { .. } | State::Connected | State::Reconnecting { .. } | State::NoNetwork => {}
+        }
+    }
+
+    fn answer_down(&mut self) {
+        for reply in self.waiting_down.drain(..) {
+            let _ = reply.send(Ok(()));
+        }
+        if let Tenancy::Leaving = self.tenancy {
+            self.tenancy = Tenancy::Nobody;
+            for command in std::mem::take(&mut self.held) {
+                self.command(command);
+            }
+        }
+    }
+
+    fn send_outbox(&mut self) {
+        let Tenancy::User(session) = &self.tenancy else { return };
+        let user: &UserId = &session.user;
+        for cid in self.shared.outbox.waiting(user) {
+            if !self.sending.insert(cid.clone()) {
+                continue;
+            }
+            let sending = outbox::send_all(
+                self.shared.outbox.clone(),
+                self.shared.calls.clone(),
+                self.shared.dice.clone(),
+                self.recoveries.subscribe(),
+                user.clone(),
+                cid.clone(),
+            );
+            self.tasks.push(Box::pin(async move {
+                sending.await;
+                Done::Sent { cid }
+            }));
+        }
+    }
+
+    fn load(&mut self) {
+        while self.loads < LOADS_MAX && Instant::now() >= self.loads_from {
+            let Some(want) = self.shared.local().tally.wants() else { return };
+            self.loads += 1;
+            let calls = self.shared.calls.clone();
+            self.tasks.push(Box::pin(async move {
+                match want {
+                    Want::All => Done::LoadedAll(calls.unread().await),
+                    Want::Channel(cid) => {
+                        let result = calls.channel(&cid, 0).await.map(|state| state.unread);
+                        Done::Loaded { cid, result }
+                    }
+                }
+            }));
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Why the connection failed, as the error of whoever waited for it.
+fn failure(why: &FailedWhy) -> ErrorBody {
+    let (code, reason) = match why {
+        FailedWhy::Refused { error: Some(error), .. } => return (**error).clone(),
+        FailedWhy::Refused { code, reason, .. } => (*code, reason),
+        FailedWhy::Token { message } => {
+            return ErrorCode::TokenMissing.because(format!("the token provider has none: {message}"));
+        }
+    };
+    let kind = match code {
+        CloseCode::UNKNOWN_APP => ErrorCode::UnknownApp,
+        CloseCode::TOKEN_REFUSED => ErrorCode::TokenMalformed,
+        CloseCode::TOKEN_EXPIRED => ErrorCode::TokenExpired,
+        CloseCode::USER_BANNED => ErrorCode::UserBanned,
+        CloseCode::UNSUPPORTED_VERSION => ErrorCode::UnsupportedVersion,
+        CloseCode::SERVER_TOKEN => ErrorCode::ServerTokenCannotConnect,
+        CloseCode::TOO_MANY_CONNECTIONS => ErrorCode::TooManyConnections,
+        _ => ErrorCode::NotConnected,
+    };
+    kind.because(format!("the server closed the connection, {code}: {reason}"))
+}

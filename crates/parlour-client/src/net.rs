@@ -1,0 +1,194 @@
+//! The network, as the client sees it: one trait, so that a simulator can stand in for it.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::{SinkExt, StreamExt};
+use parlour_wire::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// The largest frame or answer that is taken from a server: 16 MiB. A page of 100 full messages is far below.
+const INBOUND_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a closing handshake may take before the socket is dropped.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// How long a TCP and TLS handshake of an HTTP call may take.
+const HTTP_CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// Why nothing came back: the outcome of a request is unknown, that of a dial is "no".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetError(pub String);
+
+impl fmt::Display for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NetError {}
+
+/// Opens connections and asks over HTTP.
+///
+/// The client bounds both in time by itself, dropping the future; an implementation sets no deadlines.
+#[async_trait]
+pub trait Net: Send + Sync + 'static {
+    /// Opens a transport of frames to this `ws:` or `wss:` URL. No token is in the URL.
+    async fn open(&self, url: &str) -> Result<Box<dyn Frames>, NetError>;
+
+    /// Sends one request, and reads the whole answer.
+    async fn request(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NetError>;
+}
+
+/// One open transport: JSON texts both ways. Dropping it closes it without a word.
+#[async_trait]
+pub trait Frames: Send {
+    /// Sends one text.
+    async fn send(&mut self, text: String) -> Result<(), NetError>;
+
+    /// The next thing that came. Must be cancel-safe: a dropped call loses nothing.
+    async fn recv(&mut self) -> Received;
+
+    /// Closes with a code, and returns when the transport is gone.
+    async fn close(&mut self, code: CloseCode, reason: &str);
+}
+
+/// What came over a transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    Text(String),
+    /// The end, by either side; `code` is absent where the transport broke.
+    Closed {
+        code: Option<CloseCode>,
+        reason: String,
+    },
+}
+
+/// The real network: WebSocket by tungstenite, HTTP by reqwest.
+///
+/// Neither uses a proxy from the environment: HTTP that works beside a WebSocket that does not is harder
+/// to understand than both failing. Redirects are not followed, so that no token goes where it was not meant.
+#[derive(Debug)]
+pub struct TokioNet {
+    http: reqwest::Client,
+}
+
+impl TokioNet {
+    /// # Errors
+    /// The TLS library does not start.
+    pub fn new() -> Result<Self, NetError> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(HTTP_CONNECT_WAIT)
+            .tcp_nodelay(true)
+            .user_agent(concat!("parlour-rust/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|e| NetError(sentence(&e)))?;
+        Ok(Self { http })
+    }
+}
+
+#[async_trait]
+impl Net for TokioNet {
+    async fn open(&self, url: &str) -> Result<Box<dyn Frames>, NetError> {
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(INBOUND_BYTES_MAX))
+            .max_frame_size(Some(INBOUND_BYTES_MAX))
+            .read_buffer_size(8 * 1024)
+            .write_buffer_size(0);
+        let (socket, _) = tokio_tungstenite::connect_async_with_config(url, Some(config), true)
+            .await
+            .map_err(|e| NetError(refusal(&e)))?;
+        Ok(Box::new(WebSocketFrames { socket }))
+    }
+
+    async fn request(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NetError> {
+        let request = reqwest::Request::try_from(request).map_err(|e| NetError(sentence(&e)))?;
+        let mut response = self.http.execute(request).await.map_err(|e| NetError(sentence(&e)))?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| NetError(sentence(&e)))? {
+            if body.len() + chunk.len() > INBOUND_BYTES_MAX {
+                return Err(NetError(format!("the answer is larger than {INBOUND_BYTES_MAX} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut answer = http::Response::new(body.freeze());
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = response.headers().clone();
+        Ok(answer)
+    }
+}
+
+struct WebSocketFrames {
+    socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
+}
+
+#[async_trait]
+impl Frames for WebSocketFrames {
+    async fn send(&mut self, text: String) -> Result<(), NetError> {
+        self.socket.send(Message::text(text)).await.map_err(|e| NetError(sentence(&e)))
+    }
+
+    async fn recv(&mut self) -> Received {
+        loop {
+            return match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => Received::Text(text.as_str().to_owned()),
+                Some(Ok(Message::Close(frame))) => closed(frame),
+                // Frames are texts; ping and pong of the transport are answered below us.
+                Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+                    continue;
+                }
+                Some(Err(error)) => Received::Closed { code: None, reason: sentence(&error) },
+                None => Received::Closed { code: None, reason: "the connection ended".to_owned() },
+            };
+        }
+    }
+
+    async fn close(&mut self, code: CloseCode, reason: &str) {
+        let frame = CloseFrame { code: code.0.into(), reason: reason.to_owned().into() };
+        // Half a closing handshake is as good as a whole one here: the socket is dropped either way.
+        let _ = tokio::time::timeout(CLOSE_WAIT, async {
+            if self.socket.close(Some(frame)).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+        })
+        .await;
+    }
+}
+
+fn closed(frame: Option<CloseFrame>) -> Received {
+    match frame {
+        Some(frame) => Received::Closed {
+            code: Some(CloseCode(frame.code.into())),
+            reason: frame.reason.as_str().to_owned(),
+        },
+        None => Received::Closed { code: None, reason: "closed without a code".to_owned() },
+    }
+}
+
+/// A failed upgrade, with the server's own words where it sent some.
+fn refusal(error: &tungstenite::Error) -> String {
+    let tungstenite::Error::Http(response) = error else { return sentence(error) };
+    let status = response.status();
+    let body = response.body().as_deref().unwrap_or_default();
+    let text = String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned();
+    format!("the server answered {status} instead of opening a WebSocket {text}").trim_end().to_owned()
+}
+
+/// An error with its causes, which most libraries leave to the reader to dig up.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

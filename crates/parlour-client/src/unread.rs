@@ -1,0 +1,467 @@
+//! Unread counts, kept from events by the server's own rule.
+//!
+//! A message counts when its seq is above the last one read, it is not one's own, not silent, not a system
+//! message and not deleted. The server says where a channel stands at some seq (a snapshot: in `ready`, in
+//! `notification.mark_read`, over HTTP); events above that seq are counted here. A channel's events and the
+//! user's own events are two logs that do not wait for one another, so a snapshot may be older than what was
+//! counted: a window of the latest changes is counted again on top of it. Where the window does not reach
+//! back far enough, or knows too little, the channel is asked for over HTTP and is not settled until then.
+//!
+//! This counts; it does no I/O. `Tally::wants` says what to load.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use parlour_wire::events::Event;
+use parlour_wire::frames::{EventFrame, Ready, ResetReason, Resumed};
+use parlour_wire::messages::{Message, MessageType};
+use parlour_wire::reads::{Unread, UnreadTotals};
+use parlour_wire::{Cid, Epoch, Open, Seq, Topic, UserId};
+
+/// Changes that are remembered per channel. Events of two logs are apart by moments, not by hundreds.
+const WINDOW_LEN: usize = 128;
+
+/// The totals of all channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnreadCounts {
+    /// Unread messages over all channels.
+    pub total_unread_count: u64,
+    /// Channels with at least one unread message.
+    pub unread_channels: u64,
+    /// Whether nothing is being loaded that could change them: then they are exact up to the last event.
+    pub settled: bool,
+}
+
+/// What should be asked over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// `GET /v1/unread`.
+    All,
+    /// `GET /v1/channels/{type}/{id}`.
+    Channel(Cid),
+}
+
+#[derive(Default)]
+pub(crate) struct Tally {
+    me: Option<UserId>,
+    epoch: Option<Epoch>,
+    channels: BTreeMap<Cid, Entry>,
+    counts: UnreadCounts,
+    loading: BTreeSet<Cid>,
+    /// Loads under way whose answer will be too old.
+    again: BTreeSet<Cid>,
+    wanted: BTreeSet<Cid>,
+    all: LoadAll,
+}
+
+#[derive(Default)]
+enum LoadAll {
+    #[default]
+    No,
+    Wanted,
+    /// With the channels that the user left meanwhile.
+    Running {
+        left: BTreeSet<Cid>,
+    },
+    /// Started before something that makes the answer void.
+    RunningInVain,
+}
+
+struct Entry {
+    standing: Standing,
+    window: VecDeque<Change>,
+    /// All changes above this seq, up to `head`, are in the window.
+    window_from: Seq,
+    /// The last event.
+    head: Seq,
+}
+
+enum Standing {
+    /// Being asked for.
+    Unknown,
+    Known {
+        last_read: Seq,
+        unread: u64,
+        /// The head of the snapshot that this is counted from.
+        as_of: Seq,
+    },
+    /// Watched, and no member: nothing is unread.
+    NotMember,
+}
+
+#[derive(Clone, Copy)]
+struct Change {
+    seq: Seq,
+    kind: ChangeKind,
+}
+
+#[derive(Clone, Copy)]
+enum ChangeKind {
+    New {
+        counts: bool,
+    },
+    Gone {
+        message_seq: Seq,
+        /// Whether the message counted until now; `None` where it is older than the window.
+        counted: Option<bool>,
+    },
+}
+
+impl Tally {
+    pub(crate) fn clear(&mut self, me: Option<UserId>) {
+        *self = Self { me, ..Self::default() };
+        self.counts.settled = true;
+    }
+
+    pub(crate) fn counts(&self) -> UnreadCounts {
+        let settled = matches!(self.all, LoadAll::No) && self.wanted.is_empty() && self.loading.is_empty();
+        UnreadCounts { settled, ..self.counts }
+    }
+
+    /// The channels of which something is known.
+    pub(crate) fn channels(&self) -> Vec<Unread> {
+        let known = self.channels.iter().filter_map(|(cid, entry)| entry.unread_of(cid));
+        known.collect()
+    }
+
+    pub(crate) fn channel(&self, cid: &Cid) -> Option<Unread> {
+        self.channels.get(cid)?.unread_of(cid)
+    }
+
+    pub(crate) fn ready(&mut self, ready: &Ready) {
+        let same_log = self.epoch.as_ref() == Some(&ready.epoch);
+        let begins_anew = !same_log || ready.resumed == Resumed::Fresh;
+        if begins_anew {
+            self.forget_all();
+        }
+        self.epoch = Some(ready.epoch.clone());
+        for unread in &ready.channels {
+            self.adopt(unread);
+        }
+        // `ready` carries the thirty latest channels only.
+        if begins_anew && self.counts.total_unread_count != ready.me.total_unread_count {
+            self.want_all();
+        }
+    }
+
+    pub(crate) fn event(&mut self, frame: &EventFrame) {
+        let Open::Known(event) = &frame.event else { return };
+        match (&frame.topic, event) {
+            (Topic::Channel(cid), Event::ChannelDeleted { .. }) => self.leave(cid),
+            (Topic::Channel(cid), event) => {
+                let change = self.change(cid, event);
+                self.channel_event(cid, frame.seq, change);
+            }
+            (_, Event::MarkRead { cid, last_read_seq, unread_messages, head, .. }) => {
+                self.adopt(&Unread {
+                    cid: cid.clone(),
+                    last_read_seq: *last_read_seq,
+                    unread_messages: *unread_messages,
+                    head: *head,
+                });
+            }
+            (_, Event::AddedToChannel { cid, seq, .. }) => self.join(cid, *seq),
+            (_, Event::RemovedFromChannel { cid, .. }) => self.leave(cid),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn reset(&mut self, topic: &Topic, reason: &ResetReason, head: Seq) {
+        match topic {
+            Topic::Channel(cid) if *reason == ResetReason::NoAccess => self.leave(cid),
+            Topic::Channel(cid) => {
+                self.update(cid, |entry| *entry = Entry::unknown(head));
+                self.want(cid);
+            }
+            // Read positions may have moved on any channel.
+            Topic::User(_) => {
+                self.forget_all();
+                self.want_all();
+            }
+            Topic::App(_) | Topic::Unknown(_) => {}
+        }
+    }
+
+    /// A channel's state that came with a call of the app. It counts only where nothing is known: later
+    /// events may have overtaken the answer.
+    pub(crate) fn seen(&mut self, unread: &Unread) {
+        let is_news = !self.channels.contains_key(&unread.cid);
+        if is_news {
+            self.adopt(unread);
+        }
+    }
+
+    /// Whether there is something to load.
+    pub(crate) fn has_wants(&self) -> bool {
+        matches!(self.all, LoadAll::Wanted) || self.wanted.iter().any(|cid| !self.loading.contains(cid))
+    }
+
+    /// What to load next; it counts as being loaded from then on.
+    pub(crate) fn wants(&mut self) -> Option<Want> {
+        if let LoadAll::Wanted = self.all {
+            self.all = LoadAll::Running { left: BTreeSet::new() };
+            return Some(Want::All);
+        }
+        // A channel that is being loaded in vain waits for the end of that.
+        let cid = self.wanted.iter().find(|cid| !self.loading.contains(*cid))?.clone();
+        self.wanted.remove(&cid);
+        self.loading.insert(cid.clone());
+        Some(Want::Channel(cid))
+    }
+
+    pub(crate) fn loaded_all(&mut self, totals: &UnreadTotals) {
+        let left = match std::mem::take(&mut self.all) {
+            LoadAll::Running { left } => left,
+            LoadAll::RunningInVain => {
+                self.all = LoadAll::Wanted;
+                return;
+            }
+            LoadAll::No | LoadAll::Wanted => return,
+        };
+        for unread in totals.channels.iter().filter(|unread| !left.contains(&unread.cid)) {
+            let known =
+                self.channels.get(&unread.cid).is_some_and(|e| !matches!(e.standing, Standing::Unknown));
+            if !known {
+                self.adopt(unread);
+            }
+        }
+    }
+
+    /// The answer for a channel: its unread state, or none for one who is no member.
+    pub(crate) fn loaded(&mut self, cid: &Cid, unread: Option<&Unread>) {
+        self.loading.remove(cid);
+        if self.again.remove(cid) {
+            self.wanted.insert(cid.clone());
+            return;
+        }
+        let waits = self.channels.get(cid).is_some_and(|e| matches!(e.standing, Standing::Unknown));
+        if !waits {
+            return;
+        }
+        match unread {
+            Some(unread) => self.adopt(unread),
+            None => self.update(cid, |entry| entry.standing = Standing::NotMember),
+        }
+    }
+
+    /// Nothing came; `gone` where asking again will bring nothing either.
+    pub(crate) fn load_failed(&mut self, want: &Want, gone: bool) {
+        match want {
+            Want::All => self.all = LoadAll::Wanted,
+            Want::Channel(cid) => {
+                self.loading.remove(cid);
+                let again = self.again.remove(cid);
+                if gone && !again {
+                    self.leave(cid);
+                } else {
+                    self.wanted.insert(cid.clone());
+                }
+            }
+        }
+    }
+
+    fn forget_all(&mut self) {
+        self.channels.clear();
+        self.counts = UnreadCounts::default();
+        self.wanted.clear();
+        self.again = self.loading.clone();
+        if let LoadAll::Running { .. } = self.all {
+            self.all = LoadAll::RunningInVain;
+        }
+    }
+
+    fn want_all(&mut self) {
+        self.all = match std::mem::take(&mut self.all) {
+            LoadAll::No | LoadAll::Wanted => LoadAll::Wanted,
+            LoadAll::Running { .. } | LoadAll::RunningInVain => LoadAll::RunningInVain,
+        };
+    }
+
+    fn want(&mut self, cid: &Cid) {
+        if self.loading.contains(cid) {
+            self.again.insert(cid.clone());
+        } else {
+            self.wanted.insert(cid.clone());
+        }
+    }
+
+    fn join(&mut self, cid: &Cid, seq: Seq) {
+        let counted_since = |entry: &Entry| match entry.standing {
+            Standing::Known { as_of, .. } => as_of >= seq,
+            Standing::Unknown | Standing::NotMember => false,
+        };
+        if self.channels.get(cid).is_some_and(counted_since) {
+            return;
+        }
+        self.channels.entry(cid.clone()).or_insert_with(|| Entry::unknown(seq));
+        self.update(cid, |entry| entry.standing = Standing::Unknown);
+        self.want(cid);
+    }
+
+    fn leave(&mut self, cid: &Cid) {
+        self.update(cid, |entry| entry.standing = Standing::NotMember);
+        self.channels.remove(cid);
+        self.wanted.remove(cid);
+        if let LoadAll::Running { left } = &mut self.all {
+            left.insert(cid.clone());
+        }
+    }
+
+    /// Takes the server's word on a channel, unless what is known is newer.
+    fn adopt(&mut self, snapshot: &Unread) {
+        let cid = &snapshot.cid;
+        self.channels.entry(cid.clone()).or_insert_with(|| Entry::unknown(snapshot.head));
+        let mut adopted = false;
+        self.update(cid, |entry| adopted = entry.adopt(snapshot));
+        if adopted {
+            self.wanted.remove(cid);
+        } else {
+            self.want(cid);
+        }
+    }
+
+    /// What an event means for counting.
+    fn change(&self, cid: &Cid, event: &Event) -> Option<ChangeKind> {
+        match event {
+            Event::MessageNew { message, .. } => {
+                Some(ChangeKind::New { counts: counts(message, self.me.as_ref()) })
+            }
+            Event::MessageDeleted { message_seq, .. } => {
+                let counted = self.channels.get(cid).and_then(|entry| entry.counted(*message_seq));
+                Some(ChangeKind::Gone { message_seq: *message_seq, counted })
+            }
+            _ => None,
+        }
+    }
+
+    fn channel_event(&mut self, cid: &Cid, seq: Seq, change: Option<ChangeKind>) {
+        if !self.channels.contains_key(cid) {
+            // Nothing of it was unread at the last snapshot; only these two can matter.
+            let matters = match change {
+                Some(ChangeKind::New { counts }) => counts,
+                Some(ChangeKind::Gone { .. }) => true,
+                None => false,
+            };
+            if !matters {
+                return;
+            }
+            self.channels.insert(cid.clone(), Entry::unknown(seq - 1));
+            self.want(cid);
+        }
+        let mut understood = true;
+        self.update(cid, |entry| understood = entry.event(seq, change));
+        if !understood {
+            self.want(cid);
+        }
+    }
+
+    /// Changes an entry, and the totals with it.
+    fn update(&mut self, cid: &Cid, change: impl FnOnce(&mut Entry)) {
+        let Some(entry) = self.channels.get_mut(cid) else { return };
+        let before = entry.unread();
+        change(entry);
+        let after = entry.unread();
+        let counts = &mut self.counts;
+        counts.total_unread_count = counts.total_unread_count - before + after;
+        counts.unread_channels = counts.unread_channels - u64::from(before > 0) + u64::from(after > 0);
+    }
+}
+
+/// The rule.
+fn counts(message: &Message, me: Option<&UserId>) -> bool {
+    let own = me == Some(&message.user.id);
+    let ordinary = !matches!(message.message_type, MessageType::System | MessageType::Deleted);
+    !own && !message.silent && ordinary && message.deleted_at.is_none()
+}
+
+impl Entry {
+    fn unknown(head: Seq) -> Self {
+        Self { standing: Standing::Unknown, window: VecDeque::new(), window_from: head, head }
+    }
+
+    fn unread(&self) -> u64 {
+        match self.standing {
+            Standing::Known { unread, .. } => unread,
+            Standing::Unknown | Standing::NotMember => 0,
+        }
+    }
+
+    fn unread_of(&self, cid: &Cid) -> Option<Unread> {
+        let Standing::Known { last_read, unread, as_of } = self.standing else { return None };
+        let head = self.head.max(as_of);
+        Some(Unread { cid: cid.clone(), last_read_seq: last_read, unread_messages: unread, head })
+    }
+
+    /// Whether the message at this seq counts now; `None` if the window does not reach it.
+    fn counted(&self, message_seq: Seq) -> Option<bool> {
+        let counted = self.window.iter().find_map(|change| match change.kind {
+            ChangeKind::New { counts } if change.seq == message_seq => Some(counts),
+            ChangeKind::New { .. } | ChangeKind::Gone { .. } => None,
+        })?;
+        let gone = self
+            .window
+            .iter()
+            .any(|change| matches!(change.kind, ChangeKind::Gone { message_seq: m, .. } if m == message_seq));
+        Some(counted && !gone)
+    }
+
+    /// Takes a snapshot, and counts what came after it again. `false`: the window cannot tell.
+    fn adopt(&mut self, snapshot: &Unread) -> bool {
+        if let Standing::Known { as_of, .. } = self.standing
+            && snapshot.head < as_of
+        {
+            return true;
+        }
+        let reaches_back = self.window_from <= snapshot.head;
+        let recounted = if reaches_back { self.recount(snapshot) } else { None };
+        match recounted {
+            Some(unread) => {
+                let (last_read, as_of) = (snapshot.last_read_seq, snapshot.head);
+                self.standing = Standing::Known { last_read, unread, as_of };
+            }
+            None => self.standing = Standing::Unknown,
+        }
+        recounted.is_some()
+    }
+
+    fn recount(&self, snapshot: &Unread) -> Option<u64> {
+        let mut unread = snapshot.unread_messages;
+        for change in self.window.iter().filter(|change| change.seq > snapshot.head) {
+            unread = apply(unread, snapshot.last_read_seq, change)?;
+        }
+        Some(unread)
+    }
+
+    /// Counts an event. `false`: what is known does not suffice.
+    fn event(&mut self, seq: Seq, change: Option<ChangeKind>) -> bool {
+        self.head = self.head.max(seq);
+        let Some(kind) = change else { return true };
+        let change = Change { seq, kind };
+        self.window.push_back(change);
+        if self.window.len() > WINDOW_LEN
+            && let Some(oldest) = self.window.pop_front()
+        {
+            self.window_from = self.window_from.max(oldest.seq);
+        }
+        let Standing::Known { last_read, unread, as_of } = &mut self.standing else { return true };
+        if seq <= *as_of {
+            return true;
+        }
+        match apply(*unread, *last_read, &change) {
+            Some(counted) => *unread = counted,
+            None => self.standing = Standing::Unknown,
+        }
+        !matches!(self.standing, Standing::Unknown)
+    }
+}
+
+/// The count after a change; `None` where it takes more than is known.
+fn apply(unread: u64, last_read: Seq, change: &Change) -> Option<u64> {
+    match change.kind {
+        ChangeKind::New { counts } => Some(unread + u64::from(counts && change.seq > last_read)),
+        // 0 stands for a place that is no longer known.
+        ChangeKind::Gone { message_seq, .. } if message_seq != 0 && message_seq <= last_read => Some(unread),
+        ChangeKind::Gone { counted: Some(counted), .. } => Some(unread.saturating_sub(u64::from(counted))),
+        ChangeKind::Gone { counted: None, .. } if unread == 0 => Some(0),
+        ChangeKind::Gone { counted: None, .. } => None,
+    }
+}
