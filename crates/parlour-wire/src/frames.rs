@@ -205,6 +205,7 @@ open_enum! {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the macro that makes the enum has no place for `#[default]`")]
 impl Default for AppState {
     fn default() -> Self {
         Self::Foreground
