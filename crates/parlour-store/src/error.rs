@@ -30,3 +30,14 @@ pub enum StoreError {
     #[error("the database failed: {0}")]
     Backend(String),
 }
+
+impl From<rusqlite::Error> for StoreError {
+    /// A failed disk becomes [`StoreError::ReadOnly`], which is what the writer makes of it.
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            Some(rusqlite::ErrorCode::SystemIoFailure) => Self::ReadOnly,
+            _ => Self::Backend(error.to_string()),
+        }
+    }
+}

@@ -6,9 +6,9 @@ use serde_json::Value;
 /// Which channels.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    And(Vec<Filter>),
-    Or(Vec<Filter>),
-    Nor(Vec<Filter>),
+    And(Vec<Self>),
+    Or(Vec<Self>),
+    Nor(Vec<Self>),
     /// `members` contains all or some of these users; values are user ids as strings.
     Compare {
         field: Field,

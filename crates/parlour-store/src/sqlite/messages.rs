@@ -1,0 +1,407 @@
+//! Messages: sent once whatever happens, edited, deleted, paged.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use parlour_wire::members::Member;
+use parlour_wire::messages::{EditMessage, MESSAGE_CUSTOM_BYTES_MAX, Message, MessageType, MessagesResponse};
+use parlour_wire::{Cid, MessageId, Seq, Timestamp, Topic, UserId};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
+use serde_json::Value;
+
+use super::column::{Count, Json, Parsed, Time, json, json_within, readable};
+use super::events::{Entry, Tx};
+use super::{channels, members, users};
+use crate::{AppId, Deletion, NewMessage, Page, Requires, Result, Sent, StoreError};
+
+/// Bytes of a content's digest that are kept. It tells a sender's own two sends apart, so that nobody gains
+/// from a collision.
+const DIGEST_BYTES: usize = 16;
+
+macro_rules! select_message {
+    ($rest:literal) => {
+        concat!(
+            "select messages.message_id, messages.seq, messages.type, messages.text, messages.sender,
+                    users.name, users.image, messages.created_at, messages.updated_at, messages.edited_at,
+                    messages.deleted_at, messages.attachments, messages.mentioned, messages.silent,
+                    messages.custom
+             from messages
+             left join users on users.app = messages.app and users.user_id = messages.sender ",
+            $rest
+        )
+    };
+}
+
+fn read(row: &Row<'_>, cid: &Cid) -> rusqlite::Result<Message> {
+    let sender: UserId = row.get::<_, Parsed<UserId>>(4)?.0;
+    let time = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<Time>>(at)?.map(|Time(at)| at));
+    let deleted_at = time(10)?;
+    Ok(Message {
+        id: row.get::<_, Parsed<MessageId>>(0)?.0,
+        cid: cid.clone(),
+        seq: row.get::<_, Count>(1)?.0,
+        message_type: match deleted_at {
+            Some(_) => MessageType::Deleted,
+            None => MessageType::from(row.get_ref(2)?.as_str()?),
+        },
+        text: row.get(3)?,
+        user: users::brief_at(row, sender, 5, 6)?,
+        created_at: row.get::<_, Time>(7)?.0,
+        updated_at: row.get::<_, Time>(8)?.0,
+        edited_at: time(9)?,
+        deleted_at,
+        attachments: row.get::<_, Json<_>>(11)?.0,
+        mentioned_users: row.get::<_, Json<_>>(12)?.0,
+        silent: row.get(13)?,
+        custom: row.get::<_, Json<_>>(14)?.0,
+    })
+}
+
+/// The message in this place of a channel, if it is still there.
+pub(super) fn at(conn: &Connection, channel: i64, cid: &Cid, seq: Seq) -> rusqlite::Result<Option<Message>> {
+    conn.prepare_cached(select_message!("where messages.channel = ?1 and messages.seq = ?2"))?
+        .query_row(params![channel, Count(seq)], |row| read(row, cid))
+        .optional()
+}
+
+fn find(
+    conn: &Connection,
+    app: AppId,
+    channel: i64,
+    cid: &Cid,
+    id: &MessageId,
+) -> rusqlite::Result<Option<Message>> {
+    conn.prepare_cached(select_message!(
+        "where messages.app = ?1 and messages.message_id = ?2 and messages.channel = ?3"
+    ))?
+    .query_row(params![app.0, id.as_str(), channel], |row| read(row, cid))
+    .optional()
+}
+
+/// See [`crate::Store::message`].
+pub(super) fn one(conn: &Connection, app: AppId, cid: &Cid, id: &MessageId) -> Result<Message> {
+    let channel = channels::existing(conn, app, cid)?;
+    find(conn, app, channel, cid, id)?.ok_or(StoreError::NotFound)
+}
+
+/// The place of a message that this member may see.
+pub(super) fn visible_seq(
+    conn: &Connection,
+    app: AppId,
+    channel: i64,
+    id: &MessageId,
+    member: &Member,
+) -> Result<Seq> {
+    let Count(seq) = conn
+        .prepare_cached("select seq from messages where app = ?1 and message_id = ?2 and channel = ?3")?
+        .query_row(params![app.0, id.as_str(), channel], |row| row.get(0))
+        .optional()?
+        .ok_or(StoreError::NotFound)?;
+    if seq > member.hidden_up_to { Ok(seq) } else { Err(StoreError::NotFound) }
+}
+
+/// Whether a message stands after one place and up to another.
+pub(super) fn any_between(conn: &Connection, channel: i64, after: Seq, up_to: Seq) -> Result<bool> {
+    let any = conn
+        .prepare_cached("select 1 from messages where channel = ?1 and seq > ?2 and seq <= ?3")?
+        .exists(params![channel, Count(after), Count(up_to)])?;
+    Ok(any)
+}
+
+/// See [`crate::Store::send_message`].
+pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Sent> {
+    let NewMessage { app, cid, sender, id, .. } = new;
+    let channel = channels::existing(tx, *app, cid)?;
+    if new.requires == Requires::Membership && members::hidden_up_to(tx, channel, sender)?.is_none() {
+        return Err(StoreError::NotMember);
+    }
+    let content = digest(new)?;
+    if let Some(message) = sent_before(tx, new, channel, &content)? {
+        return Ok(Sent::Before(message));
+    }
+    users::must_exist(tx, *app, [sender].into_iter().chain(&new.mentioned_users))?;
+    let custom = json_within(&new.custom, MESSAGE_CUSTOM_BYTES_MAX)?;
+    let place = tx.log(*app, Topic::Channel(cid.clone()), &Entry::message_new(id), new.now)?;
+    tx.prepare_cached(
+        "insert into messages (app, channel, seq, message_id, sender, type, text, attachments, mentioned, silent,
+                               custom, content, created_at, updated_at)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)",
+    )?
+    .execute(params![
+        app.0,
+        channel,
+        Count(place.seq),
+        id.as_str(),
+        sender.as_str(),
+        MessageType::Regular.as_str(),
+        new.text,
+        json(&new.attachments)?,
+        json(&new.mentioned_users)?,
+        new.silent,
+        custom,
+        content,
+        // The log's time, which never steps back: neither does a message's within its channel.
+        Time(place.at),
+    ])?;
+    tx.prepare_cached("update channels set last_message_at = ?2, last_message_seq = ?3 where id = ?1")?
+        .execute(params![channel, Time(place.at), Count(place.seq)])?;
+    let message = at(tx, channel, cid, place.seq)?.ok_or(StoreError::NotFound)?;
+    Ok(Sent::New(message))
+}
+
+/// What was stored under this id before, as it is now.
+fn sent_before(tx: &Tx<'_>, new: &NewMessage, channel: i64, content: &[u8]) -> Result<Option<Message>> {
+    let NewMessage { app, cid, sender, id, .. } = new;
+    let stored = tx
+        .prepare_cached(
+            "select channel = ?3 and sender = ?4 and content = ?5 from messages
+             where app = ?1 and message_id = ?2",
+        )?
+        .query_row(params![app.0, id.as_str(), channel, sender.as_str(), content], |row| row.get(0))
+        .optional()?;
+    match stored {
+        Some(true) => return Ok(find(tx, *app, channel, cid, id)?),
+        Some(false) => return Err(StoreError::IdConflict),
+        None => {}
+    }
+    let gone = tx
+        .prepare_cached(
+            "select cid = ?3 and sender = ?4 and content = ?5, seq, created_at, deleted_at from tombstones
+             where app = ?1 and message_id = ?2",
+        )?
+        .query_row(params![app.0, id.as_str(), cid.to_string(), sender.as_str(), content], |row| {
+            Ok((row.get::<_, bool>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    let Some((same, Count(seq), Time(created_at), Time(deleted_at))) = gone else { return Ok(None) };
+    if !same {
+        return Err(StoreError::IdConflict);
+    }
+    // It was accepted, and then it was deleted: the sender learns both.
+    Ok(Some(Message {
+        id: id.clone(),
+        cid: cid.clone(),
+        seq,
+        message_type: MessageType::Deleted,
+        text: String::new(),
+        user: users::brief(tx, *app, sender)?,
+        created_at,
+        updated_at: deleted_at,
+        edited_at: None,
+        deleted_at: Some(deleted_at),
+        attachments: Vec::new(),
+        mentioned_users: Vec::new(),
+        silent: new.silent,
+        custom: BTreeMap::new(),
+    }))
+}
+
+/// What was sent, as a few bytes. Keys of objects count in any order.
+fn digest(new: &NewMessage) -> Result<Vec<u8>> {
+    let NewMessage { text, attachments, mentioned_users, silent, custom, .. } = new;
+    let content = serde_json::json!([text, attachments, mentioned_users, silent, custom]);
+    let mut context = Context::new(&SHA256);
+    feed(&mut context, &content)?;
+    let digest = context.finish();
+    Ok(digest.as_ref().iter().copied().take(DIGEST_BYTES).collect())
+}
+
+fn feed(context: &mut Context, value: &Value) -> Result<()> {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_unstable_by_key(|(key, _)| *key);
+            context.update(b"{");
+            for (key, value) in fields {
+                context.update(json(key)?.as_bytes());
+                context.update(b":");
+                feed(context, value)?;
+            }
+            context.update(b"}");
+        }
+        Value::Array(items) => {
+            context.update(b"[");
+            for item in items {
+                feed(context, item)?;
+                context.update(b",");
+            }
+            context.update(b"]");
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            context.update(json(value)?.as_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// See [`crate::Store::edit_message`]. An edit that changes nothing is no event.
+pub(super) fn edit(
+    tx: &Tx<'_>,
+    app: AppId,
+    cid: &Cid,
+    id: &MessageId,
+    edit: EditMessage,
+    now: Timestamp,
+) -> Result<Message> {
+    let channel = channels::existing(tx, app, cid)?;
+    let before = find(tx, app, channel, cid, id)?
+        .filter(|message| message.deleted_at.is_none())
+        .ok_or(StoreError::NotFound)?;
+    let mut message = before.clone();
+    message.text = edit.text.unwrap_or(message.text);
+    message.attachments = edit.attachments.unwrap_or(message.attachments);
+    if let Some(mentioned) = edit.mentioned_users {
+        users::must_exist(tx, app, &mentioned)?;
+        message.mentioned_users = mentioned;
+    }
+    message.custom.extend(edit.set);
+    message.custom.retain(|key, _| !edit.unset.contains(key));
+    if message == before {
+        return Ok(before);
+    }
+    message.updated_at = now.max(before.updated_at);
+    if message.text != before.text {
+        message.edited_at = Some(message.updated_at);
+    }
+    tx.prepare_cached(
+        "update messages set text = ?3, attachments = ?4, mentioned = ?5, custom = ?6, updated_at = ?7,
+                             edited_at = ?8
+         where channel = ?1 and seq = ?2",
+    )?
+    .execute(params![
+        channel,
+        Count(message.seq),
+        message.text,
+        json(&message.attachments)?,
+        json(&message.mentioned_users)?,
+        json_within(&message.custom, MESSAGE_CUSTOM_BYTES_MAX)?,
+        Time(message.updated_at),
+        message.edited_at.map(Time),
+    ])?;
+    tx.log(app, Topic::Channel(cid.clone()), &Entry::message_updated(id, message.seq), now)?;
+    Ok(message)
+}
+
+/// See [`crate::Store::delete_message`].
+pub(super) fn delete(
+    tx: &Tx<'_>,
+    app: AppId,
+    cid: &Cid,
+    id: &MessageId,
+    deletion: Deletion,
+    now: Timestamp,
+) -> Result<()> {
+    let channel = channels::existing(tx, app, cid)?;
+    let found = tx
+        .prepare_cached(
+            "select seq, deleted_at is not null from messages
+             where app = ?1 and message_id = ?2 and channel = ?3",
+        )?
+        .query_row(params![app.0, id.as_str(), channel], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((Count(seq), is_deleted)) = found else {
+        let was_there = tx
+            .prepare_cached("select 1 from tombstones where app = ?1 and message_id = ?2 and cid = ?3")?
+            .exists(params![app.0, id.as_str(), cid.to_string()])?;
+        return if was_there { Ok(()) } else { Err(StoreError::NotFound) };
+    };
+    match deletion {
+        Deletion::Soft if is_deleted => return Ok(()),
+        Deletion::Soft => {
+            tx.prepare_cached(
+                "update messages set text = '', attachments = '[]', mentioned = '[]', custom = '{}',
+                                     deleted_at = max(updated_at, ?3), updated_at = max(updated_at, ?3)
+                 where channel = ?1 and seq = ?2",
+            )?
+            .execute(params![channel, Count(seq), Time(now)])?;
+        }
+        Deletion::Hard => {
+            tx.prepare_cached(
+                "insert into tombstones (app, message_id, cid, seq, sender, content, created_at, deleted_at)
+                 select app, message_id, ?3, seq, sender, content, created_at, ?4 from messages
+                 where channel = ?1 and seq = ?2",
+            )?
+            .execute(params![channel, Count(seq), cid.to_string(), Time(now)])?;
+            tx.prepare_cached("delete from messages where channel = ?1 and seq = ?2")?
+                .execute(params![channel, Count(seq)])?;
+        }
+    }
+    tx.log(app, Topic::Channel(cid.clone()), &Entry::message_deleted(id, seq), now)?;
+    Ok(())
+}
+
+/// See [`crate::Store::messages`].
+pub(super) fn page(
+    conn: &Connection,
+    app: AppId,
+    cid: &Cid,
+    page: Page,
+    limit: u32,
+    hidden_up_to: Seq,
+) -> Result<MessagesResponse> {
+    let view = View { conn, channel: channels::existing(conn, app, cid)?, cid, hidden_up_to };
+    let messages = match page {
+        Page::Latest => view.up_to(Seq::MAX, limit)?,
+        Page::Before(seq) => view.up_to(seq.saturating_sub(1), limit)?,
+        Page::After(seq) => view.after(seq, limit)?,
+        Page::Around(seq) => view.around(seq, limit)?,
+    };
+    // What an empty page stands between.
+    let (first, last) = match (messages.first(), messages.last(), page) {
+        (Some(first), Some(last), _) => (first.seq, last.seq),
+        (_, _, Page::Latest) => (Seq::MAX, Seq::MAX),
+        (_, _, Page::Before(seq)) => (seq, seq.saturating_sub(1)),
+        (_, _, Page::After(seq) | Page::Around(seq)) => (seq.saturating_add(1), seq),
+    };
+    Ok(MessagesResponse {
+        has_more_before: any_between(conn, view.channel, hidden_up_to, first.saturating_sub(1))?,
+        has_more_after: any_between(conn, view.channel, last.max(hidden_up_to), Seq::MAX)?,
+        messages,
+    })
+}
+
+/// The messages of a channel that somebody may see.
+struct View<'a> {
+    conn: &'a Connection,
+    channel: i64,
+    cid: &'a Cid,
+    hidden_up_to: Seq,
+}
+
+impl View<'_> {
+    /// The last ones up to a place, oldest first.
+    fn up_to(&self, seq: Seq, limit: u32) -> Result<Vec<Message>> {
+        let statement = self.conn.prepare_cached(select_message!(
+            "where messages.channel = ?1 and messages.seq > ?2 and messages.seq <= ?3
+             order by messages.seq desc limit ?4"
+        ))?;
+        let range = params![self.channel, Count(self.hidden_up_to), Count(seq), limit];
+        let mut messages = self.read(statement, range)?;
+        messages.reverse();
+        Ok(messages)
+    }
+
+    /// The first ones after a place.
+    fn after(&self, seq: Seq, limit: u32) -> Result<Vec<Message>> {
+        let statement = self.conn.prepare_cached(select_message!(
+            "where messages.channel = ?1 and messages.seq > ?2 order by messages.seq limit ?3"
+        ))?;
+        self.read(statement, params![self.channel, Count(seq.max(self.hidden_up_to)), limit])
+    }
+
+    /// As many before a place as after it; where one side has fewer, the other fills the page.
+    fn around(&self, seq: Seq, limit: u32) -> Result<Vec<Message>> {
+        let limit_len = limit as usize;
+        let (mut before, mut after) = (self.up_to(seq, limit)?, self.after(seq, limit)?);
+        let room_after = (limit_len / 2).max(limit_len.saturating_sub(before.len()));
+        after.truncate(room_after);
+        let room_before = limit_len - after.len();
+        before.drain(..before.len().saturating_sub(room_before));
+        before.append(&mut after);
+        Ok(before)
+    }
+
+    fn read(&self, mut statement: CachedStatement<'_>, range: impl Params) -> Result<Vec<Message>> {
+        readable(statement.query_map(range, |row| read(row, self.cid))?, "message")
+    }
+}

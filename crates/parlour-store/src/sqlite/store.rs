@@ -1,0 +1,292 @@
+//! Which call is which: each method of [`Store`] is one read or one write.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use parlour_wire::channels::ChannelState;
+use parlour_wire::members::MembersResponse;
+use parlour_wire::messages::{EditMessage, Message, MessagesResponse};
+use parlour_wire::reads::{Unread, UnreadTotals};
+use parlour_wire::usage::ConcurrentConnections;
+use parlour_wire::users::{Me, User};
+use parlour_wire::{Cid, Epoch, MessageId, Seq, Timestamp, Topic, UserId};
+use serde_json::Value;
+
+use super::{
+    Sqlite, after, apps, before, channels, connect, events, members, messages, query, reads, retention,
+    usage, users,
+};
+use crate::{
+    App, AppId, ChannelAccess, ChannelPage, ChannelQuery, CommitSink, Committed, Connect, Connected,
+    Deletion, Events, MemberChange, NewApp, NewChannel, NewMessage, Page, ReadTo, Reader, Result, Retention,
+    Sent, Store, StoreError, TopicStart, UserChange, UserWrite,
+};
+
+#[async_trait]
+impl Store for Sqlite {
+    fn on_commit(&self, sink: CommitSink) {
+        self.shared.set_sink(sink);
+    }
+
+    async fn create_app(&self, app: NewApp) -> Result<App> {
+        Ok(self.write("create_app", move |tx| apps::create(tx, &app)).await?.value)
+    }
+
+    async fn apps(&self) -> Result<Vec<App>> {
+        self.read("apps", apps::all).await
+    }
+
+    async fn epoch(&self) -> Result<Epoch> {
+        self.read("epoch", apps::epoch).await
+    }
+
+    async fn connect(&self, connect: Connect) -> Result<Committed<Connected>> {
+        self.write("connect", move |tx| connect::connect(tx, connect)).await
+    }
+
+    async fn record_closed(
+        &self,
+        app: AppId,
+        concurrent: u64,
+        users: Vec<UserId>,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.write("record_closed", move |tx| connect::record_closed(tx, app, concurrent, &users, now))
+            .await?;
+        Ok(())
+    }
+
+    async fn me(&self, app: AppId, user: &UserId) -> Result<Option<Me>> {
+        let user = user.clone();
+        self.read("me", move |conn| users::me(conn, app, &user)).await
+    }
+
+    async fn upsert_users(
+        &self,
+        app: AppId,
+        users: Vec<UserWrite>,
+        now: Timestamp,
+    ) -> Result<Committed<Vec<User>>> {
+        self.write("upsert_users", move |tx| users::upsert(tx, app, users, now)).await
+    }
+
+    async fn update_user(
+        &self,
+        app: AppId,
+        user: &UserId,
+        change: UserChange,
+        now: Timestamp,
+    ) -> Result<Committed<User>> {
+        let user = user.clone();
+        self.write("update_user", move |tx| users::change(tx, app, &user, change, now)).await
+    }
+
+    async fn users(&self, app: AppId, ids: &[UserId]) -> Result<Vec<User>> {
+        let ids = ids.to_vec();
+        self.read("users", move |conn| users::list(conn, app, &ids)).await
+    }
+
+    async fn friends(&self, app: AppId, user: &UserId) -> Result<Vec<UserId>> {
+        let user = user.clone();
+        self.read("friends", move |conn| users::friends(conn, app, &user)).await
+    }
+
+    async fn get_or_create_channel(&self, channel: NewChannel) -> Result<Committed<bool>> {
+        self.write("get_or_create_channel", move |tx| channels::get_or_create(tx, &channel)).await
+    }
+
+    async fn channel_access(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        user: Option<&UserId>,
+    ) -> Result<Option<ChannelAccess>> {
+        let (cid, user) = (cid.clone(), user.cloned());
+        self.read("channel_access", move |conn| channels::access(conn, app, &cid, user.as_ref())).await
+    }
+
+    async fn channel_state(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        viewer: Option<&UserId>,
+        messages: u32,
+    ) -> Result<ChannelState> {
+        let (cid, viewer) = (cid.clone(), viewer.cloned());
+        self.read("channel_state", move |conn| channels::state(conn, app, &cid, viewer.as_ref(), messages))
+            .await
+    }
+
+    async fn query_channels(&self, query: ChannelQuery) -> Result<ChannelPage> {
+        self.read("query_channels", move |conn| query::channels(conn, &query)).await
+    }
+
+    async fn update_channel(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        set: BTreeMap<String, Value>,
+        unset: Vec<String>,
+        now: Timestamp,
+    ) -> Result<Committed<()>> {
+        let cid = cid.clone();
+        self.write("update_channel", move |tx| channels::update(tx, app, &cid, set, &unset, now)).await
+    }
+
+    async fn delete_channel(&self, app: AppId, cid: &Cid, now: Timestamp) -> Result<Committed<()>> {
+        let cid = cid.clone();
+        self.write("delete_channel", move |tx| channels::delete(tx, app, &cid, now)).await
+    }
+
+    async fn change_members(&self, change: MemberChange) -> Result<Committed<()>> {
+        self.write("change_members", move |tx| members::change(tx, &change)).await
+    }
+
+    async fn members(&self, app: AppId, cid: &Cid, offset: u32, limit: u32) -> Result<MembersResponse> {
+        let cid = cid.clone();
+        self.read("members", move |conn| members::page(conn, app, &cid, offset, limit)).await
+    }
+
+    async fn send_message(&self, message: NewMessage) -> Result<Committed<Sent>> {
+        self.write("send_message", move |tx| messages::send(tx, &message)).await
+    }
+
+    async fn edit_message(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        id: &MessageId,
+        edit: EditMessage,
+        now: Timestamp,
+    ) -> Result<Committed<Message>> {
+        let (cid, id) = (cid.clone(), id.clone());
+        self.write("edit_message", move |tx| messages::edit(tx, app, &cid, &id, edit, now)).await
+    }
+
+    async fn delete_message(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        id: &MessageId,
+        deletion: Deletion,
+        now: Timestamp,
+    ) -> Result<Committed<()>> {
+        let (cid, id) = (cid.clone(), id.clone());
+        self.write("delete_message", move |tx| messages::delete(tx, app, &cid, &id, deletion, now)).await
+    }
+
+    async fn message(&self, app: AppId, cid: &Cid, id: &MessageId) -> Result<Message> {
+        let (cid, id) = (cid.clone(), id.clone());
+        self.read("message", move |conn| messages::one(conn, app, &cid, &id)).await
+    }
+
+    async fn messages(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        page: Page,
+        limit: u32,
+        hidden_up_to: Seq,
+    ) -> Result<MessagesResponse> {
+        let cid = cid.clone();
+        self.read("messages", move |conn| messages::page(conn, app, &cid, page, limit, hidden_up_to)).await
+    }
+
+    async fn mark_read(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        user: &UserId,
+        to: ReadTo,
+        now: Timestamp,
+    ) -> Result<Committed<Unread>> {
+        let (cid, user) = (cid.clone(), user.clone());
+        self.write("mark_read", move |tx| reads::mark_read(tx, app, &cid, &user, &to, now)).await
+    }
+
+    async fn mark_unread(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        user: &UserId,
+        from: &MessageId,
+        now: Timestamp,
+    ) -> Result<Committed<Unread>> {
+        let (cid, user, from) = (cid.clone(), user.clone(), from.clone());
+        self.write("mark_unread", move |tx| reads::mark_unread(tx, app, &cid, &user, &from, now)).await
+    }
+
+    async fn unread(&self, app: AppId, user: &UserId) -> Result<UnreadTotals> {
+        let user = user.clone();
+        self.read("unread", move |conn| reads::totals(conn, app, &user)).await
+    }
+
+    async fn events(
+        &self,
+        app: AppId,
+        topic: &Topic,
+        after: Seq,
+        limit: u64,
+        reader: Reader,
+    ) -> Result<Events> {
+        let topic = topic.clone();
+        self.read("events", move |conn| events::after(conn, app, &topic, after, limit, &reader)).await
+    }
+
+    async fn heads(&self, topics: Vec<(AppId, Topic)>) -> Result<Vec<Seq>> {
+        self.read("heads", move |conn| events::heads(conn, &topics)).await
+    }
+
+    async fn topic_start(&self, app: AppId, topic: &Topic) -> Result<TopicStart> {
+        let topic = topic.clone();
+        self.read("topic_start", move |conn| events::start(conn, app, &topic)).await
+    }
+
+    async fn trim(&self, retention: Retention) -> Result<u64> {
+        let probe = self.probe();
+        before(&probe, "trim")?;
+        let (mut gone, mut last) = (0, 0);
+        loop {
+            let topics = self.read_unprobed(move |conn| retention::candidates(conn, retention, last)).await?;
+            let Some(end) = topics.last() else { break };
+            last = *end;
+            gone += self.write_unprobed(move |tx| retention::trim(tx, retention, &topics)).await?.value;
+        }
+        self.write_unprobed(move |tx| retention::forget_tombstones(tx, retention)).await?;
+        after(&probe, "trim")?;
+        Ok(gone)
+    }
+
+    async fn monthly_active_users(&self, app: AppId, month: &str) -> Result<u64> {
+        let month = month.to_owned();
+        self.read("monthly_active_users", move |conn| usage::monthly_active(conn, app, &month)).await
+    }
+
+    async fn concurrent_connections(
+        &self,
+        app: AppId,
+        minutes: u32,
+        now: Timestamp,
+    ) -> Result<ConcurrentConnections> {
+        self.read("concurrent_connections", move |conn| usage::concurrent(conn, app, minutes, now)).await
+    }
+
+    async fn check(&self) -> Result<()> {
+        let probe = self.probe();
+        before(&probe, "check")?;
+        self.write_unprobed(|tx| {
+            tx.prepare_cached("update store set epoch = epoch")?.execute([])?;
+            Ok(())
+        })
+        .await?;
+        self.read_unprobed(|conn| apps::epoch(conn).map(drop)).await.map_err(|error| match error {
+            StoreError::NotFound => StoreError::Backend("the database has lost its epoch".to_owned()),
+            other => other,
+        })?;
+        after(&probe, "check")
+    }
+
+    async fn close(&self) {
+        self.shut_and_wait().await;
+    }
+}

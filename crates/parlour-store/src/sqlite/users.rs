@@ -1,0 +1,254 @@
+//! Users: their rows, and the three ways in which their fields change.
+
+use std::collections::BTreeMap;
+
+use parlour_wire::users::{Me, PrivacySettings, Role, USER_BYTES_LIMIT, User, UserBrief};
+use parlour_wire::{ChannelType, Timestamp, Topic, UserId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
+
+use super::column::{Json, Parsed, Time, json, json_within, readable};
+use super::events::{Entry, Tx};
+use super::reads;
+use crate::{AppId, Result, StoreError, UserChange, UserWrite};
+
+/// Channels of this type have an audience, not acquaintances.
+const AUDIENCE_TYPE: &str = "livestream";
+
+/// The user, if it exists. `online` is false: presence is not stored.
+pub(super) fn find(conn: &Connection, app: AppId, id: &UserId) -> rusqlite::Result<Option<User>> {
+    conn.prepare_cached(
+        "select user_id, role, teams, fields, created_at, updated_at, last_active
+         from users where app = ?1 and user_id = ?2",
+    )?
+    .query_row(params![app.0, id.as_str()], read)
+    .optional()
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<User> {
+    Ok(User {
+        id: row.get::<_, Parsed<UserId>>(0)?.0,
+        role: Role::from(row.get_ref(1)?.as_str()?),
+        teams: row.get::<_, Json<Vec<String>>>(2)?.0,
+        custom: row.get::<_, Json<BTreeMap<String, Value>>>(3)?.0,
+        created_at: row.get::<_, Time>(4)?.0,
+        updated_at: row.get::<_, Time>(5)?.0,
+        last_active: row.get::<_, Option<Time>>(6)?.map(|Time(at)| at),
+        online: false,
+    })
+}
+
+/// What stands of the user beside messages and members: at these columns `name` and `image`.
+pub(super) fn brief_at(row: &Row<'_>, id: UserId, name: usize, image: usize) -> rusqlite::Result<UserBrief> {
+    Ok(UserBrief { id, name: row.get(name)?, image: row.get(image)? })
+}
+
+/// The few fields of a user; of one that is not there, its id.
+pub(super) fn brief(conn: &Connection, app: AppId, id: &UserId) -> rusqlite::Result<UserBrief> {
+    let found = conn
+        .prepare_cached("select name, image from users where app = ?1 and user_id = ?2")?
+        .query_row(params![app.0, id.as_str()], |row| brief_at(row, id.clone(), 0, 1))
+        .optional()?;
+    Ok(found.unwrap_or_else(|| UserBrief { id: id.clone(), name: None, image: None }))
+}
+
+/// The few fields of a user who lets others see what it has read.
+pub(super) fn brief_with_receipts(
+    conn: &Connection,
+    app: AppId,
+    id: &UserId,
+) -> rusqlite::Result<Option<UserBrief>> {
+    conn.prepare_cached("select name, image from users where app = ?1 and user_id = ?2 and receipts = 1")?
+        .query_row(params![app.0, id.as_str()], |row| brief_at(row, id.clone(), 0, 1))
+        .optional()
+}
+
+/// Whether the user lets others see what it has read.
+pub(super) fn shows_receipts(conn: &Connection, app: AppId, id: &UserId) -> Result<bool> {
+    let receipts = conn
+        .prepare_cached("select receipts from users where app = ?1 and user_id = ?2")?
+        .query_row(params![app.0, id.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(receipts.unwrap_or(true))
+}
+
+/// The user's privacy settings. What is no such object counts as absent.
+pub(super) fn privacy(fields: &BTreeMap<String, Value>) -> PrivacySettings {
+    let settings = fields.get("privacy_settings").cloned().unwrap_or_default();
+    serde_json::from_value(settings).unwrap_or_default()
+}
+
+/// The user as it sees itself.
+pub(super) fn me(conn: &Connection, app: AppId, id: &UserId) -> Result<Option<Me>> {
+    let Some(user) = find(conn, app, id)? else { return Ok(None) };
+    let unread = reads::totals(conn, app, id)?;
+    Ok(Some(Me {
+        total_unread_count: unread.total_unread_count,
+        unread_channels: unread.unread_channels,
+        mutes: Vec::new(),
+        devices: Vec::new(),
+        user,
+    }))
+}
+
+/// Fails with those of the users that do not exist.
+pub(super) fn must_exist<'a>(
+    conn: &Connection,
+    app: AppId,
+    ids: impl IntoIterator<Item = &'a UserId>,
+) -> Result<()> {
+    let mut exists = conn.prepare_cached("select 1 from users where app = ?1 and user_id = ?2")?;
+    let mut unknown = Vec::new();
+    for id in ids {
+        if !exists.exists(params![app.0, id.as_str()])? && !unknown.contains(id) {
+            unknown.push(id.clone());
+        }
+    }
+    if unknown.is_empty() { Ok(()) } else { Err(StoreError::UnknownUsers(unknown)) }
+}
+
+/// Stores a new user with these fields.
+pub(super) fn insert(tx: &Tx<'_>, app: AppId, user: &User) -> Result<()> {
+    let (name, image, receipts) = derived(&user.custom);
+    tx.prepare_cached(
+        "insert into users (app, user_id, role, teams, fields, name, image, receipts, created_at, updated_at,
+                            last_active)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?
+    .execute(params![
+        app.0,
+        user.id.as_str(),
+        user.role.as_str(),
+        json(&user.teams)?,
+        fields_text(&user.custom)?,
+        name,
+        image,
+        receipts,
+        Time(user.created_at),
+        Time(user.updated_at),
+        user.last_active.map(Time),
+    ])?;
+    Ok(())
+}
+
+/// Stores what has changed of a user, and tells it.
+pub(super) fn update(tx: &Tx<'_>, app: AppId, user: &User) -> Result<()> {
+    let (name, image, receipts) = derived(&user.custom);
+    tx.prepare_cached(
+        "update users set role = ?3, teams = ?4, fields = ?5, name = ?6, image = ?7, receipts = ?8,
+                          updated_at = ?9
+         where app = ?1 and user_id = ?2",
+    )?
+    .execute(params![
+        app.0,
+        user.id.as_str(),
+        user.role.as_str(),
+        json(&user.teams)?,
+        fields_text(&user.custom)?,
+        name,
+        image,
+        receipts,
+        Time(user.updated_at),
+    ])?;
+    tx.log(app, Topic::User(user.id.clone()), &Entry::user_updated(), user.updated_at)?;
+    Ok(())
+}
+
+/// The user's own fields as they are stored, if they are smaller than the limit.
+fn fields_text(fields: &BTreeMap<String, Value>) -> Result<String> {
+    json_within(fields, USER_BYTES_LIMIT - 1).map_err(|error| match error {
+        StoreError::TooLarge { bytes, .. } => StoreError::TooLarge { bytes, limit: USER_BYTES_LIMIT },
+        other => other,
+    })
+}
+
+/// The columns that are taken from the fields, so that no row has to be opened for them.
+fn derived(fields: &BTreeMap<String, Value>) -> (Option<&str>, Option<&str>, bool) {
+    let text = |key: &str| fields.get(key).and_then(Value::as_str);
+    let receipts = privacy(fields).read_receipts.is_none_or(|setting| setting.enabled);
+    (text("name"), text("image"), receipts)
+}
+
+/// A user that has only its id.
+pub(super) fn new(id: UserId, now: Timestamp) -> User {
+    User {
+        id,
+        role: Role::User,
+        teams: Vec::new(),
+        created_at: now,
+        updated_at: now,
+        last_active: None,
+        online: false,
+        custom: BTreeMap::new(),
+    }
+}
+
+/// See [`crate::Store::upsert_users`].
+pub(super) fn upsert(tx: &Tx<'_>, app: AppId, writes: Vec<UserWrite>, now: Timestamp) -> Result<Vec<User>> {
+    writes.into_iter().map(|write| replace(tx, app, write, now)).collect()
+}
+
+fn replace(tx: &Tx<'_>, app: AppId, write: UserWrite, now: Timestamp) -> Result<User> {
+    let before = find(tx, app, &write.id)?;
+    let mut user = before.clone().unwrap_or_else(|| new(write.id, now));
+    user.custom = write.fields;
+    user.role = write.role.unwrap_or(user.role);
+    user.teams = write.teams.unwrap_or(user.teams);
+    match before {
+        None => insert(tx, app, &user)?,
+        Some(before) if before != user => {
+            user.updated_at = now.max(user.updated_at);
+            update(tx, app, &user)?;
+        }
+        Some(_) => {}
+    }
+    Ok(user)
+}
+
+/// See [`crate::Store::update_user`].
+pub(super) fn change(
+    tx: &Tx<'_>,
+    app: AppId,
+    id: &UserId,
+    change: UserChange,
+    now: Timestamp,
+) -> Result<User> {
+    let before = find(tx, app, id)?.ok_or(StoreError::NotFound)?;
+    let mut user = before.clone();
+    user.custom.extend(change.set);
+    user.custom.retain(|key, _| !change.unset.contains(key));
+    user.role = change.role.unwrap_or(user.role);
+    user.teams = change.teams.unwrap_or(user.teams);
+    if user != before {
+        user.updated_at = now.max(user.updated_at);
+        update(tx, app, &user)?;
+    }
+    Ok(user)
+}
+
+/// See [`crate::Store::users`].
+pub(super) fn list(conn: &Connection, app: AppId, ids: &[UserId]) -> Result<Vec<User>> {
+    let mut statement = conn.prepare_cached(
+        "select user_id, role, teams, fields, created_at, updated_at, last_active
+         from json_each(?2) as asked join users on app = ?1 and user_id = asked.value
+         order by asked.key",
+    )?;
+    readable(statement.query_map(params![app.0, json(&ids)?], read)?, "user")
+}
+
+/// See [`crate::Store::friends`].
+pub(super) fn friends(conn: &Connection, app: AppId, id: &UserId) -> Result<Vec<UserId>> {
+    debug_assert!(ChannelType::parse(AUDIENCE_TYPE).is_ok());
+    let mut statement = conn.prepare_cached(
+        "select distinct other.user_id
+         from members as own
+         join channels on channels.id = own.channel and channels.type <> ?3
+         join members as other on other.channel = own.channel and other.user_id <> ?2
+         where own.app = ?1 and own.user_id = ?2
+         order by other.user_id",
+    )?;
+    let friends = statement.query_map(params![app.0, id.as_str(), AUDIENCE_TYPE], |row| {
+        Ok(row.get::<_, Parsed<UserId>>(0)?.0)
+    })?;
+    readable(friends, "member")
+}

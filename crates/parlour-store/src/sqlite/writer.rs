@@ -1,0 +1,260 @@
+//! The one thread that writes, and its group commit.
+//!
+//! What waits is done in one transaction, each job in a savepoint of its own, so that a job that fails takes
+//! nothing but its own changes with it. One commit, one fsync; only then is anybody answered.
+//!
+//! A disk that fails to confirm a write ends all writing: after a failed fsync the kernel may have dropped
+//! the pages and would call the next fsync a success. A full disk is different: nothing was promised, the
+//! transaction is rolled back, and a later one may find room.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::events::{self, Tx};
+use super::queue::Queue;
+use crate::{CommitSink, Committed, Logged, Result, StoreError};
+
+/// Frames in the write-ahead log from which they are copied into the database. SQLite's own default.
+const CHECKPOINT_FRAMES: i64 = 1_000;
+/// Frames from which readers are waited for, so that the log can begin again at its start.
+const RESTART_FRAMES: i64 = 16_000;
+
+/// A write that waits.
+pub(super) trait Job: Send {
+    /// Makes the changes, inside a transaction.
+    fn run(&mut self, conn: &Connection) -> Result<()>;
+    /// The events that `run` logged.
+    fn events(&self) -> &[Logged];
+    /// Tells the caller: what `run` found, or why it did not come to pass.
+    fn answer(self: Box<Self>, outcome: Result<()>);
+}
+
+/// A write whose caller waits for a value.
+pub(super) struct Write<T, F> {
+    call: Option<F>,
+    committed: Option<Committed<T>>,
+    caller: oneshot::Sender<Result<Committed<T>>>,
+}
+
+impl<T, F> Write<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+{
+    pub(super) fn new(call: F) -> (Box<Self>, oneshot::Receiver<Result<Committed<T>>>) {
+        let (caller, answer) = oneshot::channel();
+        (Box::new(Self { call: Some(call), committed: None, caller }), answer)
+    }
+}
+
+impl<T, F> Job for Write<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+{
+    fn run(&mut self, conn: &Connection) -> Result<()> {
+        let Some(call) = self.call.take() else {
+            return Err(StoreError::Backend("a write ran twice".to_owned()));
+        };
+        let tx = Tx::new(conn);
+        let value = call(&tx)?;
+        let events = events::render_all(conn, tx.into_logged())?;
+        self.committed = Some(Committed { value, events });
+        Ok(())
+    }
+
+    fn events(&self) -> &[Logged] {
+        self.committed.as_ref().map_or(&[], |committed| &committed.events)
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<()>) {
+        let missing = || StoreError::Backend("a write ended without a result".to_owned());
+        let Self { committed, caller, .. } = *self;
+        // The caller may have gone away; the write stands all the same.
+        let _ = caller.send(outcome.and_then(|()| committed.ok_or_else(missing)));
+    }
+}
+
+/// The connection that writes, and what it tells.
+pub(super) struct Writer {
+    conn: Connection,
+    /// Whether there is a write-ahead log that must be copied back from time to time.
+    has_log: bool,
+    shared: Arc<Shared>,
+}
+
+/// What the writer shares with those who call it.
+#[derive(Default)]
+pub(super) struct Shared {
+    read_only: AtomicBool,
+    sink: RwLock<Option<CommitSink>>,
+}
+
+impl Shared {
+    pub(super) fn set_sink(&self, sink: CommitSink) {
+        *self.sink.write().unwrap_or_else(PoisonError::into_inner) = Some(sink);
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Acquire)
+    }
+}
+
+impl Writer {
+    pub(super) fn new(conn: Connection, has_log: bool, shared: Arc<Shared>) -> Self {
+        Self { conn, has_log, shared }
+    }
+
+    /// The connection, for reading where there are no readers beside it.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.conn
+    }
+
+    /// Works until the queue is closed.
+    pub(super) fn run(self, queue: &Queue<Box<dyn Job>>, batch_max: usize) {
+        while let Some(jobs) = queue.take(batch_max) {
+            self.commit(jobs);
+            self.checkpoint();
+        }
+        if self.has_log && !self.shared.is_read_only() {
+            self.checkpoint_as("truncate");
+        }
+    }
+
+    /// Does the jobs in one transaction and answers them.
+    pub(super) fn commit(&self, jobs: Vec<Box<dyn Job>>) {
+        if self.shared.is_read_only() {
+            return answer_all(jobs, &StoreError::ReadOnly);
+        }
+        let mut jobs: Vec<_> = jobs.into_iter().map(|job| (job, Ok(()))).collect();
+        let committed = self.transaction(&mut jobs);
+        if let Err(error) = committed {
+            if error == StoreError::ReadOnly {
+                self.shared.read_only.store(true, Ordering::Release);
+                tracing::error!("the disk failed to confirm a write: no more writes until the next start");
+            }
+            return answer_all(jobs.into_iter().map(|(job, _)| job).collect(), &error);
+        }
+        if let Some(sink) = &*self.shared.sink.read().unwrap_or_else(PoisonError::into_inner) {
+            for (job, outcome) in &jobs {
+                if outcome.is_ok() && !job.events().is_empty() {
+                    sink(job.events());
+                }
+            }
+        }
+        for (job, outcome) in jobs {
+            job.answer(outcome);
+        }
+    }
+
+    /// Runs the jobs and commits. An error means that none of them came to pass.
+    fn transaction(&self, jobs: &mut [(Box<dyn Job>, Result<()>)]) -> Result<()> {
+        self.execute("begin immediate")?;
+        for (job, outcome) in jobs {
+            *outcome = self.savepoint(job.as_mut());
+            if let Err(error) = outcome {
+                let error = error.clone();
+                // A failed disk or want of memory makes SQLite roll back the whole transaction by itself,
+                // with all that the jobs before had done in it.
+                if self.conn.is_autocommit() {
+                    return Err(error);
+                }
+                if error == StoreError::ReadOnly {
+                    self.roll_back();
+                    return Err(error);
+                }
+            }
+        }
+        self.execute("commit").inspect_err(|_| self.roll_back())
+    }
+
+    fn savepoint(&self, job: &mut dyn Job) -> Result<()> {
+        self.execute("savepoint job")?;
+        let ran = catch_unwind(AssertUnwindSafe(|| job.run(&self.conn))).unwrap_or_else(|panic| {
+            let what = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            tracing::error!(what, "a write panicked; its changes are rolled back");
+            Err(StoreError::Backend("the write panicked".to_owned()))
+        });
+        if self.conn.is_autocommit() {
+            return ran;
+        }
+        let ended = match &ran {
+            Ok(()) => self.execute("release job"),
+            Err(_) => self.execute("rollback to job").and_then(|()| self.execute("release job")),
+        };
+        if let Err(error) = ended {
+            // What the job did can no longer be told from what the others did.
+            self.roll_back();
+            return Err(error);
+        }
+        ran
+    }
+
+    fn roll_back(&self) {
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.execute("rollback")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+    }
+
+    fn execute(&self, sql: &str) -> Result<()> {
+        self.conn.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// Copies the write-ahead log back when it has grown. SQLite's own way of doing so hides a failed fsync
+    /// of the database, after which the log could be overwritten although its pages never reached the disk.
+    fn checkpoint(&self) {
+        if !self.has_log || self.shared.is_read_only() {
+            return;
+        }
+        let frames = self
+            .conn
+            .prepare_cached("pragma wal_checkpoint(noop)")
+            .and_then(|mut statement| statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?))));
+        let (in_log, copied): (i64, i64) = match frames {
+            Ok(frames) => frames,
+            Err(error) => {
+                tracing::error!(%error, "the length of the write-ahead log cannot be read");
+                return;
+            }
+        };
+        if in_log >= RESTART_FRAMES {
+            self.checkpoint_as("restart");
+        } else if in_log - copied >= CHECKPOINT_FRAMES {
+            self.checkpoint_as("passive");
+        }
+    }
+
+    fn checkpoint_as(&self, mode: &str) {
+        let sql = format!("pragma wal_checkpoint({mode})");
+        let done =
+            self.conn.prepare_cached(&sql).and_then(|mut statement| statement.query_row([], |_| Ok(())));
+        match done.map_err(StoreError::from) {
+            Ok(()) => {}
+            Err(StoreError::ReadOnly) => {
+                self.shared.read_only.store(true, Ordering::Release);
+                tracing::error!(
+                    "the disk failed to confirm a checkpoint: no more writes until the next start"
+                );
+            }
+            // On a full disk or beside a long read it is tried again after a later commit.
+            Err(error) => tracing::warn!(%error, "the write-ahead log could not be copied back yet"),
+        }
+    }
+}
+
+fn answer_all(jobs: Vec<Box<dyn Job>>, error: &StoreError) {
+    for job in jobs {
+        job.answer(Err(error.clone()));
+    }
+}
