@@ -65,9 +65,19 @@ type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
 /// Whose client this is.
 enum Tenancy {
     Nobody,
-    User(Arc<Session>),
+    User {
+        session: Arc<Session>,
+        wish: Wish,
+    },
     /// Until the last socket is gone.
     Leaving,
+}
+
+/// What the app asked for last. The machine's public state follows only when the socket is gone.
+#[derive(Clone, Copy, PartialEq)]
+enum Wish {
+    Up,
+    Down,
 }
 
 pub(crate) struct Driver {
@@ -96,6 +106,9 @@ pub(crate) struct Driver {
     fresh_ready: Option<Me>,
     was_up: bool,
     down_since: Option<Instant>,
+    /// When the banner's word may change with time alone.
+    ui_grace: Duration,
+    ui_changes_at: Option<Instant>,
     start: Instant,
 }
 
@@ -107,6 +120,7 @@ impl Driver {
     ) -> Self {
         let (report_to, reports) = mpsc::channel(REPORTS_LEN);
         let now = Instant::now();
+        let ui_grace = Duration::from_millis(config.ui_grace_ms);
         Self {
             shared,
             machine: Connection::new(config),
@@ -128,6 +142,8 @@ impl Driver {
             fresh_ready: None,
             was_up: false,
             down_since: None,
+            ui_grace,
+            ui_changes_at: None,
             start: now,
         }
     }
@@ -167,7 +183,8 @@ impl Driver {
         let machine = self.machine.deadline().map(|ms| self.at(ms));
         let local = self.shared.local();
         let loads = (local.tally.has_wants() && Instant::now() < self.loads_from).then_some(self.loads_from);
-        [machine, local.typing_deadline(), loads].into_iter().flatten().min()
+        let ui = self.ui_changes_at.filter(|at| *at > Instant::now());
+        [machine, local.typing_deadline(), loads, ui].into_iter().flatten().min()
     }
 
     fn pass_time(&mut self) {
@@ -189,7 +206,8 @@ impl Driver {
             }
             Command::Connect { reply } => self.connect(reply),
             Command::Disconnect { reply } => {
-                if let Tenancy::User(_) = self.tenancy {
+                if let Tenancy::User { wish, .. } = &mut self.tenancy {
+                    *wish = Wish::Down;
                     self.input(Input::Disconnect);
                 }
                 self.waiting_down.push(reply);
@@ -203,16 +221,19 @@ impl Driver {
     fn connect_user(&mut self, user: UserInput, token: TokenProvider, joining: Joining, reply: Reply<Me>) {
         match &self.tenancy {
             Tenancy::Leaving => self.hold(Command::ConnectUser { user, token, joining, reply }),
-            Tenancy::User(session) if session.user != user.id => {
+            Tenancy::User { session, .. } if session.user != user.id => {
                 let message = format!("the client is connected as {}", session.user);
                 let _ = reply.send(Err(Error::because(ErrorCode::AlreadyConnectedAs, message)));
             }
-            Tenancy::User(_) if self.is_under_way() => self.wait_up(reply),
-            Tenancy::User(_) | Tenancy::Nobody => self.begin(user, token, reply),
+            Tenancy::User { wish: Wish::Up, .. } if self.is_under_way() => {
+                self.wait_up(reply);
+                self.input(Input::ConnectUser { user });
+            }
+            Tenancy::User { .. } | Tenancy::Nobody => self.begin(user, token, reply),
         }
     }
 
-    /// Whether the machine is up, or will be without another word.
+    /// Whether the machine is up, or will be without another word (unless it was told to go down).
     fn is_under_way(&self) -> bool {
         match self.machine.state() {
             State::Connecting { .. } | State::Connected | State::Reconnecting { .. } | State::NoNetwork => {
@@ -223,7 +244,7 @@ impl Driver {
     }
 
     fn begin(&mut self, user: UserInput, token: TokenProvider, reply: Reply<Me>) {
-        let same_user = matches!(&self.tenancy, Tenancy::User(session) if session.user == user.id);
+        let same_user = matches!(&self.tenancy, Tenancy::User { session, .. } if session.user == user.id);
         let timeout = self.shared.calls.endpoint.call_timeout;
         let token = TokenSource::new(token, timeout);
         let session = Arc::new(Session { user: user.id.clone(), token });
@@ -241,22 +262,25 @@ impl Driver {
             self.was_up = false;
             self.down_since = None;
         }
-        self.tenancy = Tenancy::User(session);
+        self.tenancy = Tenancy::User { session, wish: Wish::Up };
         self.waiting_up.push(reply);
         self.input(Input::ConnectUser { user });
     }
 
     fn connect(&mut self, reply: Reply<Me>) {
-        match &self.tenancy {
+        let under_way = self.is_under_way();
+        match &mut self.tenancy {
             Tenancy::Nobody => {
                 let _ = reply.send(Err(ErrorCode::NotLoggedIn.into()));
             }
             Tenancy::Leaving => self.hold(Command::Connect { reply }),
-            Tenancy::User(session) => {
+            Tenancy::User { wish: Wish::Up, .. } if under_way => {
+                self.wait_up(reply);
+                self.input(Input::Connect);
+            }
+            Tenancy::User { session, wish } => {
+                *wish = Wish::Up;
                 let session = session.clone();
-                if self.is_under_way() {
-                    return self.wait_up(reply);
-                }
                 self.shared.session.send_modify(|view| {
                     if let Stage::Failed(..) = view.stage {
                         view.stage = Stage::Waiting(session);
@@ -284,7 +308,7 @@ impl Driver {
 
     fn disconnect_user(&mut self, reply: Reply<()>) {
         self.waiting_down.push(reply);
-        let Tenancy::User(_) = self.tenancy else { return };
+        let Tenancy::User { .. } = self.tenancy else { return };
         self.tenancy = Tenancy::Leaving;
         self.tasks = FuturesUnordered::new();
         self.sending.clear();
@@ -424,7 +448,7 @@ impl Driver {
     }
 
     fn fetch_token(&mut self, fetch: u64, refused: Option<String>) {
-        let Tenancy::User(session) = &self.tenancy else { return };
+        let Tenancy::User { session, .. } = &self.tenancy else { return };
         let session = session.clone();
         self.tasks.push(Box::pin(async move {
             let result = match refused {
@@ -440,7 +464,7 @@ impl Driver {
         self.shared.local().ready(ready);
         self.loads_from = Instant::now();
         self.recoveries.send_modify(|count| *count += 1);
-        if let Tenancy::User(session) = &self.tenancy {
+        if let Tenancy::User { session, .. } = &self.tenancy {
             self.shared.session.send_modify(|view| view.stage = Stage::Ready(session.clone()));
         }
         self.shared.connection.send_modify(|status| status.connection_id = Some(ready.connection_id.clone()));
@@ -488,6 +512,12 @@ impl Driver {
         let state = self.machine.state();
         if self.was_up && state != State::Connected && self.down_since.is_none() {
             self.down_since = Some(Instant::now());
+        }
+        match state {
+            State::Connecting { .. } | State::Reconnecting { .. } | State::NoNetwork => {
+                self.ui_changes_at.get_or_insert_with(|| Instant::now() + self.ui_grace);
+            }
+            _ => self.ui_changes_at = None,
         }
         let (attempt, retry_at) = match &state {
             State::Connecting { attempt } => (*attempt, None),
@@ -546,7 +576,7 @@ impl Driver {
     }
 
     fn send_outbox(&mut self) {
-        let Tenancy::User(session) = &self.tenancy else { return };
+        let Tenancy::User { session, .. } = &self.tenancy else { return };
         let user: &UserId = &session.user;
         for cid in self.shared.outbox.waiting(user) {
             if !self.sending.insert(cid.clone()) {

@@ -169,8 +169,12 @@ impl Tally {
         match topic {
             Topic::Channel(cid) if *reason == ResetReason::NoAccess => self.leave(cid),
             Topic::Channel(cid) => {
-                self.update(cid, |entry| *entry = Entry::unknown(head));
-                self.want(cid);
+                self.channels.entry(cid.clone()).or_insert_with(|| Entry::unknown(head));
+                let mut understood = true;
+                self.update(cid, |entry| understood = entry.reset(head));
+                if !understood {
+                    self.want(cid);
+                }
             }
             // Read positions may have moved on any channel.
             Topic::User(_) => {
@@ -421,6 +425,20 @@ impl Entry {
             None => self.standing = Standing::Unknown,
         }
         recounted.is_some()
+    }
+
+    /// Something up to `head` was missed. `false`: what is known is from before that.
+    fn reset(&mut self, head: Seq) -> bool {
+        let standing = match std::mem::replace(&mut self.standing, Standing::Unknown) {
+            // `ready` told the present before it told of the reset.
+            Standing::Known { last_read, unread, as_of } if as_of >= head => {
+                Standing::Known { last_read, unread, as_of }
+            }
+            Standing::Known { .. } | Standing::Unknown => Standing::Unknown,
+            Standing::NotMember => Standing::NotMember,
+        };
+        *self = Self { standing, ..Self::unknown(head) };
+        !matches!(self.standing, Standing::Unknown)
     }
 
     fn recount(&self, snapshot: &Unread) -> Option<u64> {
