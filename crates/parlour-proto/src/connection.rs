@@ -134,9 +134,9 @@ impl Connection {
     /// Takes what happened at `now`; appends what to do, in order. `jitter` is a fresh random number from 0
     /// to 1, used where a wait is chosen.
     pub fn handle(&mut self, now: Millis, jitter: f64, input: Input, out: &mut Vec<Output>) {
-        let from = self.state();
+        let (from, shown) = (self.state(), self.ui_status(now));
         let Why { cause, code } = self.take(now, jitter, input, out);
-        self.reconcile(now, out);
+        self.reconcile(now, shown, out);
         let to = self.state();
         if from != to {
             out.push(Output::Changed(Box::new(Transition { from, to, cause, code })));
@@ -196,14 +196,13 @@ impl Connection {
         }
     }
 
-    /// Makes what is there into what is wanted.
-    fn reconcile(&mut self, now: Millis, out: &mut Vec<Output>) {
+    /// Makes what is there into what is wanted. `shown` is what a banner showed before.
+    fn reconcile(&mut self, now: Millis, shown: UiStatus, out: &mut Vec<Output>) {
         match (self.want(), &self.link) {
             (Want::Up, Link::Rest) => {
                 self.failures = 0;
-                let (since, shown) = (now, self.ui_status(now));
                 let step = self.dial(now, out);
-                self.link = Link::Trying(Trying { story: Story::First, since, shown, step });
+                self.link = Link::Trying(Trying { story: Story::First, since: now, shown, step });
             }
             (Want::Down, Link::Failed(_)) => self.link = Link::Rest,
             (Want::Down, Link::Trying(_) | Link::Up(_)) => self.take_down(now, out),

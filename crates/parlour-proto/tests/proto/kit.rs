@@ -305,7 +305,12 @@ impl Server {
         self.takes(SessionInput::Head { topic: topic(place), head })
     }
 
-    pub(crate) fn loaded(&mut self, place: &str, seqs: impl IntoIterator<Item = Seq>, head: Seq) -> Vec<String> {
+    pub(crate) fn loaded(
+        &mut self,
+        place: &str,
+        seqs: impl IntoIterator<Item = Seq>,
+        head: Seq,
+    ) -> Vec<String> {
         let events = seqs.into_iter().map(|seq| live(place, seq, Effect::None)).collect();
         self.takes(SessionInput::Loaded { topic: topic(place), load: Load::Events { events, head } })
     }

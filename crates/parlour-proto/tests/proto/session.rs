@@ -2,12 +2,14 @@
 
 use parlour_proto::{Effect, Load, Session, SessionInput, TopicStart};
 use parlour_wire::events::ClientSignal;
-use parlour_wire::frames::{AppState, ByeIntent, ClientFrame, Hello, PresenceSubscription, Ready, ServerFrame};
+use parlour_wire::frames::{
+    AppState, ByeIntent, ClientFrame, Hello, PresenceSubscription, Ready, ServerFrame,
+};
 use parlour_wire::{CloseCode, ErrorCode, Open};
 
 use crate::kit::{
-    ALICE, GENERAL, RANDOM, Server, admission, bye, epoch, hello, live, moment, ready, resume, session_config,
-    session_line, start, topic,
+    ALICE, GENERAL, RANDOM, Server, admission, bye, epoch, hello, live, moment, ready, resume,
+    session_config, session_line, start, topic,
 };
 
 const NOTHING: [&str; 0] = [];
@@ -37,7 +39,9 @@ fn hello_is_not_missed_while_the_server_itself_is_late() {
 
 #[test]
 fn the_first_frame_is_hello() {
-    for first in [ClientFrame::Ping { id: 1 }, ClientFrame::Pong, ClientFrame::Bye { intent: ByeIntent::Leave }] {
+    for first in
+        [ClientFrame::Ping { id: 1 }, ClientFrame::Pong, ClientFrame::Bye { intent: ByeIntent::Leave }]
+    {
         assert_eq!(Server::new().hears(first), ["error bad_frame", "close 4000 bad_frame"]);
     }
     let unknown = SessionInput::Frame(Open::Unknown(serde_json::json!({"type": "confetti"})));
@@ -109,7 +113,8 @@ fn what_was_missed_is_replayed_from_the_cursor() {
 
 #[test]
 fn a_resume_replays_three_hundred_events_of_a_topic_and_resets_at_one_more() {
-    let said = |cursor| Server::admitted(Some(resume("e1", &[(GENERAL, cursor)])), vec![start(GENERAL, 400)]).1;
+    let said =
+        |cursor| Server::admitted(Some(resume("e1", &[(GENERAL, cursor)])), vec![start(GENERAL, 400)]).1;
     assert_eq!(said(100)[0], "ready resumed");
     assert!(said(100).contains(&format!("load {GENERAL} after 100")));
     assert_eq!(said(99)[..2], ["ready caught_up".to_owned(), format!("reset {GENERAL} too_far_behind 400")]);
@@ -293,13 +298,14 @@ fn an_effect_is_applied_in_its_place_and_once() {
     // The event with the effect comes early; it waits for the one before it.
     let mut server = Server::listening_to(vec![start(ALICE, 3)]);
     assert_eq!(server.takes(join(5, GENERAL, 41)), [format!("load {ALICE} after 3")]);
-    let events = vec![
-        live(ALICE, 4, Effect::None),
-        live(ALICE, 5, Effect::Join { topic: topic(GENERAL), seq: 41 }),
-    ];
+    let events =
+        vec![live(ALICE, 4, Effect::None), live(ALICE, 5, Effect::Join { topic: topic(GENERAL), seq: 41 })];
     let load = Load::Events { events, head: 5 };
     let said = server.takes(SessionInput::Loaded { topic: topic(ALICE), load });
-    assert_eq!(said[..3], [format!("event {ALICE} 4"), format!("event {ALICE} 5"), format!("attach {GENERAL}")]);
+    assert_eq!(
+        said[..3],
+        [format!("event {ALICE} 4"), format!("event {ALICE} 5"), format!("attach {GENERAL}")]
+    );
 
     // A client that asks for the events again has them again, without their effects.
     assert_eq!(server.watches(ALICE, Some(4)), [format!("load {ALICE} after 4")]);
@@ -563,10 +569,8 @@ fn a_bye_says_how_the_client_goes_and_is_the_end() {
 
 #[test]
 fn the_server_ends_with_its_word_first_at_any_time() {
-    let end = || SessionInput::End {
-        bye: Box::new(bye(CloseCode::REPLACED, None)),
-        code: CloseCode::REPLACED,
-    };
+    let end =
+        || SessionInput::End { bye: Box::new(bye(CloseCode::REPLACED, None)), code: CloseCode::REPLACED };
     for mut server in [Server::new(), Server::listening_to(vec![])] {
         assert_eq!(server.takes(end()), ["bye 4005", "close 4005 replaced"]);
         assert_eq!(server.takes(end()), NOTHING);
