@@ -1,6 +1,6 @@
 //! The only door to a channel: who may do what in it.
 
-use parlour_store::{ChannelAccess, Reader, Requires};
+use parlour_store::{ChannelAccess, Requires};
 use parlour_wire::members::ChannelRole;
 use parlour_wire::{Cid, ErrorBody, ErrorCode, Seq, UserId};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::node::Node;
 
 /// Who is calling, over HTTP.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     pub(crate) app: Arc<parlour_store::App>,
     pub(crate) bearer: Bearer,
     /// The user that a server acts as.
@@ -77,11 +77,6 @@ impl Granted {
     /// What stands in the log up to this seq is hidden from the caller.
     pub(crate) fn hidden_up_to(&self) -> Seq {
         self.channel.membership.as_ref().map_or(0, |member| member.hidden_up_to)
-    }
-
-    /// How the caller's loads are checked, each time anew.
-    pub(crate) fn reader(&self, user: &UserId) -> Reader {
-        if self.settings.open { Reader::Anyone } else { Reader::Member(user.clone()) }
     }
 }
 

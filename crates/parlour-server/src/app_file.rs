@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Mode;
 
 /// The name of the file in the data folder.
-pub const FILE_NAME: &str = "app.json";
+pub(crate) const FILE_NAME: &str = "app.json";
 
 /// What the file says. Command-line tools read it to sign tokens.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]

@@ -11,21 +11,21 @@ use parlour_wire::{ErrorBody, ErrorCode, Timestamp, UserId, json};
 use serde_json::{Map, Value};
 
 /// A token is at most this many bytes: more is refused before any cryptography.
-pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+pub(crate) const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// How far the clocks of two machines may differ, in seconds.
-pub const LEEWAY_S: i64 = 5;
+pub(crate) const LEEWAY_S: i64 = 5;
 
 /// What a good token says.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verified {
-    pub bearer: Bearer,
+pub(crate) struct Verified {
+    pub(crate) bearer: Bearer,
     /// When it ends; a token without `exp` never does.
-    pub expires_at: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 /// Whose token it is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Bearer {
+pub(crate) enum Bearer {
     User(UserId),
     /// May do everything over HTTP, and never connects.
     Server,
@@ -35,7 +35,7 @@ pub enum Bearer {
 ///
 /// # Errors
 /// A distinct code for each: expired, not yet valid, used before issued, bad signature, malformed.
-pub fn verify(app: &App, token: &str, now: Timestamp) -> Result<Verified, ErrorBody> {
+pub(crate) fn verify(app: &App, token: &str, now: Timestamp) -> Result<Verified, ErrorBody> {
     let claims = signed_claims(app, token)?;
     check_times(&claims, now.unix_ms().div_euclid(1_000))?;
     let expires_at = seconds(&claims, "exp")?.map(|s| Timestamp::from_unix_ms(s.saturating_mul(1_000)));

@@ -8,13 +8,13 @@ use parlour_wire::{ErrorBody, ErrorCode};
 /// What a handler answers instead of a result. The body is written by the outermost layer, which knows the
 /// request's id and logs what is the server's own fault.
 #[derive(Debug)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     body: Box<ErrorBody>,
     /// For the log, never for the caller.
     source: Option<String>,
 }
 
-pub type ApiResult<T> = Result<T, ApiError>;
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
 /// What the outermost layer finds in a response that is an error.
 #[derive(Clone, Debug)]
@@ -25,16 +25,8 @@ pub(crate) struct ErrorToWrite {
 
 impl ApiError {
     /// The error as frames and clients see it.
-    pub fn body(&self) -> &ErrorBody {
-        &self.body
-    }
-
-    pub fn into_body(self) -> ErrorBody {
+    pub(crate) fn into_body(self) -> ErrorBody {
         *self.body
-    }
-
-    pub(crate) fn code(&self) -> &str {
-        &self.body.code
     }
 }
 

@@ -136,15 +136,15 @@ pub(super) struct DeleteParams {
 #[utoipa::path(
     delete, path = "/v1/channels/{type}/{id}/messages/{message_id}",
     params(("type" = String, Path), ("id" = String, Path), ("message_id" = String, Path), DeleteParams),
-    responses((status = 204))
+    responses((status = 200, description = "What is left of it.", body = MessageResponse))
 )]
 pub(super) async fn delete(
     State(node): State<Arc<Node>>,
     caller: Caller,
     MessagePath(cid, id): MessagePath,
     Params(params): Params<DeleteParams>,
-) -> ApiResult<StatusCode> {
+) -> ApiResult<Json<MessageResponse>> {
     let deletion = if params.hard { Deletion::Hard } else { Deletion::Soft };
-    delete_message(&node, &caller, &cid, &id, deletion).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let message = delete_message(&node, &caller, &cid, &id, deletion).await?;
+    Ok(Json(MessageResponse { message }))
 }
