@@ -83,7 +83,7 @@ impl Node {
             match message {
                 BusMessage::Event(logged) => node.hub.deliver(logged),
                 BusMessage::Signal { app, topic, frame, except } => {
-                    node.hub.signal(*app, topic, frame, *except)
+                    node.hub.signal(*app, topic, frame, *except);
                 }
             }
         }));

@@ -210,7 +210,7 @@ fn check_fit(field: &Field, comparison: &Comparison) -> Result<(), ErrorBody> {
         }
         Field::CreatedAt | Field::UpdatedAt | Field::LastMessageAt => {
             let is_time = |v: &Value| v.as_str().is_some_and(|text| text.parse::<Timestamp>().is_ok());
-            if is_autocomplete || !values.iter().all(|v| is_time(v)) {
+            if is_autocomplete || !values.iter().all(is_time) {
                 return Err(unsupported("Times compare with RFC 3339 texts, such as 2026-11-21T06:47:00Z."));
             }
         }

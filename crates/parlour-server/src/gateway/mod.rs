@@ -223,7 +223,7 @@ impl<T: Transport> Gateway<T> {
         let mut outputs = Vec::new();
         while let Some(input) = inputs.pop_front() {
             self.session.handle(self.node.clock.millis(), input, &mut outputs);
-            for output in outputs.drain(..).collect::<Vec<_>>() {
+            for output in std::mem::take(&mut outputs) {
                 if self.perform(output, &mut inputs).await.is_break() {
                     return;
                 }
