@@ -1,1 +1,48 @@
-fn main() {}
+//! Parlour: self-hosted in-app chat, in one binary.
+
+mod commands;
+mod logs;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Self-hosted in-app chat: server, tools, everything.
+#[derive(Parser)]
+#[command(name = "parlour", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start with no configuration: development mode, in memory, on this machine only.
+    Dev(commands::dev::DevArgs),
+    /// Start and keep the data.
+    Serve(commands::serve::ServeArgs),
+    /// Print the API's description.
+    #[command(hide = true)]
+    Openapi,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return commands::fail(&error.into()),
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Dev(args) => commands::dev::run(args).await,
+            Command::Serve(args) => commands::serve::run(args).await,
+            Command::Openapi => commands::openapi::run(),
+        }
+    });
+    // A terminal that is being read keeps a thread of the runtime: it is not waited for.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => commands::fail(&error),
+    }
+}
