@@ -53,6 +53,7 @@ enum Feed {
     Live,
     Loading {
         heard: Cursor,
+        patience: Patience,
     },
     /// A load is under way for a place where the session no longer stands: its answer only says that the next
     /// load may begin.
@@ -62,7 +63,32 @@ enum Feed {
     Stalled {
         heard: Cursor,
         retry_at: Millis,
+        patience: Patience,
     },
+}
+
+/// What an answer means that brings nothing, though there is more to come.
+#[derive(Clone, Copy)]
+enum Patience {
+    /// The store looked too early: it is asked once more.
+    Full,
+    /// It was asked once more: what comes next cannot be had.
+    Last,
+}
+
+impl Feed {
+    fn loading(heard: Cursor) -> Self {
+        Self::Loading { heard, patience: Patience::Full }
+    }
+}
+
+/// What came of a load.
+enum Taken {
+    /// Something that follows the cursor.
+    Some,
+    Nothing,
+    /// Something, but not what follows the cursor.
+    Hole,
 }
 
 enum Asked {
@@ -117,7 +143,7 @@ impl Topics {
             let mut feed = Feed::Live;
             if cursor.is_behind(start.head) {
                 loads.push(topics.load(&start.topic, cursor));
-                feed = Feed::Loading { heard: Cursor::new(start.head) };
+                feed = Feed::loading(Cursor::new(start.head));
             }
             topics
                 .places
@@ -151,12 +177,12 @@ impl Topics {
                 Offer::Next => self.pass_on(event, out),
                 Offer::Seen => {}
                 Offer::Gap => {
-                    at.feed = Feed::Loading { heard: Cursor::new(event.seq) };
+                    at.feed = Feed::loading(Cursor::new(event.seq));
                     let after = at.cursor;
                     out.push(self.load(&event.topic, after));
                 }
             },
-            Feed::Loading { heard } | Feed::Overtaken { heard } | Feed::Stalled { heard, .. } => {
+            Feed::Loading { heard, .. } | Feed::Overtaken { heard } | Feed::Stalled { heard, .. } => {
                 heard.raise(event.seq);
             }
         }
@@ -166,15 +192,15 @@ impl Topics {
         let Some(Place::Attached(at)) = self.places.get_mut(&topic) else { return };
         match &mut at.feed {
             Feed::Live if !at.cursor.is_behind(head) => return,
-            Feed::Live => at.feed = Feed::Loading { heard: Cursor::new(head) },
-            Feed::Loading { heard } | Feed::Overtaken { heard } => {
+            Feed::Live => at.feed = Feed::loading(Cursor::new(head)),
+            Feed::Loading { heard, .. } | Feed::Overtaken { heard } => {
                 heard.raise(head);
                 return;
             }
-            Feed::Stalled { heard, .. } => {
-                let mut heard = *heard;
+            Feed::Stalled { heard, patience, .. } => {
+                let (mut heard, patience) = (*heard, *patience);
                 heard.raise(head);
-                at.feed = Feed::Loading { heard };
+                at.feed = Feed::Loading { heard, patience };
             }
         }
         let after = at.cursor;
@@ -202,12 +228,22 @@ impl Topics {
                 let heard = *heard;
                 self.go_on(&topic, heard, out);
             }
-            (Feed::Loading { heard }, Load::Events { events, head }) => {
-                let mut heard = *heard;
+            (Feed::Loading { heard, patience }, Load::Events { events, head }) => {
+                let (mut heard, patience) = (*heard, *patience);
                 heard.raise(head);
-                self.take(now, &topic, events, heard, head, out);
+                match self.take(&topic, events, out) {
+                    Taken::Some => self.go_on(&topic, heard, out),
+                    Taken::Nothing if !self.is_behind(&topic, heard) => self.go_on(&topic, heard, out),
+                    Taken::Nothing => match patience {
+                        Patience::Last if self.is_behind(&topic, Cursor::new(head)) => {
+                            self.reset(now, &topic, ResetReason::Trimmed, head, heard, out);
+                        }
+                        Patience::Full | Patience::Last => self.stall(now, &topic, heard, Patience::Last),
+                    },
+                    Taken::Hole => self.reset(now, &topic, ResetReason::Trimmed, head, heard, out),
+                }
             }
-            (Feed::Loading { heard }, Load::Trimmed { head }) => {
+            (Feed::Loading { heard, .. }, Load::Trimmed { head }) => {
                 let heard = *heard;
                 self.reset(now, &topic, ResetReason::Trimmed, head, heard, out);
             }
@@ -216,9 +252,9 @@ impl Topics {
                 out.push(SessionOutput::Detach(topic.clone()));
                 self.places.remove(&topic);
             }
-            (Feed::Loading { heard }, Load::Failed) => {
-                let heard = *heard;
-                self.stall(now, &topic, heard);
+            (Feed::Loading { heard, patience }, Load::Failed) => {
+                let (heard, patience) = (*heard, *patience);
+                self.stall(now, &topic, heard, patience);
             }
         }
     }
@@ -227,9 +263,9 @@ impl Topics {
     pub(super) fn tick<F>(&mut self, now: Millis, out: &mut Vec<SessionOutput<F>>) {
         while let Some((_, topic)) = self.retries.pop_front_if(|(at, _)| *at <= now) {
             let Some(Place::Attached(at)) = self.places.get_mut(&topic) else { continue };
-            let Feed::Stalled { heard, retry_at } = at.feed else { continue };
+            let Feed::Stalled { heard, retry_at, patience } = at.feed else { continue };
             if retry_at <= now {
-                at.feed = Feed::Loading { heard };
+                at.feed = Feed::Loading { heard, patience };
                 let after = at.cursor;
                 out.push(self.load(&topic, after));
             }
@@ -370,54 +406,40 @@ impl Topics {
         at.cursor = back;
         match at.feed {
             Feed::Live => self.go_on(topic, sent, out),
-            Feed::Loading { heard } => at.feed = Feed::Overtaken { heard },
+            Feed::Loading { heard, .. } => at.feed = Feed::Overtaken { heard },
             Feed::Overtaken { .. } | Feed::Stalled { .. } => {}
         }
     }
 
-    /// Takes what a load brought.
-    fn take<F>(
-        &mut self,
-        now: Millis,
-        topic: &Topic,
-        events: Vec<Live<F>>,
-        heard: Cursor,
-        head: Seq,
-        out: &mut Vec<SessionOutput<F>>,
-    ) {
-        let Some(Place::Attached(at)) = self.places.get_mut(topic) else { return };
+    /// Takes what a load brought, as far as it follows the cursor.
+    fn take<F>(&mut self, topic: &Topic, events: Vec<Live<F>>, out: &mut Vec<SessionOutput<F>>) -> Taken {
+        let Some(Place::Attached(at)) = self.places.get(topic) else { return Taken::Nothing };
         let before = at.cursor;
         let mut cursor = before;
-        let mut hole = false;
         for event in events {
             match cursor.offer(event.seq) {
                 Offer::Next => self.pass_on(event, out),
                 Offer::Seen => {}
-                Offer::Gap => {
-                    hole = true;
-                    break;
-                }
+                // The store has what comes later, but not what comes next: it will not come.
+                Offer::Gap if cursor == before => return Taken::Hole,
+                Offer::Gap => break,
             }
         }
         if let Some(Place::Attached(at)) = self.places.get_mut(topic) {
             at.cursor = cursor;
         }
-        let progress = cursor != before;
-        if progress || !cursor.is_behind(heard.last()) {
-            self.go_on(topic, heard, out);
-        } else if hole {
-            // The store has what comes later, but not what comes next: it will not come.
-            self.reset(now, topic, ResetReason::Trimmed, head, heard, out);
-        } else {
-            self.stall(now, topic, heard);
-        }
+        if cursor == before { Taken::Nothing } else { Taken::Some }
+    }
+
+    fn is_behind(&self, topic: &Topic, heard: Cursor) -> bool {
+        matches!(self.places.get(topic), Some(Place::Attached(at)) if at.cursor.is_behind(heard.last()))
     }
 
     /// Loads what is still missing, or else listens to what is live.
     fn go_on<F>(&mut self, topic: &Topic, heard: Cursor, out: &mut Vec<SessionOutput<F>>) {
         let Some(Place::Attached(at)) = self.places.get_mut(topic) else { return };
         if at.cursor.is_behind(heard.last()) {
-            at.feed = Feed::Loading { heard };
+            at.feed = Feed::loading(heard);
             let after = at.cursor;
             out.push(self.load(topic, after));
         } else {
@@ -438,7 +460,7 @@ impl Topics {
         let Some(Place::Attached(at)) = self.places.get_mut(topic) else { return };
         if at.cursor == Cursor::new(head) {
             // The store contradicts itself; asking again at once would spin.
-            self.stall(now, topic, heard);
+            self.stall(now, topic, heard, Patience::Full);
             return;
         }
         at.cursor = Cursor::new(head);
@@ -446,10 +468,10 @@ impl Topics {
         self.go_on(topic, heard, out);
     }
 
-    fn stall(&mut self, now: Millis, topic: &Topic, heard: Cursor) {
+    fn stall(&mut self, now: Millis, topic: &Topic, heard: Cursor, patience: Patience) {
         let Some(Place::Attached(at)) = self.places.get_mut(topic) else { return };
         let retry_at = now + RETRY_MS;
-        at.feed = Feed::Stalled { heard, retry_at };
+        at.feed = Feed::Stalled { heard, retry_at, patience };
         self.retries.push_back((retry_at, topic.clone()));
     }
 

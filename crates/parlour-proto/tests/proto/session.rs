@@ -242,6 +242,10 @@ fn a_load_that_brings_nothing_does_not_spin() {
     server.live(GENERAL, 9);
     assert_eq!(server.loaded(GENERAL, [], 9), NOTHING);
     assert_eq!(server.machine.deadline(), Some(1_000));
+    // Asked once more and nothing again, though the log goes on: what comes next is not to be had.
+    assert_eq!(server.ticks_at(1_000), [format!("load {GENERAL} after 7")]);
+    assert_eq!(server.loaded(GENERAL, [], 9), [format!("reset {GENERAL} trimmed 9")]);
+    assert_eq!(server.live(GENERAL, 10), [format!("event {GENERAL} 10")]);
 }
 
 #[test]
