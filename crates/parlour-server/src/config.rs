@@ -211,7 +211,8 @@ impl Config {
                 )));
             }
             Some(path) => figment.merge(Toml::file_exact(path)),
-            None => figment.merge(Toml::file_exact("parlour.toml")),
+            None if Path::new("parlour.toml").exists() => figment.merge(Toml::file_exact("parlour.toml")),
+            None => figment,
         };
         // The two settings of a headless start have short names, too.
         let short = Env::prefixed("PARLOUR_APP_").only(&["key", "secret", "secret_file"]);
