@@ -21,6 +21,18 @@ enum Command {
     Dev(commands::dev::DevArgs),
     /// Start and keep the data.
     Serve(commands::serve::ServeArgs),
+    /// Make and read tokens.
+    Token(commands::token::TokenArgs),
+    /// Chat from a terminal.
+    Chat(commands::chat::ChatArgs),
+    /// Send one message.
+    Send(commands::send::SendArgs),
+    /// Print events as they come.
+    Tail(commands::tail::TailArgs),
+    /// Load-test a server: clients connect and chat.
+    Load(commands::load::LoadArgs),
+    /// Print the version.
+    Version(commands::version::VersionArgs),
     /// Print the API's description.
     #[command(hide = true)]
     Openapi,
@@ -36,6 +48,12 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Dev(args) => commands::dev::run(args).await,
             Command::Serve(args) => commands::serve::run(args).await,
+            Command::Token(args) => commands::token::run(args).await,
+            Command::Chat(args) => commands::chat::run(args).await,
+            Command::Send(args) => commands::send::run(args).await,
+            Command::Tail(args) => commands::tail::run(args).await,
+            Command::Load(args) => commands::load::run(args).await,
+            Command::Version(args) => commands::version::run(args).await,
             Command::Openapi => commands::openapi::run(),
         }
     });

@@ -16,8 +16,7 @@ use hdrhistogram::Histogram;
 use parlour_client::wire::members::UpdateMembers;
 use parlour_client::wire::{Cid, UserId};
 use parlour_client::{
-    Channel, Client, ClientEvent, Event, Events, MessageDraft, NO_DATA, Net, Open, Profile, ServerClient,
-    TokioNet,
+    Channel, Client, ClientEvent, Event, Events, MessageDraft, NO_DATA, Net, Open, ServerClient, TokioNet,
 };
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;

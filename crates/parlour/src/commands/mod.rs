@@ -1,8 +1,14 @@
 //! The commands, one file each.
 
+pub(crate) mod chat;
 pub(crate) mod dev;
+pub(crate) mod load;
 pub(crate) mod openapi;
+pub(crate) mod send;
 pub(crate) mod serve;
+pub(crate) mod tail;
+pub(crate) mod token;
+pub(crate) mod version;
 
 use std::process::ExitCode;
 
