@@ -65,6 +65,7 @@ pub struct TopicStart {
     /// What is at or below this seq is hidden from this member; loads start behind it, without a reset.
     pub hidden_up_to: Seq,
     /// The last seq before `resume.as_of` − 10 s: where a topic without a cursor goes on. `None` without resume.
+    /// Where trimming has taken the answer away, anything below `floor`: the topic is then reset.
     pub as_of_seq: Option<Seq>,
 }
 

@@ -481,16 +481,9 @@ impl Topics {
 }
 
 /// Where a client that comes back stands in a topic: where it says, or else where it stood at its last head
-/// check.
+/// check. A place that is not known is before everything.
 fn place_in(start: &TopicStart, named: Option<&Seq>) -> Cursor {
-    named.map_or_else(
-        || {
-            let mut cursor = Cursor::new(start.floor);
-            cursor.raise(start.as_of_seq.unwrap_or(0));
-            cursor
-        },
-        |seq| Cursor::new(*seq),
-    )
+    Cursor::new(named.copied().or(start.as_of_seq).unwrap_or(0))
 }
 
 fn reset<F>(topic: Topic, reason: ResetReason, head: Seq) -> SessionOutput<F> {

@@ -159,6 +159,11 @@ fn a_topic_that_is_not_named_is_served_from_the_last_head_check() {
     let (_, said) = Server::admitted(Some(resume("e1", &[])), vec![start]);
     assert_eq!(said[0], "ready resumed");
     assert!(said.contains(&format!("load {GENERAL} after 4")));
+
+    // Trimming has taken away what came after it: that is said, and not passed over.
+    let start = TopicStart { as_of_seq: Some(4), floor: 5, ..crate::kit::start(GENERAL, 7) };
+    let (_, said) = Server::admitted(Some(resume("e1", &[])), vec![start]);
+    assert_eq!(said[..2], ["ready caught_up".to_owned(), format!("reset {GENERAL} trimmed 7")]);
 }
 
 #[test]
