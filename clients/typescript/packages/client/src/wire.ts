@@ -1,0 +1,730 @@
+// Generated from spec/openapi.json by `cargo xtask codegen`. Do not edit.
+
+export type AppKey = string;
+
+export type AppState = "foreground" | "hidden" | "background" | (string & {});
+
+export type ByeIntent = "leave" | "park" | (string & {});
+
+/** A channel. */
+export interface Channel {
+  type: ChannelType;
+  cid: Cid;
+  created_at: Timestamp;
+  /** Who made it; absent when a server did without naming a user. */
+  created_by?: UserBrief;
+  id: ChannelId;
+  last_message_at?: Timestamp;
+  /** Exact, also beyond a hundred. */
+  member_count: number;
+  updated_at: Timestamp;
+  /** `name`, `image`, and whatever the app puts there. */
+  [key: string]: unknown;
+}
+
+export type ChannelId = string;
+
+/** One channel with its state. */
+export type ChannelResponse = ChannelState & {
+  /** Whether this call made the channel. */
+  created?: boolean;
+};
+
+export type ChannelRole = "owner" | "moderator" | "member" | (string & {});
+
+/** A channel with what one needs to show it. */
+export interface ChannelState {
+  channel: Channel;
+  /** The seq of the channel's last event: what is below it is in this state, what is above comes live. */
+  head: number;
+  /** The first hundred members, by the time they joined. */
+  members: Member[];
+  /** The caller's own membership; absent when it is none. */
+  membership?: Member;
+  /** The latest messages, oldest first. */
+  messages: Message[];
+  /** How far the members have read, as far as they let others see it. */
+  reads: Read[];
+  /** The caller's own unread state; absent when it is no member. */
+  unread?: Unread;
+}
+
+export type ChannelType = string;
+
+/** A page of channels. */
+export interface ChannelsResponse {
+  channels: ChannelState[];
+  /** Asks for the following page; absent on the last one. */
+  next?: string;
+}
+
+export type Cid = string;
+
+/** A frame from the client. */
+export type ClientFrame =
+  | Hello & {
+      type: "hello";
+    }
+  | {
+      type: "watch";
+      topics: WatchTopic[];
+    }
+  | {
+      type: "unwatch";
+      topics: Topic[];
+    }
+  | {
+      type: "signal";
+      signal: ClientSignal;
+      topic: Topic;
+    }
+  | {
+      type: "app_state";
+      lease_ms?: number;
+      state: AppState;
+    }
+  | {
+      type: "presence";
+      subscription: PresenceSubscription;
+    }
+  | {
+      type: "ping";
+      id: number;
+    }
+  | {
+      type: "pong";
+    }
+  | {
+      type: "token";
+      token: string;
+    }
+  | {
+      type: "bye";
+      intent: ByeIntent;
+    };
+
+/** What tells one client, page and program from another. */
+export interface ClientInfo {
+  /** Made once per client object. */
+  instance: string;
+  /** Made once per page or process. */
+  page?: string;
+  platform?: string;
+  /** `rust`, `typescript`, … */
+  sdk?: string;
+  /** The protocol's version. */
+  version: number;
+}
+
+/** A signal as a client sends it: who and where are known from the connection and the frame. */
+export type ClientSignal =
+  | {
+      type: "typing.start";
+    }
+  | {
+      type: "typing.stop";
+    };
+
+/** Why a connection was closed, as a WebSocket close code. */
+export type CloseCode = number;
+
+/** Connections at the same time. */
+export interface ConcurrentConnections {
+  /** Now. */
+  current: number;
+  /** The minutes asked for, oldest first. */
+  minutes: MinutePeak[];
+  peak_day: number;
+  peak_hour: number;
+  peak_minute: number;
+  peak_month: number;
+}
+
+export type ConnectionId = string;
+
+/** The words that the figures are to be read by. */
+export interface Definitions {
+  concurrent_connections: string;
+  monthly_active_users: string;
+}
+
+/** `PATCH …/messages/{id}`: what changes; absent fields stay. */
+export interface EditMessage {
+  attachments?: unknown[];
+  mentioned_users?: UserId[];
+  set?: Record<string, unknown>;
+  text?: string;
+  unset?: string[];
+}
+
+export type Epoch = string;
+
+/** One error, as every door of the server gives it. */
+export interface ErrorBody {
+  /** Stable, for programs. [`ErrorCode`] lists the known ones. */
+  code: string;
+  /** The page that explains the code. */
+  docs: string;
+  /** Which fields were wrong, and why. */
+  fields?: Record<string, string>;
+  /** What to do about it. */
+  hint: string;
+  /** What happened, for people. */
+  message: string;
+  /** The number that clients of other chat products know for it, where there is one. */
+  number?: number;
+  /** Names this request in the server's log. */
+  request_id?: string;
+  /** Seconds to wait before trying again. */
+  retry_after?: number;
+  /** Whether the same request may succeed later, unchanged. */
+  retryable: boolean;
+  /** The HTTP status that goes with it, also where the error comes in a frame. */
+  status: number;
+}
+
+/** The body of an HTTP answer that is no success. */
+export interface ErrorResponse {
+  error: ErrorBody;
+}
+
+/**
+ * Something that happened, durably. Rendered from the present state: an old `message.new` carries the text
+ * as it is now, and a hard-deleted message comes as `message.deleted` in its place.
+ */
+export type Event =
+  | {
+      type: "message.new";
+      cid: Cid;
+      created_at: Timestamp;
+      message: Message;
+    }
+  | {
+      type: "message.updated";
+      cid: Cid;
+      created_at: Timestamp;
+      message: Message;
+    }
+  | {
+      type: "message.deleted";
+      cid: Cid;
+      created_at: Timestamp;
+      hard?: boolean;
+      message?: Message;
+      message_id: MessageId;
+      /** The message's own place in the channel; 0 where it is no longer known. */
+      message_seq: number;
+    }
+  | {
+      type: "message.read";
+      cid: Cid;
+      created_at: Timestamp;
+      last_read_seq: number;
+      user: UserBrief;
+    }
+  | {
+      type: "channel.created";
+      channel: Channel;
+      cid: Cid;
+      created_at: Timestamp;
+    }
+  | {
+      type: "channel.updated";
+      channel: Channel;
+      cid: Cid;
+      created_at: Timestamp;
+    }
+  | {
+      type: "channel.deleted";
+      cid: Cid;
+      created_at: Timestamp;
+    }
+  | {
+      type: "member.added";
+      cid: Cid;
+      created_at: Timestamp;
+      member: Member;
+    }
+  | {
+      type: "member.removed";
+      cid: Cid;
+      created_at: Timestamp;
+      user: UserBrief;
+    }
+  | {
+      type: "notification.added_to_channel";
+      channel: Channel;
+      cid: Cid;
+      created_at: Timestamp;
+      seq: number;
+    }
+  | {
+      type: "notification.removed_from_channel";
+      cid: Cid;
+      created_at: Timestamp;
+    }
+  | {
+      type: "notification.mark_read";
+      cid: Cid;
+      created_at: Timestamp;
+      head: number;
+      last_read_seq: number;
+      /** Unread messages among those up to `head`, when this happened. */
+      unread_messages: number;
+    }
+  | {
+      type: "user.updated";
+      created_at: Timestamp;
+      user: User;
+    }
+  | {
+      type: "placeholder";
+      created_at: Timestamp;
+    };
+
+/** A durable event in its place: the only frame that all receivers share byte for byte. */
+export interface EventFrame {
+  event: Event;
+  seq: number;
+  topic: Topic;
+}
+
+/** `POST /v1/channels/{type}/{id}` and `POST /v1/channels/{type}`: makes the channel, or gives the one that is there. */
+export interface GetOrCreateChannel {
+  /** Custom data of a channel that is made; left alone where the channel is there. */
+  data?: Record<string, unknown>;
+  /**
+   * Members beside the caller, at most 100. Without an id in the path they name the channel: the same
+   * members in any order are the same channel.
+   */
+  members?: UserId[];
+  /** How many of the latest messages to give: 0 to 100. */
+  messages?: number;
+}
+
+/** Who connects, from where, and what it has already seen. */
+export interface Hello {
+  app_key: AppKey;
+  app_state?: AppState;
+  client: ClientInfo;
+  /** The device's own name, shown to the user's other devices. */
+  device?: string;
+  /** Asks for heartbeats at this interval; the server answers with the one in force. */
+  heartbeat_ms?: number;
+  presence?: PresenceSubscription;
+  /** The connection that this one takes over from. */
+  replaces?: ConnectionId;
+  resume?: Resume;
+  /** The user's token. Never in a URL, never in a log. */
+  token: string;
+  /** The user's fields, merged into what is stored; sent again only when they changed. */
+  user?: UserInput;
+}
+
+/** What the server holds this connection to. */
+export interface Limits {
+  connections_per_user: number;
+  /** Silence after which the client takes the link for dead. */
+  dead_link_ms: number;
+  /** Bytes of a client's frame. */
+  frame_bytes: number;
+  frames_burst: number;
+  frames_per_second: number;
+  /** Characters of a message's text, where the channel type says nothing else. */
+  message_chars: number;
+}
+
+/**
+ * `POST …/read`: everything up to a message, or up to a seq, or (neither given) everything. The position
+ * never moves back here.
+ */
+export interface MarkRead {
+  message_id?: MessageId;
+  seq?: number;
+}
+
+/** `POST …/unread`: this message and all after it are unread again. */
+export interface MarkUnread {
+  message_id: MessageId;
+}
+
+/** The connected user's own view of itself. */
+export type Me = User & {
+  /** Devices registered for push. */
+  devices?: unknown[];
+  /** Users whom this one muted. */
+  mutes?: UserId[];
+  /** Unread messages over all channels. */
+  total_unread_count: number;
+  /** Channels with at least one unread message. */
+  unread_channels: number;
+};
+
+/** `GET /v1/me`: validates the token; makes and counts nothing. */
+export interface MeResponse {
+  /** Absent while the user has never connected nor been made. */
+  me?: Me;
+}
+
+/** A user's membership of a channel. */
+export interface Member {
+  channel_role: ChannelRole;
+  created_at: Timestamp;
+  /** What stands in the channel's log up to this seq is hidden from the member (0: nothing is). */
+  hidden_up_to?: number;
+  user: UserBrief;
+  user_id: UserId;
+}
+
+/** A page of members, by the time they joined. */
+export interface MembersResponse {
+  member_count: number;
+  members: Member[];
+  /** Asks for the following page; absent on the last one. */
+  next?: string;
+}
+
+/** A message. */
+export interface Message {
+  type: MessageType;
+  attachments?: unknown[];
+  cid: Cid;
+  created_at: Timestamp;
+  deleted_at?: Timestamp;
+  /** When the text was last edited by a user; absent if never. */
+  edited_at?: Timestamp;
+  id: MessageId;
+  mentioned_users?: UserId[];
+  /** The seq of the event that brought it: the message's place in the channel. */
+  seq: number;
+  /** A silent message raises no unread count. */
+  silent?: boolean;
+  text: string;
+  updated_at: Timestamp;
+  user: UserBrief;
+  [key: string]: unknown;
+}
+
+/** A message as its sender writes it. */
+export interface MessageDraft {
+  attachments?: unknown[];
+  /** Made by the client, so that sending twice is sending once; the server makes one where it is absent. */
+  id?: MessageId;
+  mentioned_users?: UserId[];
+  silent?: boolean;
+  text?: string;
+  [key: string]: unknown;
+}
+
+export type MessageId = string;
+
+/** One message. */
+export interface MessageResponse {
+  message: Message;
+}
+
+export type MessageType = "regular" | "system" | "deleted" | (string & {});
+
+/** A page of messages, oldest first. */
+export interface MessagesResponse {
+  /** Whether there are newer messages than these. */
+  has_more_after: boolean;
+  /** Whether there are older messages than these. */
+  has_more_before: boolean;
+  messages: Message[];
+}
+
+/** The highest number of connections within one minute. */
+export interface MinutePeak {
+  minute: Timestamp;
+  peak: number;
+}
+
+/** `PATCH /v1/users/{id}` and `PATCH /v1/channels/{type}/{id}`: sets some fields, removes others, leaves the rest. */
+export interface PartialUpdate {
+  set?: Record<string, unknown>;
+  unset?: string[];
+}
+
+/** Whether a user is there. */
+export interface Presence {
+  last_active?: Timestamp;
+  online: boolean;
+  user_id: UserId;
+  /** `status` text, and whatever a newer server adds. */
+  [key: string]: unknown;
+}
+
+/** Whose presence a connection is told. */
+export type PresenceSubscription =
+  | "none"
+  | "friends"
+  | {
+      /** Users of these roles. */
+      roles: Role[];
+    }
+  | "all";
+
+/** `POST /v1/channels`: the channels that match, of those that the caller may see. */
+export interface QueryChannels {
+  /**
+   * `{"field": value}` or `{"field": {"$op": value}}`, with `$and`, `$or`, `$nor`. Fields: `cid`, `id`,
+   * `type`, `members`, `member_count`, `created_at`, `updated_at`, `last_message_at`, `created_by`, `name`,
+   * and `custom.<name>`. At most 5 levels, 50 clauses, 100 values in a list.
+   */
+  filter?: Record<string, unknown>;
+  /** 1 to 30; default 10. */
+  limit?: number;
+  /** How many of the latest messages to give with each: 0 to 100; default 25. */
+  messages?: number;
+  /** The `next` of the page before. */
+  next?: string;
+  /** Default: the latest activity first. */
+  sort?: SortBy[];
+}
+
+/** How far a member has read. */
+export interface Read {
+  last_read_at: Timestamp;
+  /** Messages up to this seq are read; 0 is none. */
+  last_read_seq: number;
+  user_id: UserId;
+}
+
+/** The server's answer to `hello`. */
+export interface Ready {
+  as_of: Timestamp;
+  /** The unread state of the thirty channels of the latest activity; others are paged. */
+  channels?: Unread[];
+  connection_id: ConnectionId;
+  epoch: Epoch;
+  /**
+   * Where the topics stand that this connection listens to, for the user, the app and the first thirty
+   * channels. A client without a cursor of its own begins here, if `resumed` is `fresh`.
+   */
+  heads?: Record<string, number>;
+  /** The interval of the server's `ping`. */
+  heartbeat_ms: number;
+  limits: Limits;
+  me: Me;
+  /** Who is there, of those whose presence was asked for. */
+  presence?: Presence[];
+  resumed: Resumed;
+}
+
+/** The connection that took another one's place. */
+export interface ReplacedBy {
+  device?: string;
+  platform?: string;
+  sdk?: string;
+}
+
+export type ResetReason = "too_far_behind" | "trimmed" | "ahead_of_head" | "other_epoch" | "no_access" | (string & {});
+
+/** What the client has seen before. */
+export interface Resume {
+  /**
+   * The time of the last completed head check that the client heard of. Topics without a cursor are
+   * served from ten seconds before it.
+   */
+  as_of: Timestamp;
+  /** The seq of the last event that the app has of each topic, at most 500, most recent first. */
+  cursors: Record<string, number>;
+  epoch: Epoch;
+}
+
+export type Resumed = "fresh" | "resumed" | "caught_up" | (string & {});
+
+export type Role = "user" | "admin" | "moderator" | "guest" | "anonymous" | (string & {});
+
+/** `POST …/messages`: 201 with the new message, or 200 with the first result where the id was sent before. */
+export interface SendMessage {
+  message: MessageDraft;
+}
+
+/** A frame from the server. */
+export type ServerFrame =
+  | Ready & {
+      type: "ready";
+    }
+  | EventFrame & {
+      type: "event";
+    }
+  | {
+      type: "signal";
+      signal: Signal;
+      /** Where it happened; absent for presence. */
+      topic?: Topic;
+    }
+  | {
+      type: "reset";
+      head: number;
+      reason: ResetReason;
+      topic: Topic;
+    }
+  | {
+      type: "ping";
+      as_of: Timestamp;
+    }
+  | {
+      type: "pong";
+      id: number;
+    }
+  | {
+      type: "token_expiring";
+      grace_ms: number;
+    }
+  | {
+      type: "throttle";
+      feature: string;
+      retry_after_ms: number;
+    }
+  | {
+      type: "drain";
+      retry_after_ms: number;
+    }
+  | {
+      type: "bye";
+      code: CloseCode;
+      reason: string;
+      /** The connection that took this one's place. */
+      replaced_by?: ReplacedBy;
+      retry_after_ms?: number;
+    }
+  | {
+      type: "error";
+      error: ErrorBody;
+      /** The topic it is about. */
+      topic?: Topic;
+    };
+
+/** Something that is true now and is not stored: whoever listens hears it, nobody hears it later. */
+export type Signal =
+  | {
+      type: "typing.start";
+      cid: Cid;
+      user: UserBrief;
+    }
+  | {
+      type: "typing.stop";
+      cid: Cid;
+      user: UserBrief;
+    }
+  | {
+      type: "user.presence.changed";
+      users: Presence[];
+    }
+  | {
+      type: "user.presence.snapshot";
+      users: Presence[];
+    };
+
+/** One key of an order. */
+export interface SortBy {
+  /** 1 ascending, -1 descending (default). */
+  direction?: number;
+  /** `last_message_at`, `updated_at`, `created_at`, `member_count` or `cid`. */
+  field: string;
+}
+
+export type Timestamp = string;
+
+export type Topic = string;
+
+/**
+ * A user's own unread state of one channel.
+ *
+ * The rule, the same in the server and in the SDKs: a message counts when its seq is above `last_read_seq`,
+ * it is not one's own, not silent, not a system message and not deleted.
+ */
+export interface Unread {
+  cid: Cid;
+  /** The seq of the channel's last event when this was counted. */
+  head: number;
+  last_read_seq: number;
+  /** Unread messages among those up to `head`. */
+  unread_messages: number;
+}
+
+/** The unread state of one channel. */
+export interface UnreadResponse {
+  unread: Unread;
+}
+
+/** `GET /v1/unread`: totals, and every channel with unread messages. */
+export interface UnreadTotals {
+  channels: Unread[];
+  total_unread_count: number;
+  unread_channels: number;
+}
+
+/** `POST …/members`: adds and removes members, at most 100 in all. */
+export interface UpdateMembers {
+  add?: UserId[];
+  /** Whether the added members see only what comes after they joined. */
+  hide_history?: boolean;
+  remove?: UserId[];
+}
+
+/** `POST /v1/users`: makes or replaces up to 100 users. Server token. */
+export interface UpsertUsers {
+  users: UserInput[];
+}
+
+/** `GET /v1/usage`: the figures of one app, with their definitions. Server token. */
+export interface UsageResponse {
+  concurrent_connections: ConcurrentConnections;
+  definitions: Definitions;
+  month: string;
+  monthly_active_users: number;
+}
+
+/** A user as others see it. */
+export interface User {
+  created_at: Timestamp;
+  id: UserId;
+  /** When the user was last seen active; absent until the first connection. */
+  last_active?: Timestamp;
+  /** Whether any connection of the user is up that is not invisible. */
+  online?: boolean;
+  role: Role;
+  teams?: string[];
+  updated_at: Timestamp;
+  /** The user's own fields: `name`, `image`, and whatever the app puts there. */
+  [key: string]: unknown;
+}
+
+/** The few fields of a user that stand in messages, typing signals and member lists. */
+export interface UserBrief {
+  id: UserId;
+  image?: string;
+  name?: string;
+}
+
+export type UserId = string;
+
+/**
+ * A user object as an app gives it: an `id` and any fields. Which of them count, and how they combine
+ * with what is stored, depends on the path: connect merges, upsert replaces, partial update sets and unsets.
+ */
+export interface UserInput {
+  id: UserId;
+  [key: string]: unknown;
+}
+
+/** One user. */
+export interface UserResponse {
+  user: User;
+}
+
+/** The users that a call made, changed or found. */
+export interface UsersResponse {
+  users: User[];
+}
+
+/** A topic to listen to. */
+export interface WatchTopic {
+  /** Send what comes after this seq; absent: what comes from now on. */
+  after?: number;
+  topic: Topic;
+}
