@@ -4,7 +4,7 @@
 //! for. The hub also looks at the heads: live delivery is only a faster copy of the log, and what it lost is
 //! found here, for all sessions with one query.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,8 @@ pub(crate) struct Hub {
 
 #[derive(Default)]
 struct Listeners {
-    mailboxes: HashMap<u64, Arc<Mailbox>>,
+    /// By number: in the order in which they came, the same in every run of a simulation.
+    mailboxes: BTreeMap<u64, Arc<Mailbox>>,
     /// The highest seq that was handed out or announced; 0 until the first.
     announced: Seq,
 }
@@ -107,7 +108,7 @@ impl Hub {
     /// Looks once at the heads of all topics with local listeners, and tells those whose topic has moved on.
     pub(crate) async fn check_heads(&self, store: &dyn Store, clock: &Clock) -> parlour_store::Result<()> {
         let as_of = clock.now();
-        let listened: Vec<(AppId, Topic)> = self
+        let mut listened: Vec<(AppId, Topic)> = self
             .shards
             .iter()
             .flat_map(|shard| {
@@ -115,6 +116,8 @@ impl Hub {
                 topics.keys().cloned().collect::<Vec<_>>()
             })
             .collect();
+        // The maps' own order differs from run to run; what is told to whom first should not.
+        listened.sort_unstable();
         let heads = store.heads(listened.clone()).await?;
         for (key, head) in listened.into_iter().zip(heads) {
             self.with_shard(&key, |topics| {

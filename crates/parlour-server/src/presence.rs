@@ -4,7 +4,7 @@
 //! broke: a short blip changes nothing. Changes are collected for a moment and told together; a snapshot
 //! every minute heals what was lost on the way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ pub(crate) struct Presence {
 
 #[derive(Default)]
 struct Inner {
-    people: HashMap<(AppId, UserId), Person>,
-    subscribers: HashMap<u64, Subscriber>,
+    people: BTreeMap<(AppId, UserId), Person>,
+    subscribers: BTreeMap<u64, Subscriber>,
     /// Told at the next batch, if it still differs from what was told before.
     pending: BTreeSet<(AppId, UserId)>,
 }

@@ -1,6 +1,6 @@
 //! Who types, and until when: the server ends what the client forgot to end.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const EXPIRES_AFTER: Duration = Duration::from_secs(6);
 /// Everybody who types now.
 #[derive(Default)]
 pub(crate) struct Typing {
-    typists: Mutex<HashMap<(AppId, Cid, UserId), Typist>>,
+    typists: Mutex<BTreeMap<(AppId, Cid, UserId), Typist>>,
     started: Notify,
 }
 
@@ -66,13 +66,13 @@ impl Typing {
     }
 
     fn stop_where(&self, bus: &dyn Bus, ended: impl Fn(&Typist) -> bool) {
-        let stopped: Vec<_> = self.lock().extract_if(|_, typist| ended(typist)).collect();
+        let stopped: Vec<_> = self.lock().extract_if(.., |_, typist| ended(typist)).collect();
         for ((app, cid, _), Typist { user, mailbox, .. }) in stopped {
             tell(bus, app, &cid, Signal::TypingStop { cid: cid.clone(), user }, mailbox);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(AppId, Cid, UserId), Typist>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(AppId, Cid, UserId), Typist>> {
         self.typists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@
 
 pub mod websocket;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ pub async fn serve<T: Transport>(
         mailbox,
         pending,
         guest: None,
-        attached: HashSet::new(),
+        attached: BTreeSet::new(),
         departure: Departure::Lost,
         checked: node.hub.checked_at(),
         closed_with: None,
@@ -117,7 +117,7 @@ struct Gateway<T> {
     pending: Option<Pending>,
     /// Who is connected, once admitted.
     guest: Option<Guest>,
-    attached: HashSet<Topic>,
+    attached: BTreeSet<Topic>,
     departure: Departure,
     checked: parlour_wire::Timestamp,
     closed_with: Option<(CloseCode, String)>,

@@ -1,0 +1,18 @@
+//! The server over its real sockets: each story starts one in this process, on a free port, in memory.
+
+#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test")]
+
+mod kit;
+
+mod channels;
+mod connecting;
+mod http;
+mod members;
+mod messages;
+mod presence;
+mod reads;
+mod resume;
+mod tokens;
+mod typing;
+mod usage;
+mod users;
