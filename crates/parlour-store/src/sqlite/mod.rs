@@ -296,3 +296,66 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Jobs that panic are caught inside; a poisoned lock guards nothing that is half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use parlour_wire::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{AppMode, NewApp, Store, UserWrite};
+
+    /// Users that need about 100 pages of 4 KiB.
+    fn many_users(round: u32) -> Vec<UserWrite> {
+        let fields = BTreeMap::from([("a".to_owned(), json!("x".repeat(4_000)))]);
+        let user = |n| UserWrite {
+            id: format!("u{round}-{n}").parse().unwrap(),
+            fields: fields.clone(),
+            role: None,
+            teams: None,
+        };
+        (0..100).map(user).collect()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_acknowledges_nothing_and_writing_goes_on_when_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&directory.path().join("parlour.db"), SqliteOptions::default()).unwrap();
+        let key = "app".parse().unwrap();
+        let now = Timestamp::default();
+        let new = NewApp { key, secret: String::new(), mode: AppMode::Production, now };
+        let app = store.create_app(new).await.unwrap().id;
+        let limit = async |pages: u32| {
+            let set = move |tx: &Tx<'_>| {
+                Ok(tx
+                    .query_row(&format!("pragma max_page_count = {pages}"), [], |row| row.get::<_, u32>(0))?)
+            };
+            store.write_unprobed(set).await.unwrap().value
+        };
+        assert_eq!(limit(300).await, 300);
+
+        let mut stored = 0;
+        let refusal = loop {
+            match store.upsert_users(app, many_users(stored), now).await {
+                Ok(_) => stored += 1,
+                Err(error) => break error,
+            }
+            assert!(stored < 10, "the limit is not in force");
+        };
+        assert_eq!(refusal, StoreError::Full);
+        let count = async || {
+            let count = |conn: &Connection| {
+                Ok(conn.query_row("select count(*) from users", [], |row| row.get::<_, u32>(0))?)
+            };
+            store.read_unprobed(count).await.unwrap()
+        };
+        assert_eq!(count().await, stored * 100, "reading goes on, and nothing is there by half");
+        assert!(!store.is_read_only());
+
+        limit(100_000).await;
+        store.upsert_users(app, many_users(stored), now).await.unwrap();
+        assert_eq!(count().await, (stored + 1) * 100);
+    }
+}

@@ -69,12 +69,10 @@ pub(super) fn shown(
     limit: u32,
 ) -> Result<Vec<Read>> {
     let mut statement = conn.prepare_cached(
-        "select user_id, last_read_seq, last_read_at from (
-           select app, user_id, last_read_seq, last_read_at from members
-           where channel = ?1 order by id limit ?3
-         )
-         where user_id is not ?2
-           and exists (select 1 from users where users.app = app and users.user_id = user_id and receipts = 1)
+        "select first.user_id, first.last_read_seq, first.last_read_at
+         from (select * from members where channel = ?1 order by id limit ?3) as first
+         join users on users.app = first.app and users.user_id = first.user_id and users.receipts = 1
+         where first.user_id is not ?2
          union all
          select user_id, last_read_seq, last_read_at from members where channel = ?1 and user_id = ?2",
     )?;

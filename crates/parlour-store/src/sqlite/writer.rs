@@ -258,3 +258,132 @@ fn answer_all(jobs: Vec<Box<dyn Job>>, error: &StoreError) {
         job.answer(Err(error.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use parlour_wire::{Event, Timestamp, Topic};
+
+    use super::super::events::Entry;
+    use super::*;
+    use crate::AppId;
+
+    const APP: AppId = AppId(1);
+
+    fn writer() -> Writer {
+        let conn = super::super::open::memory().unwrap();
+        conn.execute(
+            "insert into apps (id, key, secret, mode, created_at) values (1, 'a', 's', 'production', 0)",
+            [],
+        )
+        .unwrap();
+        Writer::new(conn, false, Arc::default())
+    }
+
+    fn topic(name: &str) -> Topic {
+        Topic::User(name.parse().unwrap())
+    }
+
+    fn logs(name: &'static str) -> impl FnOnce(&Tx<'_>) -> Result<u64> + Send + 'static {
+        move |tx| {
+            let entry = Entry::removed_from_channel("messaging:general");
+            Ok(tx.log(APP, topic(name), &entry, Timestamp::default())?.seq)
+        }
+    }
+
+    fn events(writer: &Writer) -> i64 {
+        writer.connection().query_row("select count(*) from events", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_job_that_fails_or_panics_takes_only_its_own_changes_with_it() {
+        let writer = writer();
+        let heard: Arc<Mutex<Vec<i64>>> = Arc::default();
+        let sink = Arc::clone(&heard);
+        writer.shared.set_sink(Arc::new(move |events| {
+            sink.lock().unwrap().extend(events.iter().map(|logged| logged.log_id));
+        }));
+        let (first, mut first_answer) = Write::new(logs("alice"));
+        let (fails, mut fails_answer) = Write::new(|tx| {
+            logs("alice")(tx)?;
+            logs("bob")(tx)?;
+            Err::<(), _>(StoreError::NotMember)
+        });
+        let (panics, mut panics_answer) = Write::new(|tx| -> Result<()> {
+            logs("alice")(tx)?;
+            panic!("on purpose");
+        });
+        let (last, mut last_answer) = Write::new(logs("alice"));
+        writer.commit(vec![first, fails, panics, last]);
+
+        assert_eq!(first_answer.try_recv().unwrap().unwrap().value, 1);
+        assert_eq!(fails_answer.try_recv().unwrap().unwrap_err(), StoreError::NotMember);
+        assert!(matches!(panics_answer.try_recv().unwrap(), Err(StoreError::Backend(_))));
+        let last = last_answer.try_recv().unwrap().unwrap();
+        assert_eq!(last.value, 2, "no seq was lost with those that failed");
+        assert!(matches!(last.events[0].event.known(), Some(Event::RemovedFromChannel { .. })));
+        assert_eq!(events(&writer), 2);
+        assert_eq!(heard.lock().unwrap().len(), 2, "of what was rolled back nobody hears");
+        assert!(!writer.shared.is_read_only());
+    }
+
+    #[test]
+    fn a_commit_that_fails_acknowledges_nobody_and_leaves_nothing() {
+        let writer = writer();
+        let heard: Arc<Mutex<usize>> = Arc::default();
+        let sink = Arc::clone(&heard);
+        writer.shared.set_sink(Arc::new(move |events| *sink.lock().unwrap() += events.len()));
+        let (first, mut first_answer) = Write::new(logs("alice"));
+        // A broken reference that is looked at only at the commit.
+        let (breaks, mut breaks_answer) = Write::new(|tx| {
+            tx.execute_batch(
+                "pragma defer_foreign_keys = on;
+                 insert into events (topic, seq, kind, created_at) values (999, 1, 'placeholder', 0)",
+            )?;
+            Ok(())
+        });
+        writer.commit(vec![first, breaks]);
+        assert!(matches!(first_answer.try_recv().unwrap(), Err(StoreError::Backend(_))));
+        assert!(matches!(breaks_answer.try_recv().unwrap(), Err(StoreError::Backend(_))));
+        assert_eq!(events(&writer), 0);
+        assert_eq!(*heard.lock().unwrap(), 0);
+
+        let (again, mut answer) = Write::new(logs("alice"));
+        writer.commit(vec![again]);
+        assert_eq!(answer.try_recv().unwrap().unwrap().value, 1, "the writer goes on");
+    }
+
+    #[test]
+    fn a_transaction_that_sqlite_rolled_back_by_itself_acknowledges_nobody() {
+        let writer = writer();
+        let (first, mut first_answer) = Write::new(logs("alice"));
+        let (ends, mut ends_answer) = Write::new(|tx| {
+            tx.execute_batch("rollback")?;
+            Err::<(), _>(StoreError::Full)
+        });
+        let (never, mut never_answer) = Write::new(logs("bob"));
+        writer.commit(vec![first, ends, never]);
+        assert_eq!(first_answer.try_recv().unwrap().unwrap_err(), StoreError::Full);
+        assert_eq!(ends_answer.try_recv().unwrap().unwrap_err(), StoreError::Full);
+        assert_eq!(never_answer.try_recv().unwrap().unwrap_err(), StoreError::Full);
+        assert_eq!(events(&writer), 0);
+    }
+
+    #[test]
+    fn a_failed_disk_ends_all_writing() {
+        let writer = writer();
+        let (first, mut first_answer) = Write::new(logs("alice"));
+        let (fails, mut fails_answer) = Write::new(|_| {
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+            Err::<(), _>(rusqlite::Error::SqliteFailure(error, None).into())
+        });
+        writer.commit(vec![first, fails]);
+        assert_eq!(first_answer.try_recv().unwrap().unwrap_err(), StoreError::ReadOnly);
+        assert_eq!(fails_answer.try_recv().unwrap().unwrap_err(), StoreError::ReadOnly);
+        assert_eq!(events(&writer), 0, "and reading goes on");
+        let (later, mut later_answer) = Write::new(logs("alice"));
+        writer.commit(vec![later]);
+        assert_eq!(later_answer.try_recv().unwrap().unwrap_err(), StoreError::ReadOnly);
+    }
+}

@@ -1,0 +1,168 @@
+//! What every backend promises: one table of stories, told to each backend in its turn.
+//!
+//! A story gets an empty store and speaks only through [`parlour_store::Store`].
+
+#[path = "contract/kit.rs"]
+mod kit;
+
+#[path = "contract/channels.rs"]
+mod channels;
+#[path = "contract/connecting.rs"]
+mod connecting;
+#[path = "contract/events.rs"]
+mod events;
+#[path = "contract/members.rs"]
+mod members;
+#[path = "contract/messages.rs"]
+mod messages;
+#[path = "contract/model.rs"]
+mod model;
+#[path = "contract/query.rs"]
+mod query;
+#[path = "contract/races.rs"]
+mod races;
+#[path = "contract/reads.rs"]
+mod reads;
+#[path = "contract/tenancy.rs"]
+mod tenancy;
+#[path = "contract/usage.rs"]
+mod usage;
+#[path = "contract/users.rs"]
+mod users;
+
+/// Makes each story a test of each backend.
+macro_rules! stories {
+    ($($file:ident { $($story:ident,)+ })+) => {
+        mod sqlite_in_a_file {
+            $(mod $file { $(
+                #[test]
+                fn $story() {
+                    crate::kit::tell_in_a_file(crate::$file::$story);
+                }
+            )+ })+
+        }
+
+        mod sqlite_in_memory {
+            $(mod $file { $(
+                #[test]
+                fn $story() {
+                    crate::kit::tell_in_memory(crate::$file::$story);
+                }
+            )+ })+
+        }
+    };
+}
+
+stories! {
+    users {
+        connect_merges_key_by_key_and_keeps_a_null,
+        upsert_replaces_and_keeps_role_and_teams_that_are_not_named,
+        a_partial_update_sets_and_unsets,
+        a_user_of_the_limit_is_refused_and_nothing_is_stored_on_every_path,
+        only_a_real_change_is_an_event,
+        users_are_found_in_the_order_asked,
+        friends_share_a_channel_that_is_no_livestream,
+        me_is_made_by_nothing_but_connecting,
+    }
+
+    connecting {
+        a_connect_brings_everything_a_session_starts_from,
+        as_of_finds_the_last_seq_ten_seconds_before_it,
+        as_of_in_what_was_trimmed_stands_before_the_floor,
+        thirty_channels_of_the_latest_activity_come_with_a_connect,
+        a_user_of_a_thousand_channels_connects_with_all_topics,
+    }
+
+    channels {
+        a_channel_is_made_once_and_then_left_alone,
+        the_creator_is_owner_and_members_are_told,
+        unknown_members_make_no_channel,
+        data_is_set_unset_and_held_to_its_limit,
+        a_deleted_channel_is_gone_and_its_members_are_told,
+        a_channel_made_again_goes_on_with_its_seqs_and_shows_nothing_of_the_old_one,
+        state_shows_what_the_viewer_may_see,
+        access_tells_what_decides,
+    }
+
+    members {
+        adding_and_removing_tells_the_channel_and_the_user,
+        adding_twice_and_removing_nobody_is_no_event,
+        unknown_users_change_nothing,
+        hidden_history_starts_at_joining,
+        members_are_paged_by_the_time_they_joined,
+        what_a_removed_user_may_no_longer_see_is_a_placeholder,
+    }
+
+    messages {
+        a_message_has_the_seq_of_its_event,
+        the_same_send_again_is_the_message_as_it_is_now,
+        the_same_id_for_anything_else_is_a_conflict,
+        an_id_of_a_hard_deleted_message_stays_taken,
+        ids_of_a_deleted_channel_stay_taken,
+        who_is_no_member_sends_nothing,
+        mentions_and_senders_must_exist,
+        edits_change_what_they_name,
+        an_edit_of_a_deleted_message_finds_nothing,
+        custom_data_is_held_to_its_limit,
+        a_soft_deleted_message_keeps_its_place_without_its_words,
+        a_hard_deleted_message_is_gone,
+        deleting_again_is_the_same,
+        pages_lie_where_they_were_asked_for,
+        times_never_step_back_within_a_channel,
+    }
+
+    reads {
+        unread_counts_what_others_said_aloud,
+        reading_goes_forward_only,
+        a_read_position_beyond_the_head_is_the_head,
+        reading_nothing_new_is_no_event,
+        receipts_off_hide_the_position_from_others,
+        marking_unread_goes_back_and_tells_nobody_else,
+        only_members_read,
+    }
+
+    events {
+        a_replay_renders_the_present,
+        a_hard_deleted_message_replays_as_deleted_in_all_its_places,
+        mark_read_keeps_its_numbers,
+        members_load_from_where_they_may_see,
+        who_may_not_read_gets_no_events,
+        loads_are_limited_and_know_the_head,
+        heads_come_in_the_order_asked,
+        trimmed_events_are_said_to_be_trimmed,
+        trimming_forgets_tombstones,
+        the_sink_hears_every_commit_before_the_caller,
+    }
+
+    query {
+        every_comparison_finds_what_it_says,
+        any_key_of_data_is_data,
+        kinds_of_json_are_not_mixed_up,
+        autocomplete_takes_its_text_literally_and_in_any_case,
+        a_filter_cannot_widen_what_the_viewer_sees,
+        orders_and_pages_neither_skip_nor_repeat,
+    }
+
+    usage {
+        a_user_counts_once_a_month,
+        peaks_carry_in_what_was_there_before,
+        closing_is_recorded_with_the_users,
+        a_clock_set_back_loses_no_peak,
+    }
+
+    tenancy {
+        two_apps_share_nothing,
+        an_app_is_made_once,
+    }
+
+    races {
+        a_hundred_get_or_creates_make_one_channel,
+        sixty_four_senders_leave_no_hole,
+        the_same_send_a_hundred_times_is_one_message,
+        everybody_reads_what_was_acknowledged,
+    }
+
+    model {
+        random_lives_agree_with_a_naive_model,
+    }
+}
