@@ -1,0 +1,8 @@
+//! What the tests of durability share: the real binary in its own process, clients outside of it, a history
+//! of what they saw, and checkers that judge it.
+
+#![allow(dead_code, reason = "each test file is a crate of its own and takes what it needs of the kit")]
+
+pub(crate) mod checkers;
+pub(crate) mod history;
+pub(crate) mod server;
