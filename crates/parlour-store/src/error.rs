@@ -34,6 +34,12 @@ pub enum StoreError {
 impl From<rusqlite::Error> for StoreError {
     /// A failed disk becomes [`StoreError::ReadOnly`], which is what the writer makes of it.
     fn from(error: rusqlite::Error) -> Self {
+        // The index of the log could not grow. It is no part of what is kept, and nothing was synced.
+        if let rusqlite::Error::SqliteFailure(failure, _) = &error
+            && failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        {
+            return Self::Full;
+        }
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
             Some(rusqlite::ErrorCode::SystemIoFailure) => Self::ReadOnly,

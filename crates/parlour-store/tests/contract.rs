@@ -2,6 +2,8 @@
 //!
 //! A story gets an empty store and speaks only through [`parlour_store::Store`].
 
+#![expect(clippy::unwrap_used, reason = "what a story needs and does not get ends it")]
+
 #[path = "contract/kit.rs"]
 mod kit;
 
@@ -95,6 +97,7 @@ stories! {
 
     messages {
         a_message_has_the_seq_of_its_event,
+        texts_and_data_come_back_as_they_were_sent,
         the_same_send_again_is_the_message_as_it_is_now,
         the_same_id_for_anything_else_is_a_conflict,
         an_id_of_a_hard_deleted_message_stays_taken,

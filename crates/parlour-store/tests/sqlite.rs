@@ -1,5 +1,7 @@
 //! What SQLite promises beyond the contract: the file, its one owner, its full and failing disk.
 
+#![expect(clippy::unwrap_used, reason = "what a story needs and does not get ends it")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -425,6 +427,7 @@ fn a_disk_that_fails_a_write_acknowledges_nothing_and_ends_all_writing() {
     });
 }
 
+#[expect(clippy::print_stdout, reason = "what was acknowledged is noted outside of the process")]
 async fn write_until_the_disk_fails(path: &Path) {
     let store = Sqlite::open(path, SqliteOptions::default()).unwrap();
     let app = store.apps().await.unwrap()[0].id;

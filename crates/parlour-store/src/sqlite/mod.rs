@@ -95,6 +95,15 @@ struct Threads {
     running: Mutex<Option<Running>>,
 }
 
+/// A thread's hold on its queue. When a thread ends before its time, nobody may wait for it for ever.
+struct Abandons<T>(Arc<Queue<T>>);
+
+impl<T> Drop for Abandons<T> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
 struct Running {
     threads: Vec<JoinHandle<()>>,
     /// Given back when the last thread has ended.
@@ -104,6 +113,10 @@ struct Running {
 impl Running {
     fn join(self) {
         for thread in self.threads {
+            // The last handle may be dropped by what runs on a thread of ours, which cannot wait for itself.
+            if thread.thread().id() == thread::current().id() {
+                continue;
+            }
             // A thread that panicked has said so; there is nobody to say it to again.
             let _ = thread.join();
         }
@@ -126,11 +139,11 @@ impl Sqlite {
 
         let mut threads = Vec::with_capacity(1 + connections.len());
         let writer = Writer::new(writer, true, Arc::clone(&shared));
-        let queue = Arc::clone(&writes);
-        threads.push(spawn("store-writer", move || writer.run(&queue, options.batch_max.max(1)))?);
+        let queue = Abandons(Arc::clone(&writes));
+        threads.push(spawn("store-writer", move || writer.run(&queue.0, options.batch_max.max(1)))?);
         for conn in connections {
-            let queue = Arc::clone(&reads);
-            threads.push(spawn("store-reader", move || readers::run(&conn, &queue))?);
+            let queue = Abandons(Arc::clone(&reads));
+            threads.push(spawn("store-reader", move || readers::run(&conn, &queue.0))?);
         }
         let running = Mutex::new(Some(Running { threads, lock }));
         let backend = Backend::File(Threads { writes, reads, running });
@@ -265,6 +278,8 @@ impl Sqlite {
             }
             Err(error) => tracing::error!(%error, "the store's end could not be waited for"),
         }
+        // The sink may hold what holds this store.
+        self.shared.clear_sink();
     }
 }
 

@@ -54,6 +54,17 @@ impl<T> Queue<T> {
         self.arrived.notify_all();
     }
 
+    /// Lets nothing more in and drops what is in, so that whoever waits for it learns that nobody works here.
+    pub(super) fn abandon(&self) {
+        let jobs = {
+            let mut state = self.lock();
+            state.closed = true;
+            std::mem::take(&mut state.jobs)
+        };
+        self.arrived.notify_all();
+        drop(jobs);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         // No job runs under this lock, so that there is no half-done change to be afraid of.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -76,5 +87,16 @@ mod tests {
         assert_eq!(queue.push(5), Err(5));
         assert_eq!(queue.take(9), Some(vec![2, 4]));
         assert_eq!(queue.take(9), None);
+    }
+
+    #[test]
+    fn an_abandoned_queue_drops_what_waits() {
+        let queue = Queue::new(2);
+        let job = std::sync::Arc::new(());
+        queue.push(std::sync::Arc::clone(&job)).unwrap();
+        queue.abandon();
+        assert_eq!(std::sync::Arc::strong_count(&job), 1);
+        assert!(queue.push(job).is_err());
+        assert!(queue.take(1).is_none());
     }
 }

@@ -99,6 +99,19 @@ impl Shared {
         *self.sink.write().unwrap_or_else(PoisonError::into_inner) = Some(sink);
     }
 
+    pub(super) fn clear_sink(&self) {
+        *self.sink.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Tells the sink. What it breaks is its own affair: the write stands, and must be answered.
+    fn tell(&self, events: &[Logged]) {
+        let sink = self.sink.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(sink) = sink else { return };
+        if catch_unwind(AssertUnwindSafe(|| sink(events))).is_err() {
+            tracing::error!("the sink of commits panicked");
+        }
+    }
+
     pub(super) fn is_read_only(&self) -> bool {
         self.read_only.load(Ordering::Acquire)
     }
@@ -139,11 +152,9 @@ impl Writer {
             }
             return answer_all(jobs.into_iter().map(|(job, _)| job).collect(), &error);
         }
-        if let Some(sink) = &*self.shared.sink.read().unwrap_or_else(PoisonError::into_inner) {
-            for (job, outcome) in &jobs {
-                if outcome.is_ok() && !job.events().is_empty() {
-                    sink(job.events());
-                }
+        for (job, outcome) in &jobs {
+            if outcome.is_ok() && !job.events().is_empty() {
+                self.shared.tell(job.events());
             }
         }
         for (job, outcome) in jobs {
@@ -368,6 +379,15 @@ mod tests {
         assert_eq!(ends_answer.try_recv().unwrap().unwrap_err(), StoreError::Full);
         assert_eq!(never_answer.try_recv().unwrap().unwrap_err(), StoreError::Full);
         assert_eq!(events(&writer), 0);
+    }
+
+    #[test]
+    fn a_sink_that_panics_keeps_nobody_from_the_answer() {
+        let writer = writer();
+        writer.shared.set_sink(Arc::new(|_| panic!("on purpose")));
+        let (job, mut answer) = Write::new(logs("alice"));
+        writer.commit(vec![job]);
+        assert_eq!(answer.try_recv().unwrap().unwrap().value, 1);
     }
 
     #[test]

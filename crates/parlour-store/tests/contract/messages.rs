@@ -44,6 +44,35 @@ pub(crate) async fn a_message_has_the_seq_of_its_event(kit: Kit) {
     assert_eq!((state.channel.last_message_at, state.messages), (Some(at(5)), vec![message]));
 }
 
+pub(crate) async fn texts_and_data_come_back_as_they_were_sent(kit: Kit) {
+    kit.has_channel(GENERAL, &["alice"]).await;
+    let many_marks = format!("a{}", "\u{301}".repeat(1_000));
+    let texts = [
+        "",
+        " leading and trailing ",
+        "line\r\nbreaks\u{2028}\u{85}",
+        "\u{202e}bidi\u{200b}zero\u{feff}width",
+        "'); drop table messages; --",
+        "%_\\?1 :name $1 @x",
+        &"🦀".repeat(5_000),
+        &many_marks,
+    ];
+    for (n, text) in texts.iter().enumerate() {
+        let custom = fields(json!({
+            *text: text, "n": 1_u64 << 53, "m": -(1_i64 << 53), "f": 0.1, "t": 1.0, "deep": [[[[{}]]]],
+            "__proto__": null, "": "",
+        }));
+        // Data has a limit of its own.
+        let custom = if text.len() > 1_000 { fields(json!({})) } else { custom };
+        let new =
+            NewMessage { custom: custom.clone(), ..kit.message(GENERAL, "alice", &format!("m{n}"), text) };
+        kit.store.send_message(new.clone()).await.unwrap();
+        let stored = kit.store.message(kit.app, &cid(GENERAL), &new.id).await.unwrap();
+        assert_eq!((stored.text.as_str(), &stored.custom), (*text, &custom));
+        assert!(matches!(kit.store.send_message(new).await.unwrap().value, Sent::Before(_)));
+    }
+}
+
 pub(crate) async fn the_same_send_again_is_the_message_as_it_is_now(kit: Kit) {
     kit.has_channel(GENERAL, &["alice"]).await;
     let new = || NewMessage {

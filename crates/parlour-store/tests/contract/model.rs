@@ -47,6 +47,7 @@ impl Channel {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the last seed printed is the one that failed")]
 pub(crate) async fn random_lives_agree_with_a_naive_model(kit: Kit) {
     for seed in 0..12 {
         println!("seed {seed}");
@@ -74,7 +75,7 @@ async fn live(kit: &Kit, mut random: StdRng) {
             0..=2 => joins(kit, name, channel, who, random.random()).await,
             3 => leaves(kit, name, channel, who).await,
             4..=10 => {
-                sends(kit, name, channel, who, &format!("m{step}"), random.random_range(0..5) == 0).await
+                sends(kit, name, channel, who, &format!("m{step}"), random.random_range(0..5) == 0).await;
             }
             11 | 12 => reads(kit, name, channel, who, ReadTo::Everything).await,
             13 => {
