@@ -96,14 +96,25 @@ struct Change {
 
 #[derive(Clone, Copy)]
 enum ChangeKind {
-    New {
-        counts: bool,
-    },
+    New(Worth),
     Gone {
         message_seq: Seq,
-        /// Whether the message counted until now; `None` where it is older than the window.
-        counted: Option<bool>,
+        /// What the message was worth until now; `None` where it is older than the window.
+        worth: Option<Worth>,
     },
+}
+
+/// What a message adds to the count, if it is not read.
+#[derive(Clone, Copy)]
+struct Worth {
+    /// As its event told it, when that came.
+    now: bool,
+    /// In a snapshot from before it was deleted; `None` where its event came after that, and tells no more.
+    before: Option<bool>,
+}
+
+impl Worth {
+    const NOTHING: Self = Self { now: false, before: Some(false) };
 }
 
 impl Tally {
@@ -148,7 +159,7 @@ impl Tally {
         match (&frame.topic, event) {
             (Topic::Channel(cid), Event::ChannelDeleted { .. }) => self.leave(cid),
             (Topic::Channel(cid), event) => {
-                let change = self.change(cid, event);
+                let change = self.change(cid, frame.seq, event);
                 self.channel_event(cid, frame.seq, change);
             }
             (_, Event::MarkRead { cid, last_read_seq, unread_messages, head, .. }) => {
@@ -222,9 +233,8 @@ impl Tally {
             LoadAll::No | LoadAll::Wanted => return,
         };
         for unread in totals.channels.iter().filter(|unread| !left.contains(&unread.cid)) {
-            let known =
-                self.channels.get(&unread.cid).is_some_and(|e| !matches!(e.standing, Standing::Unknown));
-            if !known {
+            // A channel that is being asked for by itself may be in doubt over something newer than this.
+            if !self.channels.contains_key(&unread.cid) {
                 self.adopt(unread);
             }
         }
@@ -237,8 +247,7 @@ impl Tally {
             self.wanted.insert(cid.clone());
             return;
         }
-        let waits = self.channels.get(cid).is_some_and(|e| matches!(e.standing, Standing::Unknown));
-        if !waits {
+        if !self.waits(cid) {
             return;
         }
         match unread {
@@ -254,13 +263,20 @@ impl Tally {
             Want::Channel(cid) => {
                 self.loading.remove(cid);
                 let again = self.again.remove(cid);
-                if gone && !again {
-                    self.leave(cid);
-                } else {
-                    self.wanted.insert(cid.clone());
+                match (again, gone, self.waits(cid)) {
+                    (true, _, _) | (false, false, true) => {
+                        self.wanted.insert(cid.clone());
+                    }
+                    (false, true, true) => self.leave(cid),
+                    // Something newer than the answer has told meanwhile.
+                    (false, _, false) => {}
                 }
             }
         }
+    }
+
+    fn waits(&self, cid: &Cid) -> bool {
+        self.channels.get(cid).is_some_and(|entry| matches!(entry.standing, Standing::Unknown))
     }
 
     fn forget_all(&mut self) {
@@ -324,14 +340,16 @@ impl Tally {
     }
 
     /// What an event means for counting.
-    fn change(&self, cid: &Cid, event: &Event) -> Option<ChangeKind> {
+    fn change(&self, cid: &Cid, seq: Seq, event: &Event) -> Option<ChangeKind> {
         match event {
-            Event::MessageNew { message, .. } => {
-                Some(ChangeKind::New { counts: counts(message, self.me.as_ref()) })
+            Event::MessageNew { message, .. } => Some(ChangeKind::New(worth(message, self.me.as_ref()))),
+            // A message that was deleted for good stands like this in its own place.
+            Event::MessageDeleted { message_seq, .. } if *message_seq == seq => {
+                Some(ChangeKind::New(Worth { now: false, before: None }))
             }
             Event::MessageDeleted { message_seq, .. } => {
-                let counted = self.channels.get(cid).and_then(|entry| entry.counted(*message_seq));
-                Some(ChangeKind::Gone { message_seq: *message_seq, counted })
+                let worth = self.channels.get(cid).and_then(|entry| entry.worth_of(*message_seq));
+                Some(ChangeKind::Gone { message_seq: *message_seq, worth })
             }
             _ => None,
         }
@@ -341,7 +359,7 @@ impl Tally {
         if !self.channels.contains_key(cid) {
             // Nothing of it was unread at the last snapshot; only these two can matter.
             let matters = match change {
-                Some(ChangeKind::New { counts }) => counts,
+                Some(ChangeKind::New(worth)) => worth.now,
                 Some(ChangeKind::Gone { .. }) => true,
                 None => false,
             };
@@ -371,10 +389,14 @@ impl Tally {
 }
 
 /// The rule.
-fn counts(message: &Message, me: Option<&UserId>) -> bool {
+fn worth(message: &Message, me: Option<&UserId>) -> Worth {
     let own = me == Some(&message.user.id);
-    let ordinary = !matches!(message.message_type, MessageType::System | MessageType::Deleted);
-    !own && !message.silent && ordinary && message.deleted_at.is_none()
+    if own || message.silent || message.message_type == MessageType::System {
+        return Worth::NOTHING;
+    }
+    let deleted = message.message_type == MessageType::Deleted || message.deleted_at.is_some();
+    // What a deleted message was, a system message perhaps, is no longer told.
+    Worth { now: !deleted, before: (!deleted).then_some(true) }
 }
 
 impl Entry {
@@ -395,17 +417,17 @@ impl Entry {
         Some(Unread { cid: cid.clone(), last_read_seq: last_read, unread_messages: unread, head })
     }
 
-    /// Whether the message at this seq counts now; `None` if the window does not reach it.
-    fn counted(&self, message_seq: Seq) -> Option<bool> {
-        let counted = self.window.iter().find_map(|change| match change.kind {
-            ChangeKind::New { counts } if change.seq == message_seq => Some(counts),
-            ChangeKind::New { .. } | ChangeKind::Gone { .. } => None,
+    /// What the message at this seq is worth now; `None` if the window does not reach it.
+    fn worth_of(&self, message_seq: Seq) -> Option<Worth> {
+        let worth = self.window.iter().find_map(|change| match change.kind {
+            ChangeKind::New(worth) if change.seq == message_seq => Some(worth),
+            ChangeKind::New(_) | ChangeKind::Gone { .. } => None,
         })?;
         let gone = self
             .window
             .iter()
             .any(|change| matches!(change.kind, ChangeKind::Gone { message_seq: m, .. } if m == message_seq));
-        Some(counted && !gone)
+        Some(if gone { Worth::NOTHING } else { worth })
     }
 
     /// Takes a snapshot, and counts what came after it again. `false`: the window cannot tell.
@@ -444,7 +466,7 @@ impl Entry {
     fn recount(&self, snapshot: &Unread) -> Option<u64> {
         let mut unread = snapshot.unread_messages;
         for change in self.window.iter().filter(|change| change.seq > snapshot.head) {
-            unread = apply(unread, snapshot.last_read_seq, change)?;
+            unread = apply(unread, snapshot.last_read_seq, snapshot.head, change)?;
         }
         Some(unread)
     }
@@ -464,7 +486,7 @@ impl Entry {
         if seq <= *as_of {
             return true;
         }
-        match apply(*unread, *last_read, &change) {
+        match apply(*unread, *last_read, *as_of, &change) {
             Some(counted) => *unread = counted,
             None => self.standing = Standing::Unknown,
         }
@@ -472,14 +494,20 @@ impl Entry {
     }
 }
 
-/// The count after a change; `None` where it takes more than is known.
-fn apply(unread: u64, last_read: Seq, change: &Change) -> Option<u64> {
+/// The count after a change, on top of a snapshot as of some head; `None` where it takes more than is known.
+fn apply(unread: u64, last_read: Seq, as_of: Seq, change: &Change) -> Option<u64> {
     match change.kind {
-        ChangeKind::New { counts } => Some(unread + u64::from(counts && change.seq > last_read)),
+        ChangeKind::New(worth) => Some(unread + u64::from(worth.now && change.seq > last_read)),
         // 0 stands for a place that is no longer known.
         ChangeKind::Gone { message_seq, .. } if message_seq != 0 && message_seq <= last_read => Some(unread),
-        ChangeKind::Gone { counted: Some(counted), .. } => Some(unread.saturating_sub(u64::from(counted))),
-        ChangeKind::Gone { counted: None, .. } if unread == 0 => Some(0),
-        ChangeKind::Gone { counted: None, .. } => None,
+        ChangeKind::Gone { .. } if unread == 0 => Some(0),
+        ChangeKind::Gone { message_seq, worth } => {
+            let worth = worth?;
+            let counted = if message_seq <= as_of { worth.before? } else { worth.now };
+            Some(unread.saturating_sub(u64::from(counted)))
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,8 +114,13 @@ pub(crate) async fn run(args: ChatArgs) -> anyhow::Result<()> {
     let answer = channel.get_or_create(&[], NO_DATA).await?;
     // Who is no member hears only what is watched.
     let state = if answer.state.membership.is_some() { answer.state } else { channel.watch().await? };
-    let mut screen =
-        Screen { me: user, cid: channel.cid().clone(), seen: BTreeSet::new(), typed: BTreeSet::new() };
+    let mut screen = Screen {
+        me: user,
+        cid: channel.cid().clone(),
+        seen: BTreeSet::new(),
+        typed: BTreeSet::new(),
+        expected: BTreeSet::new(),
+    };
     let name = plain(me.user.display_name());
     screen.say(&format!(
         "connected as {name} · {} · {} members",
@@ -146,7 +151,7 @@ async fn talk(
     let mut end: Option<tokio::time::Instant> = None;
     let mut unread = false;
     loop {
-        if end.is_some() && waiting == 0 {
+        if end.is_some() && waiting == 0 && screen.expected.is_empty() {
             return Ok(());
         }
         tokio::select! {
@@ -167,15 +172,17 @@ async fn talk(
                         if at_terminal {
                             screen.typed.insert(sending.id.clone());
                         }
+                        screen.expected.insert(sending.id.clone());
                         waiting += 1;
                     }
                 }
             }
             event = events.next() => match event {
                 Some(ClientEvent::Outbox { state: SendState::Pending, .. }) => {}
-                Some(ClientEvent::Outbox { state, .. }) => {
+                Some(ClientEvent::Outbox { state, id, .. }) => {
                     waiting = waiting.saturating_sub(1);
                     if let SendState::Failed(error) = state {
+                        screen.expected.remove(&id);
                         screen.say(&format!("NOT SENT: {}", plain(&error.to_string())))?;
                     }
                 }
@@ -189,6 +196,9 @@ async fn talk(
                 tokio::spawn(async move { channel.mark_read().await });
             }
             () = until(end) => {
+                if waiting == 0 {
+                    return Ok(());
+                }
                 let why = format!("{waiting} messages were not acknowledged in time");
                 return Err(Error::from(ErrorCode::Timeout.because(why)).into());
             }
@@ -212,6 +222,8 @@ struct Screen {
     seen: BTreeSet<MessageId>,
     /// Messages that were typed into this terminal, where they still stand.
     typed: BTreeSet<MessageId>,
+    /// Messages that were queued here and have not come back as events.
+    expected: BTreeSet<MessageId>,
 }
 
 impl Screen {
@@ -265,6 +277,7 @@ impl Screen {
         match event {
             Event::MessageNew { cid, message, .. } if *cid == self.cid => {
                 let own = message.user.id == self.me;
+                self.expected.remove(&message.id);
                 if self.seen.remove(&message.id) || self.typed.remove(&message.id) {
                     return Ok(!own);
                 }
