@@ -143,13 +143,15 @@ impl Places {
         self.places.remove(topic);
     }
 
-    /// The log is another one: no seq means anything any more. Answers which topics had one.
+    /// The log is another one: no seq means anything any more. Answers which topics had one. Those that are
+    /// watched begin before its first event: were they watched from "now" on, a link that breaks before the
+    /// first event comes would lose the place.
     pub(super) fn forget_all(&mut self) -> Vec<Topic> {
         let had = self.places.iter().filter(|(_, place)| place.cursor.is_some());
         let topics = had.map(|(topic, _)| topic.clone()).collect();
         self.places.retain(|_, place| place.asked_for == AskedFor::ByWatch);
         for place in self.places.values_mut() {
-            place.cursor = None;
+            place.cursor = place.cursor.map(|_| Cursor::new(0));
         }
         topics
     }

@@ -177,6 +177,8 @@ pub(crate) struct World {
     epoch: u32,
     logs: BTreeMap<Topic, Log>,
     members_of: BTreeSet<Topic>,
+    /// Where in her own topic the last joining of a channel stands.
+    joined: BTreeMap<Topic, Seq>,
     watched: Topic,
     app: BTreeMap<Topic, AppTopic>,
     wanted: bool,
@@ -215,6 +217,7 @@ impl World {
             epoch: 1,
             logs,
             members_of,
+            joined: BTreeMap::new(),
             watched,
             app: BTreeMap::new(),
             wanted: true,
@@ -504,10 +507,19 @@ impl World {
     fn app_takes(&mut self, event: &EventFrame) -> Outcome {
         self.tally.deliveries += 1;
         let (at, seq) = (&event.topic, event.seq);
-        // An event of a channel that it does not know makes the app load the channel: the word of her joining
-        // stands in another topic and may come later.
+        // An event of a channel that it does not know, or has known as a member of before, makes the app load
+        // the channel: the word of her joining stands in another topic and may come later.
         let head = self.logs[at].head();
-        let app = self.app.entry(at.clone()).or_insert(AppTopic { loaded: head, delivered: None });
+        let told = self.app.get(&topic(ALICE)).map_or(0, |own| own.delivered.unwrap_or(0).max(own.loaded));
+        let place = AppTopic { loaded: head, delivered: None };
+        if self.joined.get(at).is_some_and(|joined| *joined > told) {
+            let known = self.app.get(at).and_then(|app| app.delivered);
+            self.app
+                .insert(at.clone(), AppTopic { delivered: known.filter(|last| *last + 1 == seq), ..place });
+        } else {
+            self.app.entry(at.clone()).or_insert(place);
+        }
+        let app = self.app.get_mut(at).unwrap();
         let in_order = match app.delivered {
             Some(last) => seq == last + 1,
             // What it loaded may come again; nothing may be left out, but for what is hidden from her since she
@@ -519,9 +531,15 @@ impl World {
         }
         app.delivered = Some(seq);
         let effect = self.logs[at].events.get(seq as usize - 1).map(|(_, effect)| effect.clone());
-        if let Some(Effect::Join { topic: joined, .. }) = effect {
-            let loaded = self.logs[&joined].head();
-            self.app.insert(joined, AppTopic { loaded, delivered: None });
+        match effect {
+            Some(Effect::Join { topic: joined, .. }) => {
+                let loaded = self.logs[&joined].head();
+                self.app.insert(joined, AppTopic { loaded, delivered: None });
+            }
+            Some(Effect::Leave { topic: left }) => {
+                self.app.remove(&left);
+            }
+            Some(Effect::None) | None => {}
         }
         Ok(())
     }
@@ -715,6 +733,7 @@ impl World {
             self.members_of.insert(channel.clone());
             self.publish(&channel, Effect::None);
             let seq = self.logs[&channel].head();
+            self.joined.insert(channel.clone(), self.logs[&topic(ALICE)].head() + 1);
             Effect::Join { topic: channel, seq }
         };
         self.publish(&topic(ALICE), effect);
@@ -807,6 +826,7 @@ impl World {
         }
         if self.dice.random_bool(0.2) {
             self.epoch += 1;
+            self.joined.clear();
             for log in self.logs.values_mut() {
                 let keep = log.events.len().saturating_sub(self.dice.random_range(0..5));
                 log.events.truncate(keep);
