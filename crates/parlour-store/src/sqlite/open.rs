@@ -76,9 +76,7 @@ pub(super) fn reader(path: &Path) -> Result<Connection> {
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    conn.busy_timeout(BUSY_WAIT)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-    query::install(&conn)?;
+    tune(&conn)?;
     Ok(conn)
 }
 
@@ -87,10 +85,19 @@ fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-fn prepare(conn: &mut Connection) -> Result<()> {
+fn tune(conn: &Connection) -> Result<()> {
     conn.busy_timeout(BUSY_WAIT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // Without this SQLite plans a statement anew at every new value that it is given.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // The savepoints' own journal, of which nothing has to survive.
+    conn.pragma_update(None, "temp_store", "memory")?;
     query::install(conn)?;
+    Ok(())
+}
+
+fn prepare(conn: &mut Connection) -> Result<()> {
+    tune(conn)?;
     refuse_newer(conn)?;
     embedded::migrations::runner()
         .run(conn)
