@@ -255,7 +255,7 @@ impl Crowd {
 }
 
 /// Text in the floor's frames, such that they are about as long as the product's for a text of 200 bytes.
-const FLOOR_TEXT: usize = 400;
+const FLOOR_TEXT: usize = 460;
 
 /// Connects some clients together: one request each, one `hello` each, one `ready` each.
 fn connect_some(address: SocketAddr, hellos: &[Option<String>]) -> Result<Vec<Listener>> {
