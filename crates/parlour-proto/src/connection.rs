@@ -100,7 +100,7 @@ enum Return {
     Backoff,
     Later,
     Spread,
-    /// At the time that the server named.
+    /// At the time that the server named, which is still to come.
     At(Millis),
 }
 
@@ -678,7 +678,7 @@ impl Connection {
         let code = code.filter(|code| !matches!(code.0, 1005 | 1006 | 1015));
         let code = code.or(words.bye.as_ref().map(|bye| bye.code));
         let cause = if code.is_some() { Cause::ServerClosed } else { Cause::TransportClosed };
-        let at = words.not_before;
+        let at = words.not_before.filter(|at| *at > now);
         let named = |otherwise| at.map_or(otherwise, Return::At);
         match (code, code.map_or(CloseBehaviour::Resume, CloseCode::behaviour)) {
             (Some(code), CloseBehaviour::Terminal) => self.fail(words.refused(code, reason)),
@@ -723,6 +723,7 @@ impl Connection {
             Link::Trying(Trying { step: Step::Hello { words, .. }, .. }) => words.not_before,
             _ => None,
         };
+        let at = at.filter(|at| *at > now);
         self.lose(now, jitter, at.map_or(Return::Backoff, Return::At), out);
         cause.into()
     }
@@ -757,7 +758,7 @@ impl Connection {
             Return::AtOnce | Return::Backoff => now + wait,
             Return::Later => now + LATER_MS + wait,
             Return::Spread => now + share(jitter, self.config.spread_ms),
-            Return::At(at) => at.max(now),
+            Return::At(at) => at,
         };
         let at_once = until == now && matches!(then, Return::AtOnce);
         let step = if at_once { self.dial(now, out) } else { Step::Wait { until } };

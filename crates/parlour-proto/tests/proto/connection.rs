@@ -397,6 +397,12 @@ fn a_drain_is_kept_in_mind_also_where_the_link_just_dies() {
     client.hears(1, ServerFrame::Drain { retry_after_ms: 50_000 });
     client.waits_until(35_000);
     assert_eq!(client.state(), "reconnecting 1 at 50000");
+
+    // Once its time is over, it would only bring all clients back in the same moment.
+    let mut client = Client::connected(&[]);
+    client.hears(1, ServerFrame::Drain { retry_after_ms: 5_000 });
+    client.waits_until(35_000);
+    assert_eq!(client.state(), "reconnecting 1 at 35500");
 }
 
 #[test]
