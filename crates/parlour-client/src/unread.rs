@@ -312,14 +312,21 @@ impl Tally {
         if self.channels.get(cid).is_some_and(counted_since) {
             return;
         }
-        self.channels.entry(cid.clone()).or_insert_with(|| Entry::unknown(seq));
+        let heard = self.channels.get(cid).map_or(0, |entry| entry.head);
+        let left = self.channels.get(cid).is_none_or(|entry| matches!(entry.standing, Standing::NotMember));
+        if left {
+            self.channels.insert(cid.clone(), Entry::unknown(heard.max(seq)));
+        }
         self.update(cid, |entry| entry.standing = Standing::Unknown);
         self.want(cid);
     }
 
     fn leave(&mut self, cid: &Cid) {
-        self.update(cid, |entry| entry.standing = Standing::NotMember);
-        self.channels.remove(cid);
+        // How far the channel was heard of is kept: leaving may be old news, told after a reset that already
+        // jumped past it, and a snapshot from before that jump must not be taken for the present.
+        self.update(cid, |entry| {
+            *entry = Entry { standing: Standing::NotMember, ..Entry::unknown(entry.head) }
+        });
         self.wanted.remove(cid);
         if let LoadAll::Running { left } = &mut self.all {
             left.insert(cid.clone());

@@ -449,11 +449,30 @@ fn events_of_an_ordinary_day_need_no_call() {
             .said
             .insert(head, Said { own: false, silent: false, system: false, fate: Fate::There });
         while world.deliver() {}
-        if head % 10 == 0 {
+        if head.is_multiple_of(10) {
             world.rooms[0].last_read = head;
             world.moved(0);
         }
     }
     world.check(1);
     assert_eq!(world.loaded, 0);
+}
+
+#[test]
+fn old_news_of_leaving_does_not_undo_a_reset_that_jumped_past_it() {
+    let mut tally = Tally::default();
+    tally.clear(Some(me()));
+    let cid = cid(0);
+    let topic = Topic::Channel(cid.clone());
+    // The channel jumps to 61; only then the user's own log tells how she left, came back at 56 and read up
+    // to 57, when the channel stood at 58.
+    tally.reset(&topic, &ResetReason::TooFarBehind, 61);
+    tally.leave(&cid);
+    tally.join(&cid, 56);
+    tally.adopt(&Unread { cid: cid.clone(), last_read_seq: 57, unread_messages: 0, head: 58 });
+    assert!(tally.has_wants(), "what came between 58 and 61 is not known, and has to be asked for");
+    let Some(Want::Channel(wanted)) = tally.wants() else { panic!("the channel is wanted") };
+    tally.loaded(&wanted, Some(&Unread { cid, last_read_seq: 57, unread_messages: 2, head: 61 }));
+    assert_eq!(tally.counts().total_unread_count, 2);
+    assert!(tally.counts().settled);
 }
