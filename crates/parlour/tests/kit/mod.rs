@@ -4,5 +4,9 @@
 #![allow(dead_code, reason = "each test file is a crate of its own and takes what it needs of the kit")]
 
 pub(crate) mod checkers;
+pub(crate) mod forgetful_fs;
 pub(crate) mod history;
+pub(crate) mod load;
 pub(crate) mod server;
+pub(crate) mod tracer;
+pub(crate) mod watched_net;

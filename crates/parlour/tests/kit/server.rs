@@ -115,8 +115,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn url(&self) -> &str {
-        &self.start.url
+    pub(crate) fn secret(&self) -> &str {
+        &self.start.secret
     }
 
     pub(crate) fn pid(&self) -> u32 {
