@@ -40,17 +40,21 @@ fn declaration(name: &str, schema: &Value) -> Result<String> {
     if is_plain_object {
         return Ok(format!("{docs}export interface {name} {}\n", object(schema, "")?));
     }
-    let type_ = type_of(schema, "")?;
-    let text =
-        if type_.form == Form::Union { lines_of_union(&type_.parts) } else { format!(" {}", type_.text()) };
+    let text = match schema["oneOf"].as_array() {
+        Some(variants) => lines_of_variants(variants)?,
+        None => format!(" {}", type_of(schema, "")?.text()),
+    };
     Ok(format!("{docs}export type {name} ={text};\n"))
 }
 
-fn lines_of_union(parts: &[String]) -> String {
-    if parts.iter().all(|part| part.len() < 20) {
-        return format!(" {}", parts.join(" | "));
+/// A line for each alternative, under its own comment.
+fn lines_of_variants(variants: &[Value]) -> Result<String> {
+    let mut lines = String::new();
+    for variant in variants {
+        let text = type_of(variant, "")?.text().replace('\n', "\n    ");
+        write!(lines, "\n{}  | {text}", docs(variant, "  "))?;
     }
-    parts.iter().map(|part| format!("\n  | {}", part.replace('\n', "\n    "))).collect()
+    Ok(lines)
 }
 
 /// What binds the parts of a type, so that it is put in brackets where it stands in another.
@@ -319,10 +323,10 @@ mod tests {
                 {"$ref": "#/components/schemas/Hello"},
                 {"type": "object", "required": ["type"], "properties": {"type": {"type": "string", "enum": ["hello"]}}}
             ]},
-            {"type": "object", "required": ["id", "type"],
+            {"type": "object", "required": ["id", "type"], "description": "Asks.",
              "properties": {"id": {"type": "integer"}, "type": {"type": "string", "enum": ["ping"]}}}
         ]});
-        let expected = "export type T =\n  | Hello & {\n      type: \"hello\";\n    }\n  | {\n      type: \"ping\";\n      id: number;\n    };";
+        let expected = "export type T =\n  | Hello & {\n      type: \"hello\";\n    }\n  /** Asks. */\n  | {\n      type: \"ping\";\n      id: number;\n    };";
         assert_eq!(of(schema), expected);
     }
 
