@@ -6,43 +6,36 @@
 //!
 //! Not here: sockets, timers, the token provider, what an app does with an event.
 
+mod frames;
 mod input;
 mod link;
 mod login;
+mod loss;
 mod output;
 mod places;
 mod state;
 
 use serde::{Deserialize, Serialize};
 
-use parlour_wire::frames::{
-    AppState, ByeIntent, ClientFrame, ClientInfo, Hello, PresenceSubscription, Ready, ResetReason, Resumed,
-    ServerFrame, WatchTopic,
-};
+use parlour_wire::frames::{AppState, ByeIntent, ClientFrame, ClientInfo, Hello, PresenceSubscription};
 use parlour_wire::users::UserInput;
-use parlour_wire::{AppKey, CloseBehaviour, CloseCode, Open};
+use parlour_wire::{AppKey, CloseCode};
 
 use crate::backoff::share;
 use crate::{Backoff, Millis};
 pub use input::{Input, NetworkLevel};
-use link::{LastWords, Link, Live, Proof, Renewal, Step, Story, Told, Trying};
+use link::{LastWords, Link, Renewal, Step, Story, Told, Trying};
 use login::{Login, Token, Trust, User};
+use loss::Return;
 pub use output::Output;
-use places::Verdict;
 pub use state::{Cause, FailedWhy, State, Transition, UiStatus};
 
-/// While the app is hidden, waits may grow up to this.
-const HIDDEN_CAP_MS: Millis = 60_000;
 /// When the platform says that there is no network, it is tried all the same this often: platforms err.
 const PROBE_MS: Millis = 30_000;
-/// When the server wants its clients back later and does not say when, they come after this, plus the backoff.
-const LATER_MS: Millis = 1_000;
 /// When the provider has not answered for this long, it counts as failed.
 const TOKEN_WAIT_MS: Millis = 30_000;
 /// When a transport that was told to close has not said `Closed` for this long, it is taken for closed.
 const CLOSE_WAIT_MS: Millis = 5_000;
-/// Topics in one `watch` frame: with the longest names it stays below the server's frame limit.
-const WATCHED_PER_FRAME: usize = 100;
 
 /// What a connection is held to. The server's `ready` may change `dead_link_ms`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +60,28 @@ pub struct ConnectionConfig {
 }
 
 /// The client's half of one connection.
+///
+/// ```
+/// use parlour_proto::{Backoff, Connection, ConnectionConfig, Input, Output, State};
+/// # use parlour_wire::{frames::{ClientInfo, PresenceSubscription}, users::UserInput};
+/// # let config = ConnectionConfig {
+/// #     app_key: "dev".parse().unwrap(), client: ClientInfo::default(), device: None,
+/// #     presence: PresenceSubscription::None, dial_timeout_ms: 10_000, dead_link_ms: 35_000,
+/// #     stable_after_ms: 10_000, backoff: Backoff { base_ms: 500, cap_ms: 20_000 },
+/// #     retry_now_spread_ms: 300, spread_ms: 5_000, ui_grace_ms: 2_000,
+/// # };
+/// let mut connection = Connection::new(config);
+/// let mut out = Vec::new();
+/// let user = UserInput::new("alice".parse().unwrap());
+/// connection.handle(0, 0.5, Input::ConnectUser { user }, &mut out);
+/// assert_eq!(out[0], Output::FetchToken { fetch: 1, refused: None });
+/// assert_eq!(connection.state(), State::Connecting { attempt: 1 });
+/// out.clear();
+/// connection.handle(20, 0.5, Input::TokenFetched { fetch: 1, token: "…".into() }, &mut out);
+/// assert_eq!(out, [Output::Open { dial: 1 }]);
+/// // Without an answer it is given up after ten seconds.
+/// assert_eq!(connection.deadline(), Some(10_020));
+/// ```
 pub struct Connection {
     config: ConnectionConfig,
     // Levels: what is wanted follows from these alone.
@@ -92,16 +107,6 @@ enum Intent {
 enum Want {
     Up,
     Down,
-}
-
-/// How soon to come back after a loss.
-enum Return {
-    AtOnce,
-    Backoff,
-    Later,
-    Spread,
-    /// At the time that the server named, which is still to come.
-    At(Millis),
 }
 
 /// Why the public state changes, if it does.
@@ -173,8 +178,8 @@ impl Connection {
         }
     }
 
-    /// The state as a banner would show it at this moment. It also changes with time alone: `ui_grace_ms` into
-    /// a downtime.
+    /// The state as a banner would show it at this moment. It also changes with time alone: `ui_grace_ms`
+    /// into a downtime.
     pub fn ui_status(&self, now: Millis) -> UiStatus {
         match (&self.link, self.want()) {
             (Link::Failed(_), _) => UiStatus::NeedsAction,
@@ -502,285 +507,6 @@ impl Connection {
         Cause::Token.into()
     }
 
-    fn received(
-        &mut self,
-        now: Millis,
-        jitter: f64,
-        dial: u64,
-        frame: Open<ServerFrame>,
-        out: &mut Vec<Output>,
-    ) -> Why {
-        match &mut self.link {
-            Link::Trying(Trying { step: Step::Hello { dial: current, words, .. }, .. })
-                if *current == dial =>
-            {
-                match frame {
-                    Open::Known(ServerFrame::Ready(ready)) => {
-                        self.ready(now, *ready, out);
-                        return Cause::Ready.into();
-                    }
-                    Open::Known(
-                        ServerFrame::Event(_) | ServerFrame::Signal { .. } | ServerFrame::Reset { .. },
-                    ) => {
-                        return self.break_off(now, jitter, dial, Cause::Protocol, out);
-                    }
-                    Open::Known(frame) => words.hear(now, &frame),
-                    Open::Unknown(_) => {}
-                }
-            }
-            Link::Up(live) if live.dial == dial => {
-                live.heard_at = now;
-                match frame {
-                    Open::Known(ServerFrame::Ready(_)) => {
-                        return self.break_off(now, jitter, dial, Cause::Protocol, out);
-                    }
-                    Open::Known(frame) => {
-                        live.words.hear(now, &frame);
-                        self.heard(frame, out);
-                    }
-                    Open::Unknown(_) => {}
-                }
-            }
-            Link::Rest | Link::Failed(_) | Link::Trying(_) | Link::Up(_) | Link::Closing { .. } => {}
-        }
-        Cause::Ready.into()
-    }
-
-    fn ready(&mut self, now: Millis, ready: Ready, out: &mut Vec<Output>) {
-        let Login::User(user) = &mut self.login else { return };
-        let Link::Trying(Trying { step: Step::Hello { dial, told, words, .. }, .. }) =
-            std::mem::replace(&mut self.link, Link::Rest)
-        else {
-            return;
-        };
-        user.told = Some(told.user);
-        user.predecessor = Some(ready.connection_id.clone());
-        if let Token::Held { trust, .. } = &mut user.token {
-            *trust = Trust::Full;
-        }
-        let mut resets = Vec::new();
-        if user.log.as_ref().is_some_and(|(epoch, _)| *epoch != ready.epoch) {
-            resets = user.places.forget_all();
-        }
-        user.log = Some((ready.epoch.clone(), ready.as_of));
-        user.places.drop_repairs();
-        if ready.resumed == Resumed::Fresh {
-            user.places.begin_at(&ready.heads);
-        }
-        let watched = user.places.watched();
-        let dead_link_ms = match ready.limits.dead_link_ms {
-            0 => self.config.dead_link_ms,
-            ms => ms.into(),
-        };
-        self.link = Link::Up(Box::new(Live {
-            dial,
-            since: now,
-            heard_at: now,
-            dead_link_ms,
-            proof: Proof::None,
-            renewal: Renewal::None,
-            words,
-            reset_already: resets.iter().cloned().collect(),
-        }));
-        let heads = ready.heads.clone();
-        out.push(Output::Ready(Box::new(ready)));
-        for topic in resets {
-            // Where the server did not say how far the new log is, everything in it is new.
-            let head = heads.get(&topic).copied().unwrap_or(0);
-            out.push(Output::Reset { topic, reason: ResetReason::OtherEpoch, head });
-        }
-        for topics in watched.chunks(WATCHED_PER_FRAME) {
-            self.transmit(ClientFrame::Watch { topics: topics.to_vec() }, out);
-        }
-        // What changed while the answer was on the way.
-        if told.app != self.app {
-            self.transmit(ClientFrame::AppState { state: self.app.clone(), lease_ms: None }, out);
-        }
-        if told.presence != self.config.presence {
-            self.transmit(ClientFrame::Presence { subscription: self.config.presence.clone() }, out);
-        }
-    }
-
-    /// Takes a frame of a connection that is up.
-    fn heard(&mut self, frame: ServerFrame, out: &mut Vec<Output>) {
-        let (Link::Up(live), Login::User(user)) = (&mut self.link, &mut self.login) else { return };
-        match frame {
-            ServerFrame::Event(event) => match user.places.offer(&event.topic, event.seq) {
-                Verdict::Deliver => out.push(Output::Deliver(event)),
-                Verdict::Drop => {}
-                Verdict::AskAgain { after } => {
-                    let topics = vec![WatchTopic { topic: event.topic, after: Some(after) }];
-                    self.transmit(ClientFrame::Watch { topics }, out);
-                }
-            },
-            ServerFrame::Signal { topic, signal } => out.push(Output::Signal { topic, signal }),
-            ServerFrame::Reset { topic, reason, head } => {
-                match reason {
-                    ResetReason::NoAccess => user.places.forget(&topic),
-                    _ => user.places.reset(&topic, head),
-                }
-                let told = reason == ResetReason::OtherEpoch && live.reset_already.remove(&topic);
-                if !told {
-                    out.push(Output::Reset { topic, reason, head });
-                }
-            }
-            ServerFrame::Ping { as_of } => {
-                live.proof = Proof::RoundTrip;
-                if let Some((_, known)) = &mut user.log {
-                    *known = as_of;
-                }
-                self.transmit(ClientFrame::Pong, out);
-            }
-            ServerFrame::Pong { id } => {
-                live.proof = Proof::RoundTrip;
-                out.push(Output::Pong { id });
-            }
-            ServerFrame::TokenExpiring { .. } => {
-                let fetch = self.fetch(None, out);
-                if let Link::Up(live) = &mut self.link {
-                    live.renewal = Renewal::Asked { fetch, failures: 0 };
-                }
-            }
-            ServerFrame::Throttle { feature, retry_after_ms } => {
-                out.push(Output::Throttled { feature, for_ms: retry_after_ms });
-            }
-            ServerFrame::Error { error, topic } => {
-                out.push(Output::Refused { error: Box::new(error), topic });
-            }
-            ServerFrame::Ready(_) | ServerFrame::Drain { .. } | ServerFrame::Bye { .. } => {}
-        }
-    }
-
-    fn closed(
-        &mut self,
-        now: Millis,
-        jitter: f64,
-        dial: u64,
-        code: Option<CloseCode>,
-        reason: String,
-        out: &mut Vec<Output>,
-    ) -> Why {
-        let words = match &mut self.link {
-            Link::Closing { dial: current, .. } if *current == dial => {
-                self.link = Link::Rest;
-                return Cause::Wish.into();
-            }
-            Link::Trying(Trying { step, .. }) if step.dial() == Some(dial) => match step {
-                Step::Hello { words, .. } => std::mem::take(words),
-                Step::Token { .. } | Step::Wait { .. } | Step::Opening { .. } => LastWords::default(),
-            },
-            Link::Up(live) if live.dial == dial => std::mem::take(&mut live.words),
-            // An old dial.
-            _ => return Cause::TransportClosed.into(),
-        };
-        // These three never stand in a close frame: they are a library's word for "there was none". A `bye`
-        // that came is as good.
-        let code = code.filter(|code| !matches!(code.0, 1005 | 1006 | 1015));
-        let code = code.or(words.bye.as_ref().map(|bye| bye.code));
-        let cause = if code.is_some() { Cause::ServerClosed } else { Cause::TransportClosed };
-        let at = words.not_before.filter(|at| *at > now);
-        let named = |otherwise| at.map_or(otherwise, Return::At);
-        match (code, code.map_or(CloseBehaviour::Resume, CloseCode::behaviour)) {
-            (Some(code), CloseBehaviour::Terminal) => self.fail(words.refused(code, reason)),
-            (Some(code), _) if code == CloseCode::TOKEN_EXPIRED => {
-                self.token_expired(now, jitter, words.refused(code, reason), named(Return::AtOnce), out);
-            }
-            (_, CloseBehaviour::ComeBackLater) => self.lose(now, jitter, named(Return::Later), out),
-            (_, CloseBehaviour::ComeBackAtOnce) => self.lose(now, jitter, named(Return::AtOnce), out),
-            (_, CloseBehaviour::Spread) => self.lose(now, jitter, named(Return::Spread), out),
-            (_, CloseBehaviour::Resume | CloseBehaviour::Terminal) => {
-                self.lose(now, jitter, named(Return::Backoff), out);
-            }
-        }
-        Why { cause, code }
-    }
-
-    /// The server did not take the token, or no longer: one other is tried.
-    fn token_expired(
-        &mut self,
-        now: Millis,
-        jitter: f64,
-        why: FailedWhy,
-        then: Return,
-        out: &mut Vec<Output>,
-    ) {
-        let Login::User(user) = &mut self.login else { return };
-        match std::mem::replace(&mut user.token, Token::Unknown) {
-            Token::Held { trust: Trust::Last, .. } => self.fail(why),
-            Token::Held { token, trust: Trust::Full } | Token::Refused { token, .. } => {
-                user.token = Token::Refused { token, why };
-                self.lose(now, jitter, then, out);
-            }
-            Token::Unknown => self.lose(now, jitter, then, out),
-        }
-    }
-
-    /// Drops a transport that is of no use, and comes back.
-    fn break_off(&mut self, now: Millis, jitter: f64, dial: u64, cause: Cause, out: &mut Vec<Output>) -> Why {
-        out.push(Output::Close { dial, code: CloseCode::MEANS_TO_RESUME });
-        let at = match &self.link {
-            Link::Up(live) => live.words.not_before,
-            Link::Trying(Trying { step: Step::Hello { words, .. }, .. }) => words.not_before,
-            _ => None,
-        };
-        let at = at.filter(|at| *at > now);
-        self.lose(now, jitter, at.map_or(Return::Backoff, Return::At), out);
-        cause.into()
-    }
-
-    /// There is no connection (any more), and one is wanted.
-    fn lose(&mut self, now: Millis, jitter: f64, then: Return, out: &mut Vec<Output>) {
-        let mut was_up = false;
-        let (since, shown) = match &self.link {
-            Link::Trying(trying) => (trying.since, trying.shown),
-            Link::Up(live) => {
-                was_up = true;
-                let stable =
-                    now >= live.since + self.config.stable_after_ms && live.proof == Proof::RoundTrip;
-                if stable {
-                    self.failures = 0;
-                }
-                (now, UiStatus::Online)
-            }
-            Link::Rest | Link::Failed(_) | Link::Closing { .. } => return,
-        };
-        let before = self.failures;
-        let no_network = self.network == NetworkLevel::Down;
-        // A probe that finds no network says nothing of the server.
-        if was_up || !no_network {
-            self.failures = before.saturating_add(1);
-        }
-        let wait = self.backoff().wait(before, jitter);
-        let until = match then {
-            _ if no_network => now + PROBE_MS,
-            // At once, but not again and again: a server that closes every hello would be dialled in a loop.
-            Return::AtOnce if was_up || before == 0 => now,
-            Return::AtOnce | Return::Backoff => now + wait,
-            Return::Later => now + LATER_MS + wait,
-            Return::Spread => now + share(jitter, self.config.spread_ms),
-            Return::At(at) => at,
-        };
-        let at_once = until == now && matches!(then, Return::AtOnce);
-        let step = if at_once { self.dial(now, out) } else { Step::Wait { until } };
-        self.link = Link::Trying(Trying { story: Story::Again, since, shown, step });
-    }
-
-    fn fail(&mut self, why: FailedWhy) {
-        let token_is_bad = match &why {
-            FailedWhy::Token { .. } => true,
-            FailedWhy::Refused { code, .. } => {
-                matches!(*code, CloseCode::TOKEN_REFUSED | CloseCode::TOKEN_EXPIRED | CloseCode::SERVER_TOKEN)
-            }
-        };
-        if let Some(user) = self.login.user() {
-            user.predecessor = None;
-            if token_is_bad {
-                user.token = Token::Unknown;
-            }
-        }
-        self.link = Link::Failed(why);
-    }
-
     fn tick(&mut self, now: Millis, jitter: f64, out: &mut Vec<Output>) -> Why {
         match &mut self.link {
             Link::Trying(Trying { step, .. }) if step.until() <= now => match step {
@@ -820,13 +546,5 @@ impl Connection {
             Link::Rest | Link::Failed(_) | Link::Trying(_) | Link::Closing { .. } => {}
         }
         Cause::Timer.into()
-    }
-
-    fn backoff(&self) -> Backoff {
-        let cap_ms = match self.app {
-            AppState::Hidden | AppState::Background => self.config.backoff.cap_ms.max(HIDDEN_CAP_MS),
-            AppState::Foreground | AppState::Unknown(_) => self.config.backoff.cap_ms,
-        };
-        Backoff { cap_ms, ..self.config.backoff }
     }
 }

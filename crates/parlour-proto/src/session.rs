@@ -31,11 +31,11 @@ use topics::Topics;
 pub struct SessionConfig {
     /// When a connection has not said `hello` for this long, it is closed.
     pub hello_wait_ms: Millis,
-    /// When this long has passed since the last ping, the next is sent. The first comes after this × `ping_phase`.
+    /// When this long has passed since the last ping, the next is sent; the first after this × `ping_phase`.
     pub heartbeat_ms: Millis,
     /// When a ping has not been answered for this long, the connection is closed (4201).
     pub pong_wait_ms: Millis,
-    /// When a token has ended, the client has this long to send another (`token_expiring` is sent at the end).
+    /// When a token has ended (and `token_expiring` been sent), the client has this long to send another.
     pub token_grace_ms: Millis,
     pub frames_per_second: u32,
     pub frames_burst: u32,
@@ -48,7 +48,7 @@ pub struct SessionConfig {
 pub struct Admission {
     /// The answer to `hello`, but for `resumed`, which the session fills in.
     pub ready: Box<parlour_wire::frames::Ready>,
-    /// Every topic that the session listens to by right: its user's, its app's, the channels of its memberships.
+    /// Every topic that the session listens to by right: of its user, its app, and the user's channels.
     pub topics: Vec<TopicStart>,
     /// When the token ends; `None` is never.
     pub token_expires_in_ms: Option<Millis>,
@@ -64,8 +64,8 @@ pub struct TopicStart {
     pub floor: Seq,
     /// What is at or below this seq is hidden from this member; loads start behind it, without a reset.
     pub hidden_up_to: Seq,
-    /// The last seq before `resume.as_of` − 10 s: where a topic without a cursor goes on. `None` without resume.
-    /// Where trimming has taken the answer away, anything below `floor`: the topic is then reset.
+    /// The last seq before `resume.as_of` − 10 s: where a topic without a cursor goes on. `None` without
+    /// resume. Where trimming has taken the answer away, anything below `floor`: the topic is then reset.
     pub as_of_seq: Option<Seq>,
 }
 
@@ -214,7 +214,23 @@ pub enum SessionOutput<F> {
     },
 }
 
-/// The server's half of one connection.
+/// The server's half of one connection. `F` is an event's frame, as the driver shares it.
+///
+/// ```
+/// use parlour_proto::{Session, SessionConfig, SessionInput, SessionOutput};
+/// # let config = SessionConfig {
+/// #     hello_wait_ms: 10_000, heartbeat_ms: 25_000, pong_wait_ms: 8_000, token_grace_ms: 30_000,
+/// #     frames_per_second: 20, frames_burst: 60, replay_max: 300,
+/// # };
+/// let mut session: Session<String> = Session::new(0, config, 0.5);
+/// let mut out = Vec::new();
+/// let client = r#"{"instance": "i", "version": 1}"#;
+/// let hello = format!(r#"{{"type": "hello", "app_key": "dev", "token": "…", "client": {client}}}"#);
+/// let hello = serde_json::from_str(&hello).unwrap();
+/// session.handle(5, SessionInput::Frame(hello), &mut out);
+/// // Whoever drives it verifies the token, and answers `Admitted` or `Refused`.
+/// assert!(matches!(&out[..], [SessionOutput::Admit(hello)] if hello.app_key.as_str() == "dev"));
+/// ```
 pub struct Session<F> {
     config: SessionConfig,
     ping_phase: f64,
@@ -518,8 +534,8 @@ impl Listening {
         }
         match self.heartbeat.tick(now, late) {
             Some(heartbeat::Due::Ping) => {
-                // A topic that is being loaded holds the whole connection back: `as_of` is for the topics that
-                // the client will not name.
+                // A topic that is being loaded holds the whole connection back: `as_of` is for the topics
+                // that the client will not name.
                 if self.topics.all_live() {
                     self.as_of = self.checked;
                 }

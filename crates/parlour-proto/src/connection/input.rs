@@ -62,8 +62,8 @@ pub enum Input {
     /// Dial now rather than at `retry_at`.
     RetryNow,
     /// Listen to a channel's topic as a watcher, now and after every reconnect. Without `after`, from now on:
-    /// what happens between a break and the first event is then lost, so whoever loaded the channel says where
-    /// it stood.
+    /// what happens between a break and the first event is then lost, so whoever loaded the channel says
+    /// where it stood.
     Watch {
         topic: Topic,
         after: Option<Seq>,

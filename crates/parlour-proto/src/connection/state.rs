@@ -20,7 +20,8 @@ pub enum State {
         attempt: u32,
     },
     Connected,
-    /// Waits or dials again. `attempt` counts the losses and failed dials since the connection was last stable.
+    /// Waits or dials again. `attempt` counts the losses and failed dials since the connection was last
+    /// stable.
     Reconnecting {
         attempt: u32,
         retry_at: Option<Millis>,
@@ -80,9 +81,9 @@ pub enum Cause {
 
 /// One change of the public state.
 ///
-/// It is told whenever the public state's value changes. Where `from` and `to` are of one kind, only `attempt`
-/// or `retry_at` changed ([`Transition::is_update`]): news for a countdown, not for an observer of states, who
-/// sees of a blip connected → reconnecting → connected, each once.
+/// It is told whenever the public state's value changes. Where `from` and `to` are of one kind, only
+/// `attempt` or `retry_at` changed ([`Transition::is_update`]): news for a countdown, not for an observer of
+/// states, who sees of a blip connected → reconnecting → connected, each once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Transition {
     pub from: State,

@@ -16,8 +16,8 @@ pub(super) struct Heartbeat {
 enum Beat {
     /// When `ping_at` comes, a ping is sent.
     Resting { ping_at: Millis },
-    /// When `until` comes without a pong, the link is dead. The next ping waits for this one's answer, because
-    /// a pong does not say which ping it answers.
+    /// When `until` comes without a pong, the link is dead. The next ping waits for this one's answer,
+    /// because a pong does not say which ping it answers.
     Asked { sent_at: Millis, until: Millis },
 }
 
@@ -58,8 +58,8 @@ impl Heartbeat {
         }
     }
 
-    /// What is due now. Where the server's own loop was `late`, the pong may be waiting to be read: the client
-    /// gets the whole time again.
+    /// What is due now. Where the server's own loop was `late`, the pong may be waiting to be read: the
+    /// client gets the whole time again.
     pub(super) fn tick(&mut self, now: Millis, late: bool) -> Option<Due> {
         match &mut self.beat {
             Beat::Resting { ping_at } if *ping_at <= now => {

@@ -1,9 +1,12 @@
 //! Both machines face to face: a log, a store that is slow or fails, a hub that delays and loses, links that
 //! break at any point, a server that restarts. Time is simulated, chance comes from a seed.
 
+mod log;
+mod tally;
 mod world;
 
-use world::{Sabotage, Tally, World};
+use tally::Tally;
+use world::{Sabotage, World};
 
 /// `PARLOUR_SEEDS` runs more.
 fn seeds() -> u64 {

@@ -47,7 +47,7 @@ fn client_frames() -> impl Strategy<Value = ClientFrame> {
         4 => vec((places(), proptest::option::of(seqs())), 0..3)
             .prop_map(move |topics| ClientFrame::Watch { topics: topics.into_iter().map(watch).collect() }),
         1 => places().prop_map(|place| ClientFrame::Unwatch { topics: vec![topic(place)] }),
-        1 => places().prop_map(|place| ClientFrame::Signal { topic: topic(place), signal: ClientSignal::TypingStop }),
+        1 => places().prop_map(typing),
         1 => Just(ClientFrame::AppState { state: AppState::Background, lease_ms: Some(30_000) }),
         1 => Just(ClientFrame::Presence { subscription: PresenceSubscription::Friends }),
         1 => any::<u64>().prop_map(|id| ClientFrame::Ping { id }),
@@ -55,6 +55,10 @@ fn client_frames() -> impl Strategy<Value = ClientFrame> {
         1 => Just(ClientFrame::Token { token: "t".into() }),
         1 => Just(ClientFrame::Bye { intent: ByeIntent::Leave }),
     ]
+}
+
+fn typing(place: &str) -> ClientFrame {
+    ClientFrame::Signal { topic: topic(place), signal: ClientSignal::TypingStop }
 }
 
 fn starts() -> impl Strategy<Value = parlour_proto::TopicStart> {
@@ -82,7 +86,8 @@ fn session_inputs() -> impl Strategy<Value = In> {
                 token_expires_in_ms: token,
             }))
         }),
-        8 => (places(), seqs(), effects()).prop_map(|(place, seq, effect)| In::Live(live(place, seq, effect))),
+        8 => (places(), seqs(), effects())
+            .prop_map(|(place, seq, effect)| In::Live(live(place, seq, effect))),
         8 => (places(), events, seqs()).prop_map(|(place, events, head)| In::Loaded {
             topic: topic(place),
             load: Load::Events {
@@ -213,7 +218,7 @@ proptest! {
     #[test]
     fn a_wait_is_within_its_bounds(failures in any::<u32>(), jitter in any::<f64>()) {
         let backoff = Backoff { base_ms: 500, cap_ms: 20_000 };
-        let bound = 500_u64.checked_mul(1_u64.checked_shl(failures).unwrap_or(u64::MAX)).unwrap_or(u64::MAX);
+        let bound = 500_u64.saturating_mul(1_u64.checked_shl(failures).unwrap_or(u64::MAX));
         prop_assert!(backoff.wait(failures, jitter) <= bound.min(20_000));
     }
 
@@ -405,11 +410,9 @@ impl Transports {
                     prop_assert!(self.held.is_none(), "dial {dial} beside another");
                     self.held = Some(Held { dial, opened: false, said_hello: false });
                 }
-                Output::Close { dial, .. } => {
-                    if self.held.is_some_and(|held| held.dial == dial) {
-                        self.held = None;
-                        self.closing.push(dial);
-                    }
+                Output::Close { dial, .. } if self.held.is_some_and(|held| held.dial == dial) => {
+                    self.held = None;
+                    self.closing.push(dial);
                 }
                 Output::Transmit { dial, frame } => {
                     let held = self.held.as_mut().filter(|held| held.dial == dial && held.opened);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlour_proto::{
-    Admission, Connection, Effect, Input, Live, Load, Millis, NetworkLevel, Output, Session, SessionConfig,
+    Admission, Connection, Effect, Input, Load, Millis, NetworkLevel, Output, Session, SessionConfig,
     SessionInput, SessionOutput, State, TopicStart,
 };
 use parlour_wire::frames::{AppState, ClientFrame, EventFrame, Ready, ResetReason, Resumed, ServerFrame};
@@ -11,7 +11,9 @@ use parlour_wire::{CloseCode, Epoch, ErrorCode, Open, Seq, Timestamp, Topic};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::kit::{self, ALICE, connection_config, event, session_config, topic, user};
+use super::log::Log;
+use super::tally::Tally;
+use crate::kit::{self, ALICE, connection_config, session_config, topic, user};
 
 /// How long things go wrong, and how long there is then to come to rest.
 const CHAOS_MS: Millis = 180_000;
@@ -28,80 +30,6 @@ pub(crate) enum Sabotage {
     NoHeadCheck,
     /// The server's half passes on what is live without having loaded what is before it.
     EventsSkipped,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    events: u64,
-    deliveries: u64,
-    cuts: u64,
-    restarts: u64,
-    lost_publishes: u64,
-    dead_links: u64,
-    dials: u64,
-    fresh: u64,
-    resumed: u64,
-    caught_up: u64,
-    resets: u64,
-    other_epochs: u64,
-    loads: u64,
-    failed_loads: u64,
-    joins: u64,
-    leaves: u64,
-    tokens_renewed: u64,
-    logouts: u64,
-}
-
-impl Tally {
-    pub(crate) fn counts(&self) -> Vec<(String, u64)> {
-        // The names are those of the fields: the output of Debug is `Tally { events: 1, … }`.
-        let text = format!("{self:?}");
-        let fields = text.trim_start_matches("Tally { ").trim_end_matches(" }").split(", ");
-        let field =
-            |field: &str| field.split_once(": ").map(|(name, n)| (name.to_owned(), n.parse().unwrap()));
-        fields.filter_map(field).collect()
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.events += other.events;
-        self.deliveries += other.deliveries;
-        self.cuts += other.cuts;
-        self.restarts += other.restarts;
-        self.lost_publishes += other.lost_publishes;
-        self.dead_links += other.dead_links;
-        self.dials += other.dials;
-        self.fresh += other.fresh;
-        self.resumed += other.resumed;
-        self.caught_up += other.caught_up;
-        self.resets += other.resets;
-        self.other_epochs += other.other_epochs;
-        self.loads += other.loads;
-        self.failed_loads += other.failed_loads;
-        self.joins += other.joins;
-        self.leaves += other.leaves;
-        self.tokens_renewed += other.tokens_renewed;
-        self.logouts += other.logouts;
-    }
-}
-
-/// A topic's log.
-#[derive(Clone, Default)]
-struct Log {
-    /// Time and effect of the events 1, 2, 3 …
-    events: Vec<(Millis, Effect)>,
-    floor: Seq,
-    hidden_up_to: Seq,
-}
-
-impl Log {
-    fn head(&self) -> Seq {
-        self.events.len() as Seq
-    }
-
-    fn live(&self, topic: &Topic, seq: Seq) -> Live<EventFrame> {
-        let (_, effect) = &self.events[seq as usize - 1];
-        Live { topic: topic.clone(), seq, frame: event(&topic.to_string(), seq), effect: effect.clone() }
-    }
 }
 
 /// Where the app stands in a topic.
@@ -129,20 +57,20 @@ struct Line {
 }
 
 enum Happening {
-    Client(Input),
+    Client(Box<Input>),
     /// A frame, the opening or the end of a transport, at the client's side; lost where the line is cut.
     Arrives {
         dial: u64,
-        input: Input,
+        input: Box<Input>,
     },
     Server {
         dial: u64,
-        input: SessionInput<EventFrame>,
+        input: Box<SessionInput<EventFrame>>,
     },
     /// A frame at the server's side.
     Said {
         dial: u64,
-        frame: ClientFrame,
+        frame: Box<ClientFrame>,
     },
     Accept {
         dial: u64,
@@ -302,21 +230,21 @@ impl World {
 
     fn happens(&mut self, happening: Happening) -> Outcome {
         match happening {
-            Happening::Client(input) => self.client(input)?,
+            Happening::Client(input) => self.client(*input)?,
             Happening::Arrives { dial, input } => {
-                let opens = matches!(input, Input::Opened { .. });
+                let opens = matches!(*input, Input::Opened { .. });
                 if self.lines.get(&dial).is_some_and(|line| line.carries) {
                     if opens && let Some(line) = self.lines.get_mut(&dial) {
                         line.opened = true;
                     }
-                    self.client(input)?;
+                    self.client(*input)?;
                 }
             }
-            Happening::Server { dial, input } => self.server(dial, input),
+            Happening::Server { dial, input } => self.server(dial, *input),
             Happening::Said { dial, frame } => {
                 if self.lines.get(&dial).is_some_and(|line| line.carries) {
                     // Through its text and back, as on a wire.
-                    let text = serde_json::to_string(&frame).unwrap();
+                    let text = serde_json::to_string(&*frame).unwrap();
                     self.server(dial, SessionInput::Frame(Open::Known(serde_json::from_str(&text).unwrap())));
                 }
             }
@@ -407,7 +335,7 @@ impl World {
                 let Some(line) = self.lines.get_mut(&dial) else { return Err("speaks into the air".into()) };
                 let at = line.to_server_at.max(self.now + delay);
                 line.to_server_at = at;
-                self.plan_at(at, Happening::Said { dial, frame: *frame });
+                self.plan_at(at, Happening::Said { dial, frame });
             }
             Output::Close { dial, .. } => {
                 if self.held == Some(dial) {
@@ -417,10 +345,10 @@ impl World {
                 let delay = self.delay();
                 self.plan(
                     delay,
-                    Happening::Client(Input::Closed { dial, code: None, reason: String::new() }),
+                    Happening::Client(Box::new(Input::Closed { dial, code: None, reason: String::new() })),
                 );
                 let at = self.lines.get(&dial).map_or(self.now, |line| line.to_server_at);
-                self.plan_at(at + 100, Happening::Server { dial, input: gone() });
+                self.plan_at(at + 100, Happening::Server { dial, input: Box::new(gone()) });
             }
             Output::FetchToken { fetch, .. } => {
                 let input = if self.chance(0.1) {
@@ -430,7 +358,7 @@ impl World {
                     Input::TokenFetched { fetch, token: format!("t{}", self.numbers) }
                 };
                 let delay = self.delay();
-                self.plan(delay, Happening::Client(input));
+                self.plan(delay, Happening::Client(Box::new(input)));
             }
             Output::Ready(ready) => self.app_is_ready(&ready),
             Output::Deliver(event) => self.app_takes(&event)?,
@@ -456,7 +384,7 @@ impl World {
         let delay = self.delay();
         if !self.server_up || self.chance(0.1) {
             let closed = Input::Closed { dial, code: None, reason: "refused".into() };
-            self.plan(delay, Happening::Client(closed));
+            self.plan(delay, Happening::Client(Box::new(closed)));
             self.held_is_gone_with(dial);
             return;
         }
@@ -474,7 +402,7 @@ impl World {
         self.lines.insert(dial, line);
         if !swallowed {
             self.plan(delay, Happening::Accept { dial });
-            self.plan(2 * delay, Happening::Arrives { dial, input: Input::Opened { dial } });
+            self.plan(2 * delay, Happening::Arrives { dial, input: Box::new(Input::Opened { dial }) });
         }
     }
 
@@ -522,8 +450,8 @@ impl World {
         let app = self.app.get_mut(at).unwrap();
         let in_order = match app.delivered {
             Some(last) => seq == last + 1,
-            // What it loaded may come again; nothing may be left out, but for what is hidden from her since she
-            // left and came back.
+            // What it loaded may come again; nothing may be left out, but for what is hidden from her since
+            // she left and came back.
             None => seq <= app.loaded.max(self.logs[at].hidden_up_to) + 1,
         };
         if !in_order {
@@ -594,7 +522,7 @@ impl World {
                 // What the store says now is heard a little later.
                 let admission = self.admission(dial);
                 let input = SessionInput::Admitted(Box::new(admission));
-                self.plan(delay, Happening::Server { dial, input });
+                self.plan(delay, Happening::Server { dial, input: Box::new(input) });
             }
             SessionOutput::Attach(at) => {
                 self.lines.get_mut(&dial).unwrap().attached.insert(at);
@@ -618,12 +546,12 @@ impl World {
                         SessionInput::WatchRefused { topic: at, error: Box::new(ErrorCode::NotFound.error()) }
                     }
                 };
-                self.plan(delay, Happening::Server { dial, input });
+                self.plan(delay, Happening::Server { dial, input: Box::new(input) });
             }
             SessionOutput::VerifyToken(_) => {
                 self.tally.tokens_renewed += 1;
                 let input = SessionInput::TokenAccepted { expires_in_ms: self.token_life_ms };
-                self.plan(delay, Happening::Server { dial, input });
+                self.plan(delay, Happening::Server { dial, input: Box::new(input) });
             }
             SessionOutput::Close { code, reason } => {
                 let line = self.lines.get_mut(&dial).unwrap();
@@ -631,7 +559,7 @@ impl World {
                 line.attached.clear();
                 let at = line.to_client_at.max(self.now + delay);
                 let closed = Input::Closed { dial, code: Some(code), reason };
-                self.plan_at(at, Happening::Arrives { dial, input: closed });
+                self.plan_at(at, Happening::Arrives { dial, input: Box::new(closed) });
                 self.held_is_gone_with(dial);
             }
             SessionOutput::Signal { .. }
@@ -646,7 +574,7 @@ impl World {
         let at = line.to_client_at.max(self.now + delay);
         line.to_client_at = at;
         let frame = ServerFrame::parse(&serde_json::to_string(&frame).unwrap()).unwrap();
-        self.plan_at(at, Happening::Arrives { dial, input: Input::Received { dial, frame } });
+        self.plan_at(at, Happening::Arrives { dial, input: Box::new(Input::Received { dial, frame }) });
     }
 
     fn hers(&self) -> Vec<Topic> {
@@ -753,7 +681,7 @@ impl World {
                 continue;
             }
             let delay = self.delay();
-            self.plan(delay, Happening::Server { dial, input: SessionInput::Live(live.clone()) });
+            self.plan(delay, Happening::Server { dial, input: Box::new(SessionInput::Live(live.clone())) });
         }
     }
 
@@ -803,7 +731,7 @@ impl World {
         if noticed {
             let delay = self.dice.random_range(0..500);
             let closed = Input::Closed { dial, code: None, reason: "cut".into() };
-            self.plan(delay, Happening::Client(closed));
+            self.plan(delay, Happening::Client(Box::new(closed)));
             self.held_is_gone_with(dial);
         }
     }
@@ -821,7 +749,7 @@ impl World {
         }
         if let Some(dial) = self.held {
             let code = self.dice.random_bool(0.3).then_some(CloseCode::RESTART);
-            self.plan(1, Happening::Client(Input::Closed { dial, code, reason: String::new() }));
+            self.plan(1, Happening::Client(Box::new(Input::Closed { dial, code, reason: String::new() })));
             self.held_is_gone_with(dial);
         }
         if self.dice.random_bool(0.2) {
