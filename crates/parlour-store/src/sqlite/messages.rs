@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{Context, SHA256};
 use parlour_wire::members::Member;
 use parlour_wire::messages::{EditMessage, MESSAGE_CUSTOM_BYTES_MAX, Message, MessageType, MessagesResponse};
-use parlour_wire::{Cid, MessageId, Seq, Timestamp, Topic, UserId};
+use parlour_wire::{Cid, Event, MessageId, Seq, Timestamp, Topic, UserId};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 use serde_json::Value;
 
 use super::column::{Count, Json, Parsed, Time, json, json_within, readable};
 use super::events::{Entry, Tx};
 use super::{channels, members, users};
-use crate::{AppId, Deletion, NewMessage, Page, Requires, Result, Sent, StoreError};
+use crate::{AppId, Committed, Deletion, NewMessage, Page, Requires, Result, Sent, StoreError};
 
 /// Bytes of a content's digest that are kept. It tells a sender's own two sends apart, so that nobody gains
 /// from a collision.
@@ -108,8 +108,8 @@ pub(super) fn any_between(conn: &Connection, channel: i64, after: Seq, up_to: Se
     Ok(any)
 }
 
-/// See [`crate::Store::send_message`].
-pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Sent> {
+/// Stores the message unless it was stored before: then that is the answer. See [`crate::Store::send_message`].
+pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Option<Message>> {
     let NewMessage { app, cid, sender, id, .. } = new;
     let channel = channels::existing(tx, *app, cid)?;
     if new.requires == Requires::Membership && members::hidden_up_to(tx, channel, sender)?.is_none() {
@@ -117,9 +117,11 @@ pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Sent> {
     }
     let content = digest(new)?;
     if let Some(message) = sent_before(tx, new, channel, &content)? {
-        return Ok(Sent::Before(message));
+        return Ok(Some(message));
     }
-    users::must_exist(tx, *app, [sender].into_iter().chain(&new.mentioned_users))?;
+    // A member exists.
+    let unproven = (new.requires != Requires::Membership).then_some(sender);
+    users::must_exist(tx, *app, unproven.into_iter().chain(&new.mentioned_users))?;
     let custom = json_within(&new.custom, MESSAGE_CUSTOM_BYTES_MAX)?;
     let place = tx.log(*app, Topic::Channel(cid.clone()), &Entry::message_new(id), new.now)?;
     tx.prepare_cached(
@@ -145,8 +147,18 @@ pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Sent> {
     ])?;
     tx.prepare_cached("update channels set last_message_at = ?2, last_message_seq = ?3 where id = ?1")?
         .execute(params![channel, Time(place.at), Count(place.seq)])?;
-    let message = at(tx, channel, cid, place.seq)?.ok_or(StoreError::NotFound)?;
-    Ok(Sent::New(message))
+    Ok(None)
+}
+
+/// The send that a transaction ended with. A new message was read already, for its event.
+pub(super) fn sent(committed: Committed<Option<Message>>) -> Result<Committed<Sent>> {
+    let Committed { value, events } = committed;
+    let sent = match (value, events.first().and_then(|logged| logged.event.known())) {
+        (Some(message), _) => Sent::Before(message),
+        (None, Some(Event::MessageNew { message, .. })) => Sent::New(message.clone()),
+        (None, _) => return Err(StoreError::Backend("a new message cannot be read".to_owned())),
+    };
+    Ok(Committed { value: sent, events })
 }
 
 /// What was stored under this id before, as it is now.

@@ -148,7 +148,7 @@ impl Store for Sqlite {
     }
 
     async fn send_message(&self, message: NewMessage) -> Result<Committed<Sent>> {
-        self.write("send_message", move |tx| messages::send(tx, &message)).await
+        messages::sent(self.write("send_message", move |tx| messages::send(tx, &message)).await?)
     }
 
     async fn edit_message(
