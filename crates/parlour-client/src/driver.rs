@@ -97,7 +97,8 @@ pub(crate) struct Driver {
     /// Counts how often the connection came up.
     recoveries: watch::Sender<u64>,
     waiting_up: Vec<Reply<Me>>,
-    waiting_down: Vec<Reply<()>>,
+    /// Who waits for the end of the sockets up to a dial number.
+    waiting_down: Vec<(u64, Reply<()>)>,
     /// Commands that came while the last user was leaving.
     held: VecDeque<Command>,
     pings: BTreeMap<u64, (Instant, Reply<Duration>)>,
@@ -210,7 +211,7 @@ impl Driver {
                     *wish = Wish::Down;
                     self.input(Input::Disconnect);
                 }
-                self.waiting_down.push(reply);
+                self.wait_down(reply);
             }
             Command::DisconnectUser { reply } => self.disconnect_user(reply),
             Command::Ping { reply } => self.ping(reply),
@@ -306,8 +307,13 @@ impl Driver {
         }
     }
 
+    fn wait_down(&mut self, reply: Reply<()>) {
+        let newest = self.dials.keys().next_back().copied().unwrap_or(0);
+        self.waiting_down.push((newest, reply));
+    }
+
     fn disconnect_user(&mut self, reply: Reply<()>) {
-        self.waiting_down.push(reply);
+        self.wait_down(reply);
         let Tenancy::User { .. } = self.tenancy else { return };
         self.tenancy = Tenancy::Leaving;
         self.tasks = FuturesUnordered::new();
@@ -491,9 +497,7 @@ impl Driver {
         let state = self.machine.state();
         self.publish_connection(None);
         self.answer_up(&state);
-        if self.dials.is_empty() {
-            self.answer_down();
-        }
+        self.answer_down();
         if state != State::Connected {
             for (_, reply) in std::mem::take(&mut self.pings).into_values() {
                 let _ = reply.send(Err(ErrorCode::NotConnected.into()));
@@ -564,10 +568,13 @@ impl Driver {
     }
 
     fn answer_down(&mut self) {
-        for reply in self.waiting_down.drain(..) {
+        let oldest = self.dials.keys().next().copied();
+        for (_, reply) in
+            self.waiting_down.extract_if(.., |(dial, _)| oldest.is_none_or(|oldest| oldest > *dial))
+        {
             let _ = reply.send(Ok(()));
         }
-        if let Tenancy::Leaving = self.tenancy {
+        if matches!(self.tenancy, Tenancy::Leaving) && oldest.is_none() {
             self.tenancy = Tenancy::Nobody;
             for command in std::mem::take(&mut self.held) {
                 self.command(command);

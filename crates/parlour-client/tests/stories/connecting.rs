@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use parlour_client::wire::frames::ByeIntent;
 use parlour_client::wire::{ClientFrame, CloseCode, ErrorCode};
 use parlour_client::{ClientEvent, State, TokenError, UiStatus};
@@ -90,9 +91,10 @@ async fn the_next_user_may_come_right_after_a_disconnect_that_nobody_awaits() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token-a").await.unwrap();
-    drop(client.disconnect_user());
+    let gone = client.disconnect_user();
     let me = client.connect_user("bob", "token-b").await.unwrap();
     assert_eq!(me.user.id.as_str(), "bob");
+    assert_eq!(gone.now_or_never(), Some(Ok(())), "it was over before the next dial");
     let world = server.world();
     assert_eq!((world.dials, world.live, world.live_max), (2, 1, 1));
     assert_eq!(world.hellos[1].token, "token-b");
@@ -135,8 +137,13 @@ async fn disconnect_holds_until_connect_and_comes_back_with_its_cursors() {
 
     // Also one that nobody awaited.
     client.connect().await.unwrap();
-    drop(client.disconnect());
+    let gone = client.disconnect();
     client.connect().await.unwrap();
+    assert_eq!(
+        gone.now_or_never(),
+        Some(Ok(())),
+        "who waits for the old socket does not wait for the new one"
+    );
     assert_eq!(server.world().dials, 3);
     assert_eq!(server.world().live, 1);
     let cursors = server.world().hellos[2].resume.clone().unwrap().cursors;
