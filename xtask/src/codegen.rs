@@ -68,7 +68,7 @@ fn pages() -> Result<Vec<Generated>> {
 fn quickstart() -> Result<Vec<Generated>> {
     let example = read("crates/parlour-client/examples/quickstart.rs")?;
     let readme = read("README.md")?;
-    let tested = marked(&example, "// quickstart: begin\n", "// quickstart: end\n")?;
+    let tested = dedented(marked(&example, "// quickstart: begin\n", "// quickstart: end\n")?);
     let (before, after) =
         readme.split_once("<!-- quickstart -->\n").context("README.md has no quickstart")?;
     let (_, after) =
@@ -98,6 +98,13 @@ fn openapi() -> Result<String> {
     command.arg("openapi").current_dir(root());
     let text = output(command)?;
     Ok(format!("{}\n", text.trim_end()))
+}
+
+/// Lines of a function's body, as they stand at the left margin; the indentation of the end's marker goes with
+/// them.
+fn dedented(lines: &str) -> String {
+    let lines = lines.lines().filter(|line| line.is_empty() || !line.trim().is_empty());
+    lines.map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect()
 }
 
 /// What stands between two markers, each a line of its own.
@@ -146,4 +153,24 @@ fn left_over(files: &[Generated]) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_of_a_function_is_shown_at_the_left_margin() {
+        let example = "    // begin\n    use a;\n\n    if a {\n        b();\n    }\n    // end\n";
+        let lines = marked(example, "// begin\n", "// end\n").unwrap();
+        assert_eq!(dedented(lines), "use a;\n\nif a {\n    b();\n}\n");
+    }
+
+    #[test]
+    fn a_missing_marker_is_named() {
+        assert_eq!(
+            marked("nothing", "// begin\n", "// end\n").unwrap_err().to_string(),
+            "no line \"// begin\""
+        );
+    }
 }

@@ -62,42 +62,52 @@ export type Cid = string;
 
 /** A frame from the client. */
 export type ClientFrame =
+  /** The first frame, and the only one before `ready`. */
   | Hello & {
       type: "hello";
     }
+  /** Listen to topics: channels that the user is no member of, or (with `after`) any topic again from a place. */
   | {
       type: "watch";
       topics: WatchTopic[];
     }
+  /** Stop listening to topics that were watched. */
   | {
       type: "unwatch";
       topics: Topic[];
     }
+  /** Say something that is not stored, to whoever listens to the topic now. */
   | {
       type: "signal";
       signal: ClientSignal;
       topic: Topic;
     }
+  /** Where the app stands. */
   | {
       type: "app_state";
       lease_ms?: number;
       state: AppState;
     }
+  /** Change whose presence is told to this connection. */
   | {
       type: "presence";
       subscription: PresenceSubscription;
     }
+  /** Ask for a `pong` with the same id. */
   | {
       type: "ping";
       id: number;
     }
+  /** The answer to the server's `ping`. */
   | {
       type: "pong";
     }
+  /** A fresh token, before the old one ends. */
   | {
       type: "token";
       token: string;
     }
+  /** Going, and how. */
   | {
       type: "bye";
       intent: ByeIntent;
@@ -205,6 +215,7 @@ export type Event =
       created_at: Timestamp;
       message: Message;
     }
+  /** The message as it now is: without text, `deleted_at` set. A hard-deleted one is named by its id alone. */
   | {
       type: "message.deleted";
       cid: Cid;
@@ -215,6 +226,7 @@ export type Event =
       /** The message's own place in the channel; 0 where it is no longer known. */
       message_seq: number;
     }
+  /** A member has read up to a seq, and lets others know. */
   | {
       type: "message.read";
       cid: Cid;
@@ -251,6 +263,7 @@ export type Event =
       created_at: Timestamp;
       user: UserBrief;
     }
+  /** The user is a member of a channel now; its connections listen to the channel from `seq` on. */
   | {
       type: "notification.added_to_channel";
       channel: Channel;
@@ -263,6 +276,7 @@ export type Event =
       cid: Cid;
       created_at: Timestamp;
     }
+  /** The user's own read position moved, on some device: forward by reading, back by marking unread. */
   | {
       type: "notification.mark_read";
       cid: Cid;
@@ -272,11 +286,16 @@ export type Event =
       /** Unread messages among those up to `head`, when this happened. */
       unread_messages: number;
     }
+  /** The user's own fields changed. */
   | {
       type: "user.updated";
       created_at: Timestamp;
       user: User;
     }
+  /**
+   * Something stood here that this reader may not see, or that can no longer be read: it only keeps the
+   * place, so that nobody sees a hole.
+   */
   | {
       type: "placeholder";
       created_at: Timestamp;
@@ -458,7 +477,9 @@ export interface Presence {
 /** Whose presence a connection is told. */
 export type PresenceSubscription =
   | "none"
+  /** Users who share a channel of members with this one. */
   | "friends"
+  /** Users of these roles. */
   | {
       /** Users of these roles. */
       roles: Role[];
@@ -544,45 +565,58 @@ export interface SendMessage {
 
 /** A frame from the server. */
 export type ServerFrame =
+  /** The answer to `hello`, before any event. */
   | Ready & {
       type: "ready";
     }
+  /** A durable event in its place. */
   | EventFrame & {
       type: "event";
     }
+  /** Something that is not stored. */
   | {
       type: "signal";
       signal: Signal;
       /** Where it happened; absent for presence. */
       topic?: Topic;
     }
+  /**
+   * The topic cannot be replayed from where the client stands: load it as at first start. Events go on
+   * after `head`.
+   */
   | {
       type: "reset";
       head: number;
       reason: ResetReason;
       topic: Topic;
     }
+  /** Answer with `pong`. Everything up to `as_of` has been sent before this frame. */
   | {
       type: "ping";
       as_of: Timestamp;
     }
+  /** The answer to the client's `ping`. */
   | {
       type: "pong";
       id: number;
     }
+  /** Send a fresh `token` within `grace_ms`. */
   | {
       type: "token_expiring";
       grace_ms: number;
     }
+  /** A feature is paused for this connection; the connection itself stays. */
   | {
       type: "throttle";
       feature: string;
       retry_after_ms: number;
     }
+  /** The server restarts soon: come back after `retry_after_ms`. */
   | {
       type: "drain";
       retry_after_ms: number;
     }
+  /** The close code with its details, right before the close. */
   | {
       type: "bye";
       code: CloseCode;
@@ -591,6 +625,7 @@ export type ServerFrame =
       replaced_by?: ReplacedBy;
       retry_after_ms?: number;
     }
+  /** Something that the client sent was refused; the connection stays unless a `bye` follows. */
   | {
       type: "error";
       error: ErrorBody;
@@ -600,6 +635,7 @@ export type ServerFrame =
 
 /** Something that is true now and is not stored: whoever listens hears it, nobody hears it later. */
 export type Signal =
+  /** A user types. The server ends it after 6 s; clients resend at most every 3 s, and end it themselves at 7 s. */
   | {
       type: "typing.start";
       cid: Cid;
@@ -610,10 +646,15 @@ export type Signal =
       cid: Cid;
       user: UserBrief;
     }
+  /** Users came or went, collected over a moment. */
   | {
       type: "user.presence.changed";
       users: Presence[];
     }
+  /**
+   * Everybody of the subscription who is there now; all others are not. Comes every minute, so that a lost
+   * change heals.
+   */
   | {
       type: "user.presence.snapshot";
       users: Presence[];
