@@ -1,0 +1,191 @@
+//! The client commands against a server that is started as a stranger starts it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// `parlour dev` with its users Alice and Bob, killed when dropped.
+struct Dev {
+    process: Child,
+    told: Value,
+}
+
+impl Dev {
+    fn start() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parlour"));
+        command.args(["dev", "--listen", "127.0.0.1:0", "--json"]);
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .env("PARLOUR_LOG__LEVEL", "warn")
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
+        Self { process, told }
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.told[name].as_str().unwrap()
+    }
+
+    /// A command with everything but a token in its environment.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parlour"));
+        command
+            .args(args)
+            .env("PARLOUR_URL", self.text("url"))
+            .env("PARLOUR_APP_KEY", self.text("app_key"))
+            .env("PARLOUR_SECRET", self.text("secret"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn token(&self, user: &str) -> String {
+        ok(self.command(&["token", "create", "--user", user])).trim().to_owned()
+    }
+
+    /// The same as this user.
+    fn as_user(&self, user: &str, args: &[&str]) -> Command {
+        let mut command = self.command(args);
+        command.env("PARLOUR_TOKEN", self.token(user));
+        command
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn ok(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
+
+fn exit_code(mut command: Command) -> i32 {
+    command.output().unwrap().status.code().unwrap()
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text:?}"))
+}
+
+#[test]
+fn a_message_sent_twice_with_one_id_is_one_message() {
+    let dev = Dev::start();
+    let send = || json(&ok(dev.as_user("alice", &["send", "--json", "--id", "one", "hello"])));
+    let (first, second) = (send(), send());
+    assert_eq!(first["message"]["text"], "hello");
+    assert_eq!(first["message"]["user"]["id"], "alice");
+    assert_eq!(first, second);
+}
+
+#[test]
+fn tail_prints_what_others_send_as_lines_of_json() {
+    let dev = Dev::start();
+    let mut tail = dev.as_user("bob", &["tail", "--json"]).spawn().unwrap();
+    let lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut told = lines.map(|line| json(&line.unwrap()));
+    assert!(told.any(|line| line["type"] == "connection.changed" && line["to"] == "Connected"));
+    ok(dev.as_user("alice", &["send", "hello"]));
+    let event = told.find(|line| line["type"] == "event").unwrap();
+    assert_eq!(event["topic"], "channel:messaging:general");
+    assert_eq!(event["event"]["type"], "message.new");
+    assert_eq!(event["event"]["message"]["text"], "hello");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+}
+
+#[test]
+fn a_chat_in_a_pipe_sends_each_line_shows_the_history_and_cleans_what_others_wrote() {
+    let dev = Dev::start();
+    ok(dev.as_user("alice", &["send", "red \u{1b}[31malert"]));
+    let mut chat = dev.as_user("bob", &["chat"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = chat.stdin.take().unwrap();
+    for n in 0..150 {
+        writeln!(stdin, "line {n}").unwrap();
+    }
+    drop(stdin);
+    let mut shown = String::new();
+    chat.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
+    assert!(chat.wait().unwrap().success());
+    assert!(shown.contains("Alice: red [31malert"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+    let lines: Vec<&str> =
+        shown.lines().filter_map(|line| line.split_once("Bob: ").map(|(_, text)| text)).collect();
+    assert_eq!(lines, (0..150).map(|n| format!("line {n}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_token_says_what_it_says() {
+    let dev = Dev::start();
+    let token = ok(dev.command(&["token", "create", "--user", "carol", "--ttl", "7d"]));
+    let said = json(&ok(dev.command(&["token", "inspect", token.trim(), "--json"])));
+    assert_eq!(said["claims"]["user_id"], "carol");
+    assert_eq!(said["signature_is_good"], true);
+    assert_eq!(said["expired"], false);
+    let time = |name: &str| said["claims"][name].as_u64().unwrap();
+    assert_eq!(time("exp") - time("iat"), 7 * 86_400);
+    let other = json(&ok(dev.command(&["token", "inspect", token.trim(), "--secret", "other", "--json"])));
+    assert_eq!(other["signature_is_good"], false);
+}
+
+#[test]
+fn exit_codes_tell_programs_what_went_wrong() {
+    let dev = Dev::start();
+    let code = |args: &[&str]| exit_code(dev.as_user("alice", args));
+    assert_eq!(code(&["send", "hello"]), 0);
+    assert_eq!(code(&["send", "--channel", "messaging:nowhere", "hello"]), 1);
+    assert_eq!(code(&["send", "--no-such-option", "hello"]), 2);
+    assert_eq!(code(&["send", "--app-key", "", "hello"]), 2);
+    // Port 1 is nobody's.
+    assert_eq!(code(&["send", "--url", "http://127.0.0.1:1", "--timeout", "1s", "hello"]), 3);
+}
+
+#[test]
+fn a_small_load_delivers_every_message_to_every_member() {
+    let dev = Dev::start();
+    let pid = dev.told["pid"].to_string();
+    let args =
+        ["--users", "6", "--channels", "2", "--rate", "40/s", "--duration", "2s", "--pid", &pid, "--json"];
+    let report = json(&ok(dev.command(&[&["load"], &args[..]].concat())));
+    assert_eq!(report["connections"]["opened"], 6);
+    assert_eq!(report["sends"]["acknowledged"], 80);
+    assert_eq!(report["deliveries"]["received"], 80 * 3, "three members each");
+    assert_eq!(report["deliveries"]["missing"], 0);
+    assert!(report["server_rss"]["before_bytes"].as_u64().unwrap() > 0);
+}
+
+/// The example that the README quotes.
+mod quickstart {
+    include!("../../parlour-client/examples/quickstart.rs");
+
+    /// Runs in a process of its own, where the environment is the reader's.
+    #[test]
+    #[ignore = "run by the test below"]
+    fn as_the_reader_runs_it() {
+        main().unwrap();
+    }
+}
+
+#[test]
+fn the_quickstart_does_what_the_readme_says() {
+    let dev = Dev::start();
+    let mut example = Command::new(std::env::current_exe().unwrap());
+    example
+        .args(["--exact", "quickstart::as_the_reader_runs_it", "--ignored", "--nocapture"])
+        .env("PARLOUR_URL", dev.text("url"))
+        .env("PARLOUR_APP_KEY", dev.text("app_key"))
+        .env("PARLOUR_TOKEN", dev.token("alice"));
+    let shown = ok(example);
+    assert!(shown.contains("1 passed"), "{shown}");
+    assert!(shown.contains("hello"), "{shown}");
+}
