@@ -69,6 +69,16 @@ fn a_hole_is_asked_for_once_until_it_is_closed() {
 }
 
 #[test]
+fn a_hole_that_a_break_left_open_is_asked_for_again() {
+    let mut client = Client::connected(&[(GENERAL, 7)]);
+    client.hears_event(1, GENERAL, 9);
+    client.closed(1, None);
+    client.waits_until(500);
+    client.gets_ready(2, Resumed::Resumed);
+    assert_eq!(client.hears_event(2, GENERAL, 9), [format!("transmit 2 watch {GENERAL} after 7")]);
+}
+
+#[test]
 fn a_ping_is_answered_and_its_time_is_where_a_resume_begins() {
     let mut client = Client::connected(&[(GENERAL, 7)]);
     assert_eq!(client.hears(1, ServerFrame::Ping { as_of: moment(130) }), ["transmit 1 pong"]);

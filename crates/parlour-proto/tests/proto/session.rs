@@ -201,7 +201,7 @@ fn a_gap_is_loaded_once_and_what_comes_meanwhile_waits_for_it() {
     let mut server = Server::listening_to(vec![start(GENERAL, 7)]);
     assert_eq!(server.live(GENERAL, 9), [format!("load {GENERAL} after 7")]);
     assert_eq!(server.live(GENERAL, 10), NOTHING);
-    assert_eq!(server.head(GENERAL, 10), NOTHING);
+    assert_eq!(server.head(GENERAL, 9), NOTHING);
     let said = server.loaded(GENERAL, [8, 9], 9);
     let expected =
         [format!("event {GENERAL} 8"), format!("event {GENERAL} 9"), format!("load {GENERAL} after 9")];
