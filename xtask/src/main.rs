@@ -37,12 +37,13 @@ enum Chore {
         check: bool,
     },
     /// Measures the product beside our own bare loops, in release mode.
+    #[command(disable_help_flag = true)]
     Bench {
-        /// Passed on: `--quick`, `--room N`, … (`-- --help` lists them).
+        /// Passed on: `--quick`, `--room N`, … (`--help` lists them).
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Runs the simulator's tests.
+    /// Runs the seeded tests: machine against machine, then client against server.
     Sim {
         /// How many seeds; the suite's own number if absent.
         #[arg(long)]

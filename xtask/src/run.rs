@@ -58,7 +58,9 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
 
 /// `cargo xtask sim`: how many seeds, or which one, is told through the environment.
 pub(crate) fn sim(seeds: Option<u64>, seed: Option<u64>) -> Result<()> {
-    let mut tests = cargo(&["test", "--package", "parlour-sim", "--", "--nocapture"]);
+    let packages = ["--package", "parlour-proto", "--package", "parlour-sim"];
+    let mut tests = cargo(&["test"]);
+    tests.args(packages).args(["--tests", "--", "--nocapture"]);
     if let Some(seeds) = seeds {
         tests.env("PARLOUR_SEEDS", seeds.to_string());
     }
