@@ -80,7 +80,7 @@ impl Home {
             .stdout(Stdio::piped())
             .stderr(Stdio::from(self.log.reopen().unwrap()))
             .kill_on_drop(true);
-        let mut process = command.spawn().unwrap();
+        let mut process = command.spawn().expect("setpriv is there: a part of util-linux");
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         let read = tokio::time::timeout(START_WAIT, stdout.read_line(&mut line)).await;

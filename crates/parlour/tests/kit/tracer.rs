@@ -89,7 +89,7 @@ impl Tracer {
             .args(injection.options(home.data(), output.path()))
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let mut process = command.spawn().unwrap();
+        let mut process = command.spawn().expect("strace is there: a Debian package of that name");
         let mut words = BufReader::new(process.stderr.take().unwrap()).lines();
         let attached = async {
             while let Some(line) = words.next_line().await.unwrap() {
