@@ -478,6 +478,14 @@ impl World {
         } else if let Some(log) = self.logs.get(at) {
             self.app.insert(at.clone(), AppTopic { loaded: log.head(), delivered: None });
         }
+        if matches!(at, Topic::User(_)) {
+            // Joinings may be among what was missed: it asks for its channels anew.
+            for at in self.hers() {
+                let loaded = self.logs[&at].head();
+                let app = self.app.entry(at).or_default();
+                app.loaded = app.loaded.max(if app.delivered.is_none() { loaded } else { 0 });
+            }
+        }
     }
 
     fn watch(&mut self) -> Outcome {
