@@ -1,5 +1,7 @@
 //! The client commands against a server that is started as a stranger starts it.
 
+#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 

@@ -104,6 +104,17 @@ async fn the_next_user_may_come_right_after_a_disconnect_that_nobody_awaits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_user_waits_for_the_end_of_the_last_ones_socket_however_long_it_takes() {
+    let server = Server::default();
+    let client = server.client();
+    client.connect_user("alice", "token-a").await.unwrap();
+    server.world().close_ms = 8_000;
+    drop(client.disconnect_user());
+    client.connect_user("bob", "token-b").await.unwrap();
+    assert_eq!(server.world().live_max, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_disconnect_in_the_middle_of_a_dial_cancels_it_and_leaves_no_socket() {
     let server = Server::default();
     server.world().dial_ms = 5_000;

@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) down: bool,
     /// How long each dial takes.
     pub(crate) dial_ms: u64,
+    /// How long each closing handshake takes.
+    pub(crate) close_ms: u64,
     pub(crate) ready: Told,
     /// Answers of `GET` by path.
     pub(crate) answers: Vec<(String, Value)>,
@@ -346,7 +348,12 @@ impl Frames for Socket {
     }
 
     async fn close(&mut self, code: CloseCode, _reason: &str) {
-        self.server.world().closes.push(code);
+        let wait = {
+            let mut world = self.server.world();
+            world.closes.push(code);
+            Duration::from_millis(world.close_ms)
+        };
+        tokio::time::sleep(wait).await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the client promises, told against a server in memory, in simulated time.
 
+#![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test")]
+
 mod connecting;
 mod kit;
 mod listening;

@@ -86,14 +86,14 @@ async fn what_waits_goes_out_soon_after_the_connection_is_back() {
     let channel = client.channel("messaging", "general").unwrap();
     // An outage long enough for the waits to have grown to their cap.
     server.world().down = true;
-    server.queue(std::iter::repeat_n(Fault::Lost, 40));
+    server.queue(std::iter::repeat_n(Fault::Lost, 1_000));
     server.cut(None).await;
     let sending = channel.queue(MessageDraft::text("through it")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(120)).await;
-    server.world().faults.clear();
     server.world().down = false;
     let mut status = client.connection();
     status.wait_for(|status| status.connection_id.is_some()).await.unwrap();
+    server.world().faults.clear();
     let back = Instant::now();
     sending.await.unwrap();
     assert!(back.elapsed() <= Duration::from_millis(300), "{:?}", back.elapsed());
