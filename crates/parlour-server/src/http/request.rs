@@ -40,9 +40,10 @@ pub(super) async fn finish(State(node): State<Arc<Node>>, request: Request, next
             tracing::debug!(%request_id, %method, path, code = body.code, message = body.message, "a request was refused");
         }
         let mut written = (response.status(), axum::Json(ErrorResponse { error: body })).into_response();
-        for name in [header::RETRY_AFTER, header::VARY, header::ACCESS_CONTROL_ALLOW_ORIGIN, header::ALLOW] {
-            for value in response.headers().get_all(&name) {
-                written.headers_mut().append(&name, value.clone());
+        // What the layers said of the refusal stays said; what they said of its body is over.
+        for (name, value) in response.headers() {
+            if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+                written.headers_mut().append(name, value.clone());
             }
         }
         response = written;
