@@ -83,7 +83,14 @@ impl Hub {
             let Some(listeners) = topics.get_mut(&key) else { return };
             listeners.announced = listeners.announced.max(logged.seq);
             let live = encode(logged);
+            let changed = match logged.event.known() {
+                Some(Event::UserUpdated { user, .. }) => Some(Arc::new(user.clone())),
+                _ => None,
+            };
             for mailbox in listeners.mailboxes.values() {
+                if let Some(user) = &changed {
+                    mailbox.put(Mail::UserChanged(Arc::clone(user)));
+                }
                 mailbox.put(Mail::Live(live.clone()));
             }
         });

@@ -4,10 +4,11 @@
 //! looks at the heads when it reads again. Signals go first.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use parlour_proto::Live;
+use parlour_wire::users::User;
 use parlour_wire::{CloseCode, ConnectionId, Seq, ServerFrame, Topic};
 use tokio::sync::Notify;
 
@@ -19,6 +20,8 @@ pub type Frame = Utf8Bytes;
 pub(crate) enum Mail {
     Live(Live<Frame>),
     Signal(Frame),
+    /// The connection's own user is this one now.
+    UserChanged(Arc<User>),
     /// A head check found the topic here.
     Head {
         topic: Topic,
@@ -77,13 +80,15 @@ impl Mailbox {
             Mail::Live(live) => (live.frame.len() + ENTRY_BYTES, self.bytes_max),
             Mail::Signal(frame) => (frame.len() + ENTRY_BYTES, self.bytes_max / 2),
             Mail::Head { .. } => (ENTRY_BYTES, self.bytes_max),
-            // The end always fits.
-            Mail::End { .. } => (0, usize::MAX),
+            // What the server itself acts on always fits.
+            Mail::UserChanged(_) | Mail::End { .. } => (0, usize::MAX),
         };
         if queue.bytes + bytes > room {
             match mail {
                 Mail::Signal(_) => queue.delivery.signals_dropped = true,
-                Mail::Live(_) | Mail::Head { .. } | Mail::End { .. } => queue.delivery.overflowed = true,
+                Mail::Live(_) | Mail::UserChanged(_) | Mail::Head { .. } | Mail::End { .. } => {
+                    queue.delivery.overflowed = true;
+                }
             }
             return;
         }

@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use parlour_store::{App, AppMode, Store};
-use parlour_wire::{AppKey, ErrorBody, ErrorCode};
+use parlour_wire::{AppKey, ErrorBody, ErrorCode, Event};
+use serde_json::Value;
 
 use crate::bus::{Bus, BusMessage};
 use crate::clock::Clock;
@@ -81,7 +82,13 @@ impl Node {
         node.bus.subscribe(Arc::new(move |message| {
             let Some(node) = hub.upgrade() else { return };
             match message {
-                BusMessage::Event(logged) => node.hub.deliver(logged),
+                BusMessage::Event(logged) => {
+                    if let Some(Event::UserUpdated { user, .. }) = logged.event.known() {
+                        let invisible = user.custom.get("invisible") == Some(&Value::Bool(true));
+                        node.presence.user_changed(logged.app, &user.id, &user.role, invisible);
+                    }
+                    node.hub.deliver(logged);
+                }
                 BusMessage::Signal { app, topic, frame, except } => {
                     node.hub.signal(*app, topic, frame, *except);
                 }

@@ -1,6 +1,6 @@
 //! Who is there.
 //!
-//! A user is online while any connection is up that is not invisible, and for a grace after the last one
+//! A user who is not invisible is online while any connection is up, and for a grace after the last one
 //! broke: a short blip changes nothing. Changes are collected for a moment and told together; a snapshot
 //! every minute heals what was lost on the way.
 
@@ -61,10 +61,11 @@ struct Inner {
 
 struct Person {
     role: Role,
-    /// Connections that are up, by whether they are invisible.
-    visible: u32,
-    invisible: u32,
-    /// When the grace after the last visible connection ends.
+    /// Connections that are up.
+    connections: u32,
+    /// Whether the user wishes to be seen by nobody.
+    invisible: bool,
+    /// When the grace after the last connection ends.
     offline_at: Option<Instant>,
     last_active: Timestamp,
     /// What others were told last.
@@ -80,7 +81,7 @@ struct Subscriber {
 
 impl Person {
     fn is_online(&self) -> bool {
-        self.visible > 0 || self.offline_at.is_some()
+        !self.invisible && (self.connections > 0 || self.offline_at.is_some())
     }
 }
 
@@ -98,39 +99,40 @@ impl Presence {
         let mut inner = self.inner();
         let person = inner.people.entry((app, user.clone())).or_insert_with(|| Person {
             role: role.clone(),
-            visible: 0,
-            invisible: 0,
+            connections: 0,
+            invisible,
             offline_at: None,
             last_active: now,
             told_online: false,
         });
         person.role = role.clone();
         person.last_active = now;
-        if invisible {
-            person.invisible += 1;
-        } else {
-            person.visible += 1;
-            person.offline_at = None;
-            inner.pending.insert((app, user.clone()));
+        person.connections += 1;
+        person.offline_at = None;
+        inner.pending.insert((app, user.clone()));
+        self.changed.notify_one();
+    }
+
+    /// The user's own fields changed, perhaps while connected.
+    pub(crate) fn user_changed(&self, app: AppId, user: &UserId, role: &Role, invisible: bool) {
+        let mut inner = self.inner();
+        let key = (app, user.clone());
+        let Some(person) = inner.people.get_mut(&key) else { return };
+        person.role = role.clone();
+        if person.invisible != invisible {
+            person.invisible = invisible;
+            inner.pending.insert(key);
             self.changed.notify_one();
         }
     }
 
     /// A connection of the user is gone.
-    pub(crate) fn down(
-        &self,
-        app: AppId,
-        user: &UserId,
-        invisible: bool,
-        departure: Departure,
-        now: Timestamp,
-    ) {
+    pub(crate) fn down(&self, app: AppId, user: &UserId, departure: Departure, now: Timestamp) {
         let mut inner = self.inner();
         let key = (app, user.clone());
         let Some(person) = inner.people.get_mut(&key) else { return };
-        let count = if invisible { &mut person.invisible } else { &mut person.visible };
-        *count = count.saturating_sub(1);
-        if person.visible == 0 && !invisible {
+        person.connections = person.connections.saturating_sub(1);
+        if person.connections == 0 {
             person.last_active = now;
             person.offline_at = match departure {
                 Departure::Left => None,
@@ -212,7 +214,7 @@ impl Inner {
                 let presence = presence_of(&key.1, person);
                 changes.entry(key.0).or_default().push((person.role.clone(), presence));
             }
-            if !online && person.visible + person.invisible == 0 {
+            if person.connections == 0 && person.offline_at.is_none() {
                 self.people.remove(&key);
             }
         }

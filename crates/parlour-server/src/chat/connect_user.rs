@@ -28,8 +28,6 @@ pub(crate) struct Refusal {
 /// An admitted connection.
 pub(crate) struct Welcome {
     pub(crate) app: Arc<App>,
-    pub(crate) user: UserId,
-    pub(crate) invisible: bool,
     pub(crate) admission: Box<Admission>,
 }
 
@@ -93,7 +91,7 @@ pub(crate) async fn connect_user(
     node.presence.up(app.id, &user, &connected.me.user.role, invisible, node.clock.now());
     let there = subscribe_presence(node, app.id, &user, mailbox, &hello.presence).await;
     let admission = admission(node, mailbox, hello, connected, there, per_user, invisible, expires_in_ms);
-    Ok(Welcome { app, user, invisible, admission })
+    Ok(Welcome { app, admission })
 }
 
 /// The user of a token that may connect, and when the token ends.

@@ -14,10 +14,11 @@ use parlour_proto::{Live, Load, Session, SessionConfig, SessionInput, SessionOut
 use parlour_store::{App, Events, Reader};
 use parlour_wire::events::ClientSignal;
 use parlour_wire::frames::{AppState, ByeIntent, Hello};
-use parlour_wire::users::{PrivacySettings, UserBrief};
+use parlour_wire::users::{PrivacySettings, User, UserBrief};
 use parlour_wire::{
     ClientFrame, CloseCode, ConnectionId, ErrorBody, ErrorCode, Open, Seq, ServerFrame, Topic, json,
 };
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::accept::Pending;
@@ -128,7 +129,6 @@ struct Guest {
     app: Arc<App>,
     user: UserBrief,
     instance: String,
-    invisible: bool,
     /// Whether others may see this user type.
     shows_typing: bool,
 }
@@ -175,6 +175,10 @@ impl<T: Transport> Gateway<T> {
                     SessionInput::Tick { late }
                 }
             };
+            // What the server knew before it read the frame is in force for it: a setting, a removal.
+            if self.deliver().await.is_break() {
+                return;
+            }
             self.feed(input).await;
         }
     }
@@ -189,6 +193,12 @@ impl<T: Transport> Gateway<T> {
             let input = match mail {
                 Mail::Live(live) => SessionInput::Live(live),
                 Mail::Head { topic, head } => SessionInput::Head { topic, head },
+                Mail::UserChanged(user) => {
+                    if let Some(guest) = &mut self.guest {
+                        (guest.user, guest.shows_typing) = (brief(&user), shows_typing(&user));
+                    }
+                    continue;
+                }
                 Mail::Signal(frame) => {
                     if self.send(frame).await.is_break() {
                         return std::ops::ControlFlow::Break(());
@@ -302,23 +312,15 @@ impl<T: Transport> Gateway<T> {
 
     async fn admit(&mut self, hello: Hello) -> SessionInput<Frame> {
         match connect_user::connect_user(&self.node, &self.mailbox, &hello).await {
-            Ok(Welcome { app, user, invisible, admission }) => {
+            Ok(Welcome { app, admission }) => {
                 self.pending = None;
                 let me = &admission.ready.me.user;
-                let text = |field: &str| me.custom.get(field).and_then(Value::as_str).map(str::to_owned);
-                let brief = UserBrief { id: user, name: text("name"), image: text("image") };
-                let privacy: Option<PrivacySettings> = me
-                    .custom
-                    .get("privacy_settings")
-                    .and_then(|value| serde_json::from_value(value.clone()).ok());
-                let shows_typing =
-                    privacy.and_then(|p| p.typing_indicators).is_none_or(|setting| setting.enabled);
                 tracing::info!(
-                    connection = %self.mailbox.connection, user = %brief.id, transport = T::NAME,
+                    connection = %self.mailbox.connection, user = %me.id, transport = T::NAME,
                     sdk = hello.client.sdk, platform = hello.client.platform, "connected"
                 );
-                let instance = hello.client.instance;
-                self.guest = Some(Guest { app, user: brief, instance, invisible, shows_typing });
+                let (user, shows_typing) = (brief(me), shows_typing(me));
+                self.guest = Some(Guest { app, user, instance: hello.client.instance, shows_typing });
                 SessionInput::Admitted(admission)
             }
             Err(Refusal { code, error, retry_after_ms }) => {
@@ -466,13 +468,26 @@ impl<T: Transport> Gateway<T> {
         let user = &guest.user.id;
         self.node.typing.stop_all(&*self.node.bus, self.mailbox.number);
         self.node.presence.unsubscribe(&self.mailbox);
-        self.node.presence.down(guest.app.id, user, guest.invisible, self.departure, self.node.clock.now());
+        self.node.presence.down(guest.app.id, user, self.departure, self.node.clock.now());
         self.node.connections.remove(guest.app.id, user, &self.mailbox);
         self.node.meter.closed(guest.app.id, user);
         tracing::info!(
             connection = %self.mailbox.connection, %user, transport = T::NAME, %code, reason, lasted_ms, "closed"
         );
     }
+}
+
+/// The user as others see who types.
+fn brief(user: &User) -> UserBrief {
+    let text = |field: &str| user.custom.get(field).and_then(Value::as_str).map(str::to_owned);
+    UserBrief { id: user.id.clone(), name: text("name"), image: text("image") }
+}
+
+/// Whether others may see this user type: they may, unless the user says that they may not.
+fn shows_typing(user: &User) -> bool {
+    let settings = user.custom.get("privacy_settings");
+    let settings = settings.and_then(|value| PrivacySettings::deserialize(value).ok());
+    settings.and_then(|settings| settings.typing_indicators).is_none_or(|setting| setting.enabled)
 }
 
 /// A text as a frame, or why it is none.
