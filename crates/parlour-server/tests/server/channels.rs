@@ -13,13 +13,21 @@ fn cids(answer: &Value) -> Vec<&str> {
 async fn a_channel_is_made_once_by_its_id() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
-    let first = alice.post(&at(GENERAL), json!({"members": ["bob"], "data": {"name": "General", "n": 1}})).await;
+    let first =
+        alice.post(&at(GENERAL), json!({"members": ["bob"], "data": {"name": "General", "n": 1}})).await;
     let first = first.ok_with(201);
     assert_eq!((&first["created"], &first["channel"]["name"]), (&json!(true), &json!("General")));
-    assert_eq!((&first["channel"]["member_count"], &first["channel"]["created_by"]["id"]), (&json!(2), &json!("alice")));
+    assert_eq!(
+        (&first["channel"]["member_count"], &first["channel"]["created_by"]["id"]),
+        (&json!(2), &json!("alice"))
+    );
     assert_eq!(first["membership"]["channel_role"], "owner");
     let again = bob.post(&at(GENERAL), json!({"data": {"name": "Mine", "n": 2}})).await.ok_with(200);
-    assert_eq!((&again["created"], &again["channel"]), (&json!(false), &first["channel"]), "it is left alone");
+    assert_eq!(
+        (&again["created"], &again["channel"]),
+        (&json!(false), &first["channel"]),
+        "it is left alone"
+    );
     assert_eq!(again["membership"]["channel_role"], "member");
 }
 
@@ -95,7 +103,9 @@ async fn channels_are_found_by_filter_sorted_and_paged() {
     let either = json!({"$or": [{"custom.n": {"$in": [0, 6]}}, {"id": "room3"}]});
     let either = find(json!({"filter": either, "sort": by_cid})).await;
     assert_eq!(cids(&either), ["messaging:room0", "messaging:room3", "messaging:room6"]);
-    let carols = find(json!({"filter": {"members": {"$in": ["carol"]}, "custom.colour": "blue"}, "sort": by_cid})).await;
+    let carols =
+        find(json!({"filter": {"members": {"$in": ["carol"]}, "custom.colour": "blue"}, "sort": by_cid}))
+            .await;
     assert_eq!(cids(&carols), ["messaging:room3", "messaging:room5"]);
     let named = find(json!({"filter": {"name": {"$autocomplete": "room 4"}}})).await;
     assert_eq!(cids(&named), ["messaging:room4"]);
@@ -155,7 +165,8 @@ async fn its_owner_changes_a_channel_and_members_hear_it() {
         assert!(channel.get("image").is_none());
     }
     bob.patch(&at(GENERAL), json!({"set": {"name": "C"}})).await.refused("not_allowed");
-    let error = alice.patch(&at(GENERAL), json!({"set": {"member_count": 7}})).await.refused("reserved_field");
+    let error =
+        alice.patch(&at(GENERAL), json!({"set": {"member_count": 7}})).await.refused("reserved_field");
     assert_eq!(error["fields"]["member_count"], "reserved");
     alice.patch(&at(GENERAL), json!({"unset": ["created_by"]})).await.refused("reserved_field");
     server.backend().patch(&at(GENERAL), json!({"set": {"name": "D"}})).await.ok();
@@ -261,7 +272,10 @@ async fn to_a_stranger_a_private_channel_looks_like_one_that_does_not_exist() {
     assert_eq!(seen[0], seen[1]);
     // And nothing happened.
     let after = alice.get(&at("messaging:secret")).await.ok();
-    assert_eq!((&after["messages"], &after["channel"]["member_count"]), (&json!([message["message"]]), &json!(2)));
+    assert_eq!(
+        (&after["messages"], &after["channel"]["member_count"]),
+        (&json!([message["message"]]), &json!(2))
+    );
 }
 
 #[tokio::test]

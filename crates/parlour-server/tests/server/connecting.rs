@@ -34,7 +34,7 @@ async fn ready_says_who_one_is_what_is_unread_and_where_to_go_on() {
     let general = alice.get(&at(GENERAL)).await.ok();
     let heads = &ready["heads"];
     assert_eq!(heads["channel:messaging:general"], general["head"]);
-    assert_eq!(heads["user:alice"], 2, "she was added to two channels");
+    assert_eq!(heads["user:alice"], 3, "she was added to two channels, and has a name now");
     assert_eq!(heads["app:dev"], 0);
     let channels = ready["channels"].as_array().unwrap();
     assert_eq!(channels[0], general["unread"], "the latest activity first");
@@ -57,7 +57,10 @@ async fn live_events_come_after_ready_and_in_order() {
     let first = made["head"].as_u64().unwrap() + 1;
     for n in 0..20 {
         let event = live.hears("message.new").await;
-        assert_eq!((&event["seq"], &event["event"]["message"]["seq"]), (&json!(first + n), &json!(first + n)));
+        assert_eq!(
+            (&event["seq"], &event["event"]["message"]["seq"]),
+            (&json!(first + n), &json!(first + n))
+        );
         assert_eq!(event["event"]["message"]["text"], n.to_string());
         assert_eq!(event["topic"], "channel:messaging:general");
     }
@@ -107,7 +110,10 @@ async fn in_development_the_fourth_connection_takes_the_stalests_place() {
     assert_eq!(code, Some(4005));
     let bye = frames.last().unwrap();
     let replaced_by = json!({"device": "Alice's phone", "platform": "android", "sdk": "kotlin"});
-    assert_eq!((&bye["type"], &bye["code"], &bye["replaced_by"]), (&json!("bye"), &json!(4005), &replaced_by));
+    assert_eq!(
+        (&bye["type"], &bye["code"], &bye["replaced_by"]),
+        (&json!("bye"), &json!(4005), &replaced_by)
+    );
     for live in [&mut foreground, &mut third, &mut fourth] {
         live.settles().await;
     }

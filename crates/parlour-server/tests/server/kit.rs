@@ -22,7 +22,7 @@ pub(crate) const SECRET: &str = "the secret of the app in these tests";
 pub(crate) const GENERAL: &str = "messaging:general";
 
 /// The longest that anybody waits for something that has to come: long, for a slow machine is no defect.
-pub(crate) const WAIT: Duration = Duration::from_secs(30);
+pub(crate) const WAIT: Duration = Duration::from_secs(20);
 
 /// What `future` gives, which has to come.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -239,7 +239,8 @@ impl Person {
     }
 
     pub(crate) async fn asks(&self, method: &str, path: &str, body: Option<&[u8]>) -> Answer {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
         for (name, value) in &self.headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -404,7 +405,9 @@ impl Live {
                     }
                     self.says(&json!({ "type": "pong" })).await;
                 }
-                Some(Ok(Message::Close(frame))) => return Heard::Closed(frame.map(|frame| frame.code.into())),
+                Some(Ok(Message::Close(frame))) => {
+                    return Heard::Closed(frame.map(|frame| frame.code.into()));
+                }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Heard::Closed(None),
             }
@@ -417,11 +420,16 @@ impl Live {
         let from = std::panic::Location::caller();
         async move {
             let mut others = Vec::new();
+            // One wait for all of it: the server goes on pinging whoever waits for what does not come.
+            let until = tokio::time::Instant::now() + WAIT;
             loop {
-                match self.next().await {
-                    Heard::Frame(frame) if kind(&frame) == wanted => return frame,
-                    Heard::Frame(frame) => others.push(frame),
-                    Heard::Closed(code) => panic!("{from}: closed with {code:?} before {wanted}: {others:?}"),
+                match tokio::time::timeout_at(until, self.next()).await {
+                    Ok(Heard::Frame(frame)) if kind(&frame) == wanted => return frame,
+                    Ok(Heard::Frame(frame)) => others.push(frame),
+                    Ok(Heard::Closed(code)) => {
+                        panic!("{from}: closed with {code:?} before {wanted}: {others:?}")
+                    }
+                    Err(_) => panic!("{from}: {wanted} does not come: {others:?}"),
                 }
             }
         }
@@ -482,4 +490,148 @@ impl Live {
 /// How often each kind of frame is there.
 pub(crate) fn kinds(frames: &[Value]) -> Vec<&str> {
     frames.iter().map(kind).collect()
+}
+
+/// A WebSocket frame as a client sends it: `first` is FIN, RSV and opcode.
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [0x37, 0xfa, 0x21, 0x3d];
+    let mut frame = header(first, payload.len() as u64);
+    frame.extend_from_slice(&mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+/// The head of a masked frame that claims this length, without the mask.
+pub(crate) fn header(first: u8, claimed: u64) -> Vec<u8> {
+    let mut head = vec![first];
+    match (u8::try_from(claimed), u16::try_from(claimed)) {
+        (Ok(short @ 0..126), _) => head.push(0x80 | short),
+        (_, Ok(medium)) => {
+            head.push(0x80 | 126);
+            head.extend_from_slice(&medium.to_be_bytes());
+        }
+        _ => {
+            head.push(0x80 | 127);
+            head.extend_from_slice(&claimed.to_be_bytes());
+        }
+    }
+    head
+}
+
+pub(crate) const TEXT: u8 = 0x81;
+pub(crate) const BINARY: u8 = 0x82;
+pub(crate) const CLOSE: u8 = 0x88;
+pub(crate) const PING: u8 = 0x89;
+pub(crate) const PONG: u8 = 0x8a;
+
+/// A WebSocket whose bytes are written by hand.
+pub(crate) struct RawSocket {
+    pub(crate) stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl RawSocket {
+    pub(crate) async fn upgrade(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "GET /v1/connect HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut socket = Self { stream, read: Vec::new() };
+        while !socket.read.windows(4).any(|window| window == b"\r\n\r\n") {
+            assert!(socket.reads().await, "no upgrade, but {:?}", String::from_utf8_lossy(&socket.read));
+        }
+        let answer = Answer::read(&socket.read).unwrap();
+        assert_eq!(answer.status, 101);
+        socket.read = answer.body;
+        socket
+    }
+
+    /// One that has said hello and was let in.
+    pub(crate) async fn connects(person: &Person) -> Self {
+        let mut socket = Self::upgrade(person.address).await;
+        socket.sends(&masked(TEXT, person.hello().to_string().as_bytes())).await;
+        let (first, payload) = socket.frame().await.expect("ready");
+        assert_eq!(first, TEXT);
+        let frame: Value = serde_json::from_slice(&payload).unwrap();
+        assert_eq!(frame["type"], "ready");
+        socket
+    }
+
+    /// Writes bytes; whether they are taken is seen by what comes back.
+    pub(crate) async fn sends(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    async fn reads(&mut self) -> bool {
+        let mut piece = [0; 8 * 1024];
+        match soon(self.stream.read(&mut piece)).await {
+            Ok(count @ 1..) => {
+                self.read.extend_from_slice(&piece[..count]);
+                true
+            }
+            Ok(0) | Err(_) => false,
+        }
+    }
+
+    /// The next frame: its first byte and its payload. `None` when the server closed the TCP connection.
+    pub(crate) async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            if let Some((length, rest)) = self.length() {
+                if self.read.len() >= rest + length {
+                    let first = self.read[0];
+                    let payload = self.read[rest..rest + length].to_vec();
+                    self.read.drain(..rest + length);
+                    return Some((first, payload));
+                }
+            }
+            if !self.reads().await {
+                return None;
+            }
+        }
+    }
+
+    /// The payload's length of the frame at the front, and where the payload begins.
+    fn length(&self) -> Option<(usize, usize)> {
+        match *self.read.get(1)? {
+            126 => Some((u16::from_be_bytes(self.read.get(2..4)?.try_into().unwrap()).into(), 4)),
+            127 => Some((u64::from_be_bytes(self.read.get(2..10)?.try_into().unwrap()) as usize, 10)),
+            short => Some((short.into(), 2)),
+        }
+    }
+
+    /// The code of the close frame that comes, and the errors before it; then the TCP connection ends, too,
+    /// whatever this side does.
+    pub(crate) async fn closed(&mut self) -> (Option<u16>, Vec<Value>) {
+        let mut said = Vec::new();
+        let mut code = None;
+        while let Some((first, payload)) = self.frame().await {
+            match first {
+                TEXT => said.push(serde_json::from_slice(&payload).unwrap()),
+                CLOSE if payload.len() >= 2 => code = Some(u16::from_be_bytes([payload[0], payload[1]])),
+                _ => {}
+            }
+        }
+        (code, said)
+    }
+}
+
+/// Runs another test of this binary in a process of its own, and gives everything that it printed. There it is
+/// alone: with its memory, and with what it logs.
+pub(crate) fn alone(test: &str) -> String {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--ignored", "--nocapture", "--test-threads", "1"]);
+    let output = command.output().unwrap();
+    let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    printed.push_str(&String::from_utf8_lossy(&output.stderr));
+    let tail: String = printed.chars().rev().take(4_000).collect::<Vec<_>>().into_iter().rev().collect();
+    assert!(output.status.success() && printed.contains("1 passed"), "{test} failed: …{tail}");
+    printed
+}
+
+/// Bytes of memory that this process holds.
+pub(crate) fn memory() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096
 }

@@ -85,7 +85,10 @@ async fn who_leaves_or_is_removed_is_told_and_hears_nothing_more() {
     alice.removes(GENERAL, &["carol"]).await;
     for (live, user) in [(&mut bobs, "bob"), (&mut carols, "carol")] {
         let told = live.hears("notification.removed_from_channel").await;
-        assert_eq!((&told["topic"], &told["event"]["cid"]), (&json!(format!("user:{user}")), &json!(GENERAL)));
+        assert_eq!(
+            (&told["topic"], &told["event"]["cid"]),
+            (&json!(format!("user:{user}")), &json!(GENERAL))
+        );
         assert_eq!(alices.hears("member.removed").await["event"]["user"]["id"], user);
     }
     alice.sends(GENERAL, "they are gone").await;
@@ -156,7 +159,10 @@ async fn nothing_that_is_posted_after_the_answer_of_a_removal_reaches_the_remove
                 let heard = live.settles().await;
                 let reset = heard.iter().find(|frame| frame["type"] == "reset").expect("a reset");
                 assert_eq!((&reset["reason"], &reset["head"]), (&json!("no_access"), &json!(0)));
-                assert!(heard.iter().all(|frame| frame["topic"] != TOPIC || frame["type"] == "reset"), "{heard:?}");
+                assert!(
+                    heard.iter().all(|frame| frame["topic"] != TOPIC || frame["type"] == "reset"),
+                    "{heard:?}"
+                );
                 live.leaves().await;
                 resets += 1;
             }
@@ -220,7 +226,10 @@ async fn one_call_changes_1_to_100_members() {
     let first = alice.get(&at("messaging:general/members?limit=60")).await.ok();
     let next = first["next"].as_str().unwrap();
     let second = alice.get(&at(&format!("messaging:general/members?limit=60&next={next}"))).await.ok();
-    assert_eq!((first["members"].as_array().unwrap().len(), second["members"].as_array().unwrap().len()), (60, 41));
+    assert_eq!(
+        (first["members"].as_array().unwrap().len(), second["members"].as_array().unwrap().len()),
+        (60, 41)
+    );
     assert_eq!((&second["member_count"], &second["next"]), (&json!(101), &Value::Null));
     for query in ["limit=0", "limit=101", "limit=-1", "next=zzz", "page=2"] {
         alice.get(&at(&format!("messaging:general/members?{query}"))).await.refused("invalid_input");

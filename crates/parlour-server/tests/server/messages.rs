@@ -75,7 +75,10 @@ async fn its_sender_edits_a_message_and_what_is_not_named_stays() {
     let sent = send(&alice, draft.clone()).await.ok()["message"].clone();
     let edit = json!({"text": "hello", "set": {"mood": "glad"}, "unset": ["old"]});
     let edited = alice.patch(&at(&format!("{MESSAGES}/m1")), edit).await.ok()["message"].clone();
-    assert_eq!((&edited["text"], &edited["mood"], &edited["old"]), (&json!("hello"), &json!("glad"), &Value::Null));
+    assert_eq!(
+        (&edited["text"], &edited["mood"], &edited["old"]),
+        (&json!("hello"), &json!("glad"), &Value::Null)
+    );
     assert_eq!((&edited["seq"], &edited["mentioned_users"]), (&sent["seq"], &json!(["bob"])));
     assert!(edited["edited_at"].is_string());
     let heard = live.hears("message.updated").await;
@@ -106,7 +109,10 @@ async fn a_soft_delete_takes_the_text_and_leaves_the_place() {
         assert!((200..300).contains(&answer.status), "{answer:?}");
     }
     let heard = live.hears("message.deleted").await["event"].clone();
-    assert_eq!((&heard["message_id"], &heard["message_seq"], &heard["hard"]), (&json!("m1"), &sent["seq"], &json!(false)));
+    assert_eq!(
+        (&heard["message_id"], &heard["message_seq"], &heard["hard"]),
+        (&json!("m1"), &sent["seq"], &json!(false))
+    );
     let left = carol.get(&path).await.ok()["message"].clone();
     assert_eq!((&left["type"], &left["text"], &left["x"]), (&json!("deleted"), &json!(""), &Value::Null));
     assert!(left["deleted_at"].is_string());
@@ -125,10 +131,18 @@ async fn a_hard_delete_is_a_servers_right_and_keeps_the_id_taken() {
     alice.delete(&format!("{path}?hard=maybe")).await.refused("invalid_input");
     server.backend().delete(&format!("{path}?hard=true")).await.ok();
     let heard = live.hears("message.deleted").await["event"].clone();
-    assert_eq!((&heard["message_id"], &heard["hard"], &heard["message"]), (&json!("m1"), &json!(true), &Value::Null));
+    assert_eq!(
+        (&heard["message_id"], &heard["hard"], &heard["message"]),
+        (&json!("m1"), &json!(true), &Value::Null)
+    );
     bob.get(&path).await.refused("not_found");
     assert_eq!(bob.get(&at(MESSAGES)).await.ok()["messages"], json!([]));
-    alice.sends_as(GENERAL, "m1", "gone").await.refused("id_conflict");
+    // Whoever sends it again learns what became of it; it does not come back, and the id is not free.
+    let again = alice.sends_as(GENERAL, "m1", "gone").await.ok_with(200);
+    assert_eq!((&again["message"]["type"], &again["message"]["text"]), (&json!("deleted"), &json!("")));
+    alice.sends_as(GENERAL, "m1", "something else").await.refused("id_conflict");
+    bob.sends_as(GENERAL, "m1", "gone").await.refused("id_conflict");
+    assert_eq!(bob.get(&at(MESSAGES)).await.ok()["messages"], json!([]));
     // A replay shows its place, and nothing of it.
     let topic = "channel:messaging:general";
     let after = sent["seq"].as_u64().unwrap() - 1;
@@ -147,7 +161,8 @@ async fn messages_are_paged_before_after_and_around() {
     }
     let page = async |query: String| {
         let page = bob.get(&at(&format!("{MESSAGES}?{query}"))).await.ok();
-        let texts = page["messages"].as_array().unwrap().iter().map(|m| m["text"].as_str().unwrap().parse().unwrap());
+        let texts =
+            page["messages"].as_array().unwrap().iter().map(|m| m["text"].as_str().unwrap().parse().unwrap());
         let more = (page["has_more_before"].as_bool().unwrap(), page["has_more_after"].as_bool().unwrap());
         (texts.collect::<Vec<usize>>(), more)
     };
@@ -196,13 +211,21 @@ async fn every_limit_of_a_message_holds_to_the_last_one() {
             "invalid_input",
         ),
         (custom(5_120), custom(5_121), "too_large"),
-        (json!({"text": "a", "id": "i".repeat(128)}), json!({"text": "a", "id": "i".repeat(129)}), "invalid_input"),
+        (
+            json!({"text": "a", "id": "i".repeat(128)}),
+            json!({"text": "a", "id": "i".repeat(129)}),
+            "invalid_input",
+        ),
         (json!({"text": "a", "id": "i"}), json!({"text": "a", "id": ""}), "invalid_input"),
         (json!({"text": "a", "id": "A-z_0"}), json!({"text": "a", "id": "a.b"}), "invalid_input"),
         (json!({"text": " a "}), json!({"text": " \n"}), "invalid_input"),
         (json!({"x": 1}), json!({}), "invalid_input"),
         (json!({"text": "a", "x": null}), json!({"text": "a", "seq": 1}), "reserved_field"),
-        (json!({"text": "a", "attachments": [{}]}), json!({"text": "a", "attachments": ["x"]}), "invalid_input"),
+        (
+            json!({"text": "a", "attachments": [{}]}),
+            json!({"text": "a", "attachments": ["x"]}),
+            "invalid_input",
+        ),
         (json!({"text": "a", "silent": true}), json!({"text": "a", "silent": "yes"}), "invalid_input"),
     ] {
         let stored = send(&alice, fits.clone()).await.ok_with(201)["message"].clone();
@@ -213,7 +236,10 @@ async fn every_limit_of_a_message_holds_to_the_last_one() {
         send(&alice, exceeds).await.refused(code);
         assert_eq!(alice.get(&at(GENERAL)).await.ok()["head"], before, "a refused message leaves nothing");
     }
-    alice.post(&at(MESSAGES), json!({"message": {"text": "a"}, "silent": true})).await.refused("invalid_input");
+    alice
+        .post(&at(MESSAGES), json!({"message": {"text": "a"}, "silent": true}))
+        .await
+        .refused("invalid_input");
     server.backend().post(&at(MESSAGES), json!({"message": {"text": "a"}})).await.refused("user_required");
     let acting = server.backend().acting_as("alice");
     assert_eq!(acting.sends(GENERAL, "for her").await["user"]["id"], "alice");

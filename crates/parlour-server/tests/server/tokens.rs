@@ -31,7 +31,8 @@ async fn are_refused_at_both_doors(tokens: Vec<Bad>) {
         println!("{code}: {shown}");
         // What does not fit into a request's head is refused as such, before anything is looked at.
         if token.len() < 15_000 {
-            let error = someone.get("/v1/me").await.refused(if token.is_empty() { "token_malformed" } else { code });
+            let error =
+                someone.get("/v1/me").await.refused(if token.is_empty() { "token_missing" } else { code });
             assert!(token.len() < 20 || !error.to_string().contains(&token), "an error repeats the token");
         }
         let (error, closed) = someone.is_refused(&someone.hello()).await;
@@ -51,7 +52,10 @@ async fn what_is_wrong_with_a_token_has_its_own_error_at_both_doors() {
         bad(sign(&json!({"user_id": "alice", "exp": -1})), "token_expired"),
         bad(sign(&json!({"user_id": "alice", "nbf": now + 60})), "token_not_yet_valid"),
         bad(sign(&json!({"user_id": "alice", "iat": now + 60})), "token_used_before_issued"),
-        bad(sign_raw(HEADER, r#"{"user_id":"alice"}"#, "another secret of 32 characters!!"), "token_signature"),
+        bad(
+            sign_raw(HEADER, r#"{"user_id":"alice"}"#, "another secret of 32 characters!!"),
+            "token_signature",
+        ),
         bad(sign(&json!({"user_id": "alice", "sub": "bob"})), "token_malformed"),
         bad(sign(&json!({"user_id": 7})), "token_malformed"),
         bad(sign(&json!({"user_id": "alice", "exp": "9999999999"})), "token_malformed"),
@@ -61,7 +65,10 @@ async fn what_is_wrong_with_a_token_has_its_own_error_at_both_doors() {
         bad(sign(&json!({"server": true, "user_id": "alice"})), "token_malformed"),
         bad(sign(&json!({})), "token_malformed"),
         bad(sign(&json!([])), "token_malformed"),
-        bad(sign_raw(HEADER, r#"{"user_id":"bob","user_id":"alice"}"#, crate::kit::SECRET), "token_malformed"),
+        bad(
+            sign_raw(HEADER, r#"{"user_id":"bob","user_id":"alice"}"#, crate::kit::SECRET),
+            "token_malformed",
+        ),
         bad(sign_raw(HEADER, r#"{"user_id":"alice","exp":1e300}"#, crate::kit::SECRET), "token_malformed"),
     ])
     .await;
@@ -71,10 +78,13 @@ async fn what_is_wrong_with_a_token_has_its_own_error_at_both_doors() {
 async fn the_algorithm_belongs_to_the_key_at_both_doors() {
     let claims = json!({"user_id": "alice"});
     let mut tokens = Vec::new();
-    for algorithm in ["none", "None", "NONE", "nOnE", " none", "hs256", "HS256 ", "HS512", "RS256", "ES256", ""] {
+    for algorithm in
+        ["none", "None", "NONE", "nOnE", " none", "hs256", "HS256 ", "HS512", "RS256", "ES256", ""]
+    {
         let header = json!({ "alg": algorithm }).to_string();
         tokens.push(bad(signed(&header, &claims), "token_signature"));
-        let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let unsigned =
+            format!("{}.{}.", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(claims.to_string()));
         tokens.push(bad(unsigned, "token_signature"));
     }
     for header in [
@@ -94,7 +104,8 @@ async fn the_algorithm_belongs_to_the_key_at_both_doors() {
 async fn what_is_no_compact_token_is_malformed_at_both_doors() {
     let good = sign(&json!({"user_id": "alice"}));
     let deep = format!(r#"{{"user_id":"alice","x":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
-    let many: Value = (0..10_000).map(|n| (format!("c{n}"), json!(n))).collect::<serde_json::Map<_, _>>().into();
+    let many: Value =
+        (0..10_000).map(|n| (format!("c{n}"), json!(n))).collect::<serde_json::Map<_, _>>().into();
     let many = sign(&many);
     are_refused_at_both_doors(vec![
         bad("", "token_malformed"),
@@ -121,8 +132,10 @@ async fn keys_that_a_header_brings_along_are_never_looked_at() {
     let bait = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys", bait.local_addr().unwrap());
     for kid in ["../../../../etc/passwd", "' or 1=1 --", url.as_str(), "x".repeat(3_000).as_str()] {
-        let header = json!({"alg": "HS256", "kid": kid, "jku": url, "x5u": url, "jwk": {"kty": "oct", "k": "AA"}});
-        let alice = server.bearer("alice", signed(&header.to_string(), &json!({"user_id": "alice", "iss": url})));
+        let header =
+            json!({"alg": "HS256", "kid": kid, "jku": url, "x5u": url, "jwk": {"kty": "oct", "k": "AA"}});
+        let alice =
+            server.bearer("alice", signed(&header.to_string(), &json!({"user_id": "alice", "iss": url})));
         alice.get("/v1/me").await.ok();
         alice.connects().await;
     }
@@ -150,17 +163,26 @@ async fn apps_and_tokens_that_are_missing_or_unknown_are_told_apart() {
     let alice = server.user("alice");
     server.anybody().get("/v1/me").await.refused("app_key_missing");
     server.anybody().with_header("X-Parlour-App", "dev").get("/v1/me").await.refused("token_missing");
-    let basic = server.anybody().with_header("X-Parlour-App", "dev").with_header("Authorization", "Basic eDp5");
+    let basic =
+        server.anybody().with_header("X-Parlour-App", "dev").with_header("Authorization", "Basic eDp5");
     basic.get("/v1/me").await.refused("token_missing");
     let elsewhere = server.anybody().with_header("X-Parlour-App", "other");
     let elsewhere = elsewhere.with_header("Authorization", &format!("Bearer {}", alice.token));
     elsewhere.get("/v1/me").await.refused("unknown_app");
     let (error, code) = alice.is_refused(&alice.hello_with(json!({"app_key": "other"}))).await;
-    assert_eq!((error["code"].as_str(), error["number"].as_u64(), code), (Some("unknown_app"), Some(2), 4001));
+    assert_eq!(
+        (error["code"].as_str(), error["number"].as_u64(), code),
+        (Some("unknown_app"), Some(2), 4001)
+    );
     // Twice is once too often: two readers could take two values.
     for header in ["X-Parlour-App", "Authorization", "X-Parlour-User"] {
         let value = if header == "X-Parlour-User" { "alice" } else { "dev" };
-        alice.with_header(header, value).with_header(header, value).get("/v1/me").await.refused("invalid_input");
+        alice
+            .with_header(header, value)
+            .with_header(header, value)
+            .get("/v1/me")
+            .await
+            .refused("invalid_input");
     }
 }
 

@@ -33,7 +33,10 @@ async fn connections_are_counted_at_every_change_and_peaks_stay() {
     let (first, second) = (server.user("alice").connects().await, server.user("alice").connects().await);
     let bob = server.user("bob").connects().await;
     let counts = usage(&server).await["concurrent_connections"].clone();
-    assert_eq!((&counts["current"], &counts["peak_minute"], &counts["peak_month"]), (&json!(3), &json!(3), &json!(3)));
+    assert_eq!(
+        (&counts["current"], &counts["peak_minute"], &counts["peak_month"]),
+        (&json!(3), &json!(3), &json!(3))
+    );
     bob.leaves().await;
     second.breaks();
     // The server hears of a broken link as soon as the system says so.
@@ -44,7 +47,9 @@ async fn connections_are_counted_at_every_change_and_peaks_stay() {
         }
     };
     assert_eq!((&counts["peak_hour"], &counts["peak_day"]), (&json!(3), &json!(3)));
-    assert!(!counts["minutes"].as_array().unwrap().is_empty() && counts["minutes"].as_array().unwrap().len() <= 2);
+    assert!(
+        !counts["minutes"].as_array().unwrap().is_empty() && counts["minutes"].as_array().unwrap().len() <= 2
+    );
     first.leaves().await;
     server.backend().get("/v1/usage?minutes=1441").await.refused("invalid_input");
     server.backend().get("/v1/usage?minutes=-1").await.refused("invalid_input");
@@ -68,5 +73,8 @@ async fn what_was_counted_is_still_known_after_a_restart() {
     let live = server.user("alice").connects().await;
     assert_eq!(live.ready["epoch"], epoch, "the same log");
     let after = usage(&server).await;
-    assert_eq!((&after["monthly_active_users"], &after["concurrent_connections"]["current"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&after["monthly_active_users"], &after["concurrent_connections"]["current"]),
+        (&json!(1), &json!(1))
+    );
 }

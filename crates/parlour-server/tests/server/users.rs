@@ -28,7 +28,8 @@ async fn connecting_makes_the_user_and_merges_what_is_sent() {
     let first = alice.connects_as(json!({"id": "alice", "name": "Alice", "colour": "green", "n": 1.5})).await;
     assert_eq!(first.ready["me"]["name"], "Alice");
     assert_eq!(first.ready["me"]["role"], "user");
-    let second = alice.connects_as(json!({"id": "alice", "colour": "blue", "pet": null, "more": {"a": [1]}})).await;
+    let second =
+        alice.connects_as(json!({"id": "alice", "colour": "blue", "pet": null, "more": {"a": [1]}})).await;
     let third = alice.connects().await;
     for me in [&second.ready["me"], &third.ready["me"], &alice.sees("alice").await.unwrap()] {
         assert_eq!(me["name"], "Alice", "what is not sent is kept");
@@ -88,11 +89,13 @@ async fn the_merged_user_is_smaller_than_5120_bytes_or_nothing_is_stored() {
     backend.post("/v1/users", json!({"users": [with_id("bob", &over)]})).await.refused("too_large");
     assert_eq!(backend.sees("bob").await, None);
     backend.post("/v1/users", json!({"users": [with_id("bob", &fits)]})).await.ok();
-    let (error, _) = server.user("carol").is_refused(&{
-        let carol = server.user("carol");
-        carol.hello_with(json!({"user": with_id("carol", &over)}))
-    })
-    .await;
+    let (error, _) = server
+        .user("carol")
+        .is_refused(&{
+            let carol = server.user("carol");
+            carol.hello_with(json!({"user": with_id("carol", &over)}))
+        })
+        .await;
     assert_eq!(error["code"], "too_large");
     assert_eq!(backend.sees("carol").await, None, "a refused user is not made");
 }
@@ -102,13 +105,16 @@ async fn nobody_raises_her_own_role_or_teams_on_any_path() {
     let server = TestServer::start().await;
     let (alice, backend) = (server.user("alice"), server.backend());
     for raised in [json!({"role": "admin"}), json!({"teams": ["red"]})] {
-        let (error, code) = alice.is_refused(&alice.hello_with(json!({"user": with_id("alice", &raised)}))).await;
+        let (error, code) =
+            alice.is_refused(&alice.hello_with(json!({"user": with_id("alice", &raised)}))).await;
         assert_eq!((error["code"].as_str(), code), (Some("role_not_allowed"), 4000));
         assert_eq!(backend.sees("alice").await, None, "and she was not made");
     }
     alice.connects_as(json!({"id": "alice", "name": "Alice", "role": "user", "teams": []})).await;
     let before = backend.sees("alice").await;
-    for raised in [json!({"role": "admin"}), json!({"teams": ["red"]}), json!({"role": "moderator", "teams": ["x"]})] {
+    for raised in
+        [json!({"role": "admin"}), json!({"teams": ["red"]}), json!({"role": "moderator", "teams": ["x"]})]
+    {
         let mut user = with_id("alice", &raised);
         user["name"] = json!("Queen");
         let (error, _) = alice.is_refused(&alice.hello_with(json!({ "user": user }))).await;
