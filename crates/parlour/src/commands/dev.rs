@@ -47,7 +47,8 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     }
     config.app.mode = Some(Mode::Development);
     config.storage.data_dir = args.data;
-    let data = config.storage.data_dir.as_ref().map_or_else(|| "memory".to_owned(), |dir| dir.display().to_string());
+    let data =
+        config.storage.data_dir.as_ref().map_or_else(|| "memory".to_owned(), |dir| dir.display().to_string());
     if !args.json && config.log == Config::default().log {
         // The banner is what a newcomer should see; trouble still shows.
         config.log.level = "warn".to_owned();
