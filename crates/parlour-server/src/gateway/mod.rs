@@ -63,6 +63,10 @@ pub trait Transport: Send + 'static {
     fn recv(&mut self) -> impl Future<Output = Received> + Send;
     /// Sends a frame; waits while the other side is slow.
     fn send(&mut self, frame: Frame) -> impl Future<Output = Result<(), SendError>> + Send;
+    /// Answers the other side's close, where the transport has an answer to it.
+    fn answer_close(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
     /// Says why, and ends within a few seconds whatever the other side does.
     fn close(&mut self, code: CloseCode, reason: &str) -> impl Future<Output = ()> + Send;
 }
@@ -157,6 +161,7 @@ impl<T: Transport> Gateway<T> {
                     },
                     Received::Control => SessionInput::Control,
                     Received::Closed(code) => {
+                        self.transport.answer_close().await;
                         if code == Some(CloseCode::NORMAL) {
                             self.departure = Departure::Left;
                         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket as Socket};
+use futures_util::SinkExt;
 use parlour_wire::CloseCode;
 use tungstenite::error::{CapacityError, ProtocolError};
 
@@ -46,6 +47,11 @@ impl Transport for WebSocket {
             Ok(Err(_)) => Err(SendError::Gone),
             Err(_) => Err(SendError::Stalled),
         }
+    }
+
+    async fn answer_close(&mut self) {
+        // The codec has made the answer, and keeps it until it is asked to write.
+        let _ = tokio::time::timeout(CLOSE_WAIT, self.socket.flush()).await;
     }
 
     async fn close(&mut self, code: CloseCode, reason: &str) {
