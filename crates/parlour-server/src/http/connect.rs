@@ -26,8 +26,9 @@ pub(super) async fn connect(State(node): State<Arc<Node>>, request: Request) -> 
     let (mut parts, _) = request.into_parts();
     let peer = parts.extensions.get::<PeerAddress>().copied();
     let pending = parts.extensions.get::<Pending>().cloned();
-    if parts.uri.query().is_some_and(|query| query.contains("token")) {
-        let why = "A token stood in the URL, where proxies write it into their logs; send it in `hello`.";
+    // Any query at all: a token may hide in it under many names, and nothing else belongs there.
+    if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+        let why = "Something stood in the URL's query, where proxies write it into their logs; a token goes into `hello`.";
         return ApiError::from(ErrorCode::InvalidInput.because(why)).into_response();
     }
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
