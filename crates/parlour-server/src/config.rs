@@ -138,6 +138,14 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
+impl LogConfig {
+    /// The level as a filter. The WebSocket codec prints whole frames at its lowest level, tokens and all: it is
+    /// never heard there.
+    pub fn filter(&self) -> String {
+        format!("{},tungstenite=debug", self.level)
+    }
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

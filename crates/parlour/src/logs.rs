@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 /// # Errors
 /// A level that is no filter.
 pub(crate) fn start(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.level)
+    let filter = EnvFilter::try_new(config.filter())
         .map_err(|error| anyhow::anyhow!("log.level {:?} is no level or filter: {error}", config.level))?;
     let pretty = match config.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
