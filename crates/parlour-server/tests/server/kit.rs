@@ -601,15 +601,17 @@ impl RawSocket {
         }
     }
 
-    /// The code of the close frame that comes, and the errors before it; then the TCP connection ends, too,
-    /// whatever this side does.
+    /// The code of the close frame that comes and is answered, and the texts before it.
     pub(crate) async fn closed(&mut self) -> (Option<u16>, Vec<Value>) {
         let mut said = Vec::new();
         let mut code = None;
         while let Some((first, payload)) = self.frame().await {
             match first {
                 TEXT => said.push(serde_json::from_slice(&payload).unwrap()),
-                CLOSE if payload.len() >= 2 => code = Some(u16::from_be_bytes([payload[0], payload[1]])),
+                CLOSE if payload.len() >= 2 => {
+                    code = Some(u16::from_be_bytes([payload[0], payload[1]]));
+                    self.sends(&masked(CLOSE, &payload[..2])).await;
+                }
                 _ => {}
             }
         }

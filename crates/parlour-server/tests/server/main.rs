@@ -6,12 +6,16 @@ mod kit;
 
 mod channels;
 mod connecting;
+mod hostile_http;
+mod hostile_json;
+mod hostile_websocket;
 mod http;
 mod members;
 mod messages;
 mod presence;
 mod reads;
 mod resume;
+mod secrets;
 mod tokens;
 mod typing;
 mod usage;
