@@ -256,7 +256,7 @@ impl Screen {
                 }
                 State::NoNetwork => self.say("no network")?,
                 State::Failed(why) => {
-                    self.say(&format!("connection failed: {}", plain(&format!("{why:?}"))))?
+                    self.say(&format!("connection failed: {}", plain(&format!("{why:?}"))))?;
                 }
                 _ => {}
             },
