@@ -578,13 +578,13 @@ impl RawSocket {
     /// The next frame: its first byte and its payload. `None` when the server closed the TCP connection.
     pub(crate) async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
-            if let Some((length, rest)) = self.length() {
-                if self.read.len() >= rest + length {
-                    let first = self.read[0];
-                    let payload = self.read[rest..rest + length].to_vec();
-                    self.read.drain(..rest + length);
-                    return Some((first, payload));
-                }
+            if let Some((length, rest)) = self.length()
+                && self.read.len() >= rest + length
+            {
+                let first = self.read[0];
+                let payload = self.read[rest..rest + length].to_vec();
+                self.read.drain(..rest + length);
+                return Some((first, payload));
             }
             if !self.reads().await {
                 return None;

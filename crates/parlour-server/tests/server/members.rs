@@ -126,7 +126,7 @@ async fn nothing_that_is_posted_after_the_answer_of_a_removal_reaches_the_remove
             }
             let id = format!("m{n}");
             carol.sends_as(GENERAL, &id, "x").await.ok_with(201);
-            if before % 2 == 0 && phase.load(Ordering::SeqCst) == before {
+            if before.is_multiple_of(2) && phase.load(Ordering::SeqCst) == before {
                 forbidden.lock().unwrap().insert(id);
             }
         }

@@ -28,7 +28,6 @@ async fn are_refused_at_both_doors(tokens: Vec<Bad>) {
     for Bad { token, code, close } in tokens {
         let someone = server.bearer("alice", token.clone());
         let shown: String = token.chars().take(60).collect();
-        println!("{code}: {shown}");
         // What does not fit into a request's head is refused as such, before anything is looked at.
         if token.len() < 15_000 {
             let error =
