@@ -128,9 +128,9 @@ async fn after_a_reset_the_channel_is_asked_for_and_later_events_count_on_top() 
     server.says(41, "bob", "in the answer").await;
     server.says(42, "bob", "after it").await;
     let event = loop {
-        match events.next().await.unwrap() {
-            event @ ClientEvent::Reset { .. } => break event,
-            _ => {}
+        let event = events.next().await.unwrap();
+        if matches!(event, ClientEvent::Reset { .. }) {
+            break event;
         }
     };
     assert_eq!(event, ClientEvent::Reset { topic: topic(), reason: ResetReason::TooFarBehind, head: 40 });
