@@ -92,6 +92,10 @@ impl Mailbox {
             }
             return;
         }
+        if matches!(mail, Mail::UserChanged(_)) {
+            // Only the latest counts: a user who changes often cannot fill the memory of a reader who stalls.
+            queue.delivery.mail.retain(|waiting| !matches!(waiting, Mail::UserChanged(_)));
+        }
         queue.bytes += bytes;
         queue.closed = matches!(mail, Mail::End { .. });
         let was_empty = queue.delivery.mail.is_empty();

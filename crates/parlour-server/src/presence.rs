@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use parlour_store::AppId;
 use parlour_wire::events::{Presence as PresenceOf, Signal};
-use parlour_wire::frames::PresenceSubscription;
 use parlour_wire::users::Role;
 use parlour_wire::{Open, ServerFrame, Timestamp, UserId};
 use tokio::sync::Notify;
@@ -283,9 +282,4 @@ fn signal(users: Vec<PresenceOf>, snapshot: bool) -> crate::mailbox::Frame {
     let signal =
         if snapshot { Signal::PresenceSnapshot { users } } else { Signal::PresenceChanged { users } };
     to_frame(&ServerFrame::Signal { topic: None, signal: Open::Known(signal) })
-}
-
-/// Whether a subscription needs the user's friends looked up.
-pub(crate) fn needs_friends(subscription: &PresenceSubscription) -> bool {
-    matches!(subscription, PresenceSubscription::Friends)
 }

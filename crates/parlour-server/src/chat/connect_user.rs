@@ -15,7 +15,7 @@ use crate::connections::{Admittance, Candidate};
 use crate::error::ApiError;
 use crate::mailbox::Mailbox;
 use crate::node::Node;
-use crate::presence::{self, Audience};
+use crate::presence::Audience;
 use crate::user_fields;
 
 /// A refusal, with the close code that carries its behaviour.
@@ -163,7 +163,6 @@ pub(crate) async fn subscribe_presence(
             }
         },
     };
-    debug_assert!(!presence::needs_friends(subscription) || !matches!(audience, Some(Audience::All)));
     node.presence.subscribe(app, user, mailbox, audience)
 }
 
