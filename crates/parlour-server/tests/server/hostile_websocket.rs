@@ -392,6 +392,9 @@ async fn deaf(person: &Person) -> RawSocket {
     socket
 }
 
+/// The cut comes after half a second without progress and two of waiting for an answer to the close.
+const LONG_ENOUGH: std::time::Duration = std::time::Duration::from_secs(20);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_reader_is_cut_in_time_while_all_others_get_everything() {
     let server = TestServer::with(|config| config.limits.slow_reader_ms = 500).await;
@@ -402,6 +405,7 @@ async fn a_stalled_reader_is_cut_in_time_while_all_others_get_everything() {
     let mut listener = carol.connects().await;
     // More than any buffer of the system between them.
     let text = "😀".repeat(5_000);
+    let begun = std::time::Instant::now();
     let sending = async {
         let mut sent = 0;
         loop {
@@ -412,7 +416,8 @@ async fn a_stalled_reader_is_cut_in_time_while_all_others_get_everything() {
             if sent >= 300 && usage["concurrent_connections"]["current"] == 1 {
                 return sent;
             }
-            assert!(sent < 3_000, "the stalled reader is still there: {usage}");
+            // Time decides, not the number: a fast machine sends thousands while the close is waited for.
+            assert!(begun.elapsed() < LONG_ENOUGH, "the stalled reader is still there: {usage}");
         }
     };
     let (done, finished) = tokio::sync::oneshot::channel();
