@@ -1,0 +1,157 @@
+// The one error of the SDK.
+//
+// Not here: what is repeated after which error.
+
+import type { ErrorBody } from "./wire.js";
+
+/**
+ * What went wrong, in the shape that every door of Parlour uses: a stable code, a sentence, and what to do.
+ *
+ * Errors of the server come through as they are; those that arise in the client (`not_logged_in`, `timeout`,
+ * `network`, `outbox_full`, …) look the same.
+ */
+export class ParlourError extends Error {
+  override readonly name = "ParlourError";
+  /** Stable, for programs: `not_found`, say. */
+  readonly code: string;
+  /** The HTTP status that goes with it, also where it did not come over HTTP. */
+  readonly status: number;
+  /** Whether the same call may succeed later, unchanged. */
+  readonly retryable: boolean;
+  /** What to do about it, for people. */
+  readonly hint: string;
+  /** The page that explains the code: a whole address where the server is known. */
+  readonly docs: string;
+  /** Which fields were wrong, and why. */
+  readonly fields: Readonly<Record<string, string>> | undefined;
+  /** Names the request in the server's log. */
+  readonly requestId: string | undefined;
+  /** Seconds to wait before trying again. */
+  readonly retryAfter: number | undefined;
+  /** The number that clients of other chat products know for it. */
+  readonly number: number | undefined;
+
+  /** `docsBase`: the server's address, without a slash at its end. */
+  constructor(body: ErrorBody, docsBase = "", options?: ErrorOptions) {
+    super(body.message, options);
+    this.code = body.code;
+    this.status = body.status;
+    this.retryable = body.retryable;
+    this.hint = body.hint;
+    this.docs = body.docs.startsWith("/") ? docsBase + body.docs : body.docs;
+    this.fields = body.fields;
+    this.requestId = body.request_id || undefined;
+    this.retryAfter = body.retry_after;
+    this.number = body.number;
+  }
+}
+
+type Row = readonly [status: number, retryable: boolean, hint: string, number?: number];
+
+/** The errors that the client itself makes. The server's table has them all; a test compares the two. */
+export const CLIENT_ERRORS = {
+  invalid_input: [400, false, "Read `message` and `fields`, correct the request, send it again.", 4],
+  invalid_id: [400, false, "User ids are 1-128 of a-z 0-9 @ _ -; the message names the character.", 4],
+  unknown_app: [401, false, "Compare the key with the one that the server printed at its start.", 2],
+  token_missing: [
+    401,
+    false,
+    "Send `Authorization: Bearer <token>`; make one with `parlour token create`.",
+    5,
+  ],
+  token_expired: [401, false, "Fetch a new token from your token provider.", 40],
+  token_malformed: [
+    401,
+    false,
+    "A user token has `user_id` (or an equal `sub`) as text and whole-number times; a server token has " +
+      "`server: true`.",
+    5,
+  ],
+  server_token_cannot_connect: [
+    403,
+    false,
+    "Connect with a user token; act over HTTP with the server token.",
+    17,
+  ],
+  user_banned: [403, false, "Lift the ban from your backend.", 99],
+  not_found: [404, false, "Check the id, and that the user is a member.", 16],
+  already_connected_as: [409, false, "Call `disconnect_user()` first, or use a second client.", 4],
+  too_large: [413, false, "Send less; the message names the limit.", 22],
+  rate_limited: [429, true, "Wait for `retry_after` seconds.", 9],
+  too_many_connections: [429, true, "Close another device's or tab's connection.", 9],
+  unsupported_version: [400, false, "Update the SDK.", 4],
+  cancelled: [499, false, "Nothing to do."],
+  not_logged_in: [401, false, "Call `connect_user` first.", 5],
+  not_connected: [409, true, "Call `connect_user`, or wait until `connection` says `connected`."],
+  timeout: [504, true, "Try again; a send with the same id is never doubled."],
+  network: [503, true, "Check the address and the network."],
+  outbox_full: [429, true, "Wait until some are sent, or discard failed ones.", 9],
+  unavailable: [503, true, "Try again after `retry_after` seconds."],
+  internal: [500, true, "Report it with the `request_id`."],
+} satisfies Record<string, Row>;
+
+export type ClientErrorCode = keyof typeof CLIENT_ERRORS;
+
+/** An error that the client makes; `more` changes single fields, and may name a `cause`. */
+export function parlourError(
+  code: ClientErrorCode,
+  message: string,
+  docsBase?: string,
+  more: Partial<ErrorBody> & ErrorOptions = {},
+): ParlourError {
+  const [status, retryable, hint, number]: Row = CLIENT_ERRORS[code];
+  const body = { code, status, retryable, hint, message, docs: `/docs/errors/${code}`, ...more };
+  return new ParlourError(number ? { number, ...body } : body, docsBase, more);
+}
+
+/** The error that an HTTP answer is. */
+export function refusal(
+  status: number,
+  text: string,
+  retryAfter: string | null,
+  docsBase: string,
+): ParlourError {
+  const seconds = /^\s*\d+\s*$/.test(retryAfter ?? "") ? { retry_after: Number(retryAfter) } : {};
+  const body = errorBody(text);
+  if (body) return new ParlourError({ ...seconds, ...body }, docsBase);
+  // Not Parlour's: a proxy's, most likely.
+  const message =
+    status < 400
+      ? "the server answers with a redirect; use the address that it leads to"
+      : `status ${status} with a body that is not Parlour's: ${text.slice(0, 200)}`;
+  return parlourError(foreign(status), message, docsBase, { status, ...seconds });
+}
+
+function foreign(status: number): ClientErrorCode {
+  if (status === 404) return "not_found";
+  if (status === 413) return "too_large";
+  if (status === 429) return "rate_limited";
+  if (status >= 502 && status <= 504) return "unavailable";
+  return status >= 400 && status < 500 ? "invalid_input" : "internal";
+}
+
+const BODY = {
+  code: "string",
+  status: "number",
+  message: "string",
+  hint: "string",
+  retryable: "boolean",
+  docs: "string",
+};
+
+/** The error in an answer, if it has the shape of Parlour's. */
+function errorBody(text: string): ErrorBody | undefined {
+  try {
+    const { error } = JSON.parse(text);
+    return Object.entries(BODY).every(([field, type]) => typeof error[field] === type) ? error : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a thrown value says, with its cause: Node's `fetch` hides the reason behind "fetch failed". */
+export function textOf(thrown: unknown): string {
+  const { message, code, cause } = Object(thrown) as { message?: unknown; code?: unknown; cause?: unknown };
+  const text = String(message || code || thrown);
+  return cause === undefined ? text : `${text}: ${textOf(cause)}`;
+}
