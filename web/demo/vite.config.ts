@@ -1,0 +1,27 @@
+// How the demo is built. The bundle is committed, so the same sources must give the same bytes on every machine:
+// nothing here may depend on the time, the path or the environment.
+
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+
+const devServer = "http://127.0.0.1:8790";
+
+export default defineConfig({
+  base: "/demo/",
+  plugins: [react()],
+  build: {
+    // The browsers that know `light-dark()`.
+    target: ["chrome123", "firefox120", "safari17.5"],
+    // The page is served without `data:` in all but images, and one file less is not worth a second rule.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+  server: {
+    proxy: {
+      "/v1": { target: devServer, ws: true },
+      "/dev/": devServer,
+      "/demo/config.json": devServer,
+    },
+  },
+});
