@@ -5,10 +5,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use parlour_store::App;
 use parlour_wire::{ErrorBody, ErrorCode, Timestamp, UserId, json};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A token is at most this many bytes: more is refused before any cryptography.
 pub(crate) const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -40,6 +40,18 @@ pub(crate) fn verify(app: &App, token: &str, now: Timestamp) -> Result<Verified,
     check_times(&claims, now.unix_ms().div_euclid(1_000))?;
     let expires_at = seconds(&claims, "exp")?.map(|s| Timestamp::from_unix_ms(s.saturating_mul(1_000)));
     Ok(Verified { bearer: bearer(&claims)?, expires_at })
+}
+
+/// A user's token, as the app's backend would sign it.
+///
+/// # Errors
+/// The cryptography fails, which it has no reason to.
+pub(crate) fn sign(app: &App, user: &UserId, now: Timestamp, ttl_s: u64) -> Result<String, ErrorBody> {
+    let now_s = now.unix_ms().div_euclid(1_000);
+    let claims = json!({ "user_id": user, "iat": now_s, "exp": now_s.saturating_add_unsigned(ttl_s) });
+    let key = EncodingKey::from_secret(app.secret.as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
+        .map_err(|_| ErrorCode::Internal.error())
 }
 
 fn malformed(what: impl Into<String>) -> ErrorBody {
@@ -147,7 +159,6 @@ mod tests {
     use super::*;
     use parlour_store::{AppId, AppMode};
     use parlour_wire::AppKey;
-    use serde_json::json;
 
     const NOW_S: i64 = 1_795_243_620;
 
@@ -188,6 +199,17 @@ mod tests {
         assert_eq!(hs256(json!({"sub": "alice"})), Ok(alice.clone()));
         assert_eq!(hs256(json!({"user_id": "alice", "sub": "alice"})), Ok(alice));
         assert_eq!(hs256(json!({"server": true})), Ok(Bearer::Server));
+    }
+
+    #[test]
+    fn a_token_that_the_server_signs_is_the_users_for_as_long_as_it_says() {
+        let alice = UserId::parse("alice").unwrap();
+        let token = super::sign(&app(), &alice, now(), 60).unwrap();
+        let good = verify(&app(), &token, now()).unwrap();
+        assert_eq!(good.bearer, Bearer::User(alice));
+        assert_eq!(good.expires_at, Some(Timestamp::from_unix_ms((NOW_S + 60) * 1_000)));
+        let later = Timestamp::from_unix_ms((NOW_S + 60 + LEEWAY_S) * 1_000);
+        assert_eq!(verify(&app(), &token, later).unwrap_err().number, Some(40));
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct ServerConfig {
     /// Open TCP connections of one address, but for WebSockets that have said `hello`. Raise it where a proxy
     /// keeps many HTTP connections open.
     pub pending_per_address_max: usize,
+    /// Whether the demo is served at `/demo/`. Absent: while developing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demo: Option<bool>,
 }
 
 /// `[storage]`
@@ -164,6 +167,7 @@ impl Default for Config {
                 allowed_origins: Vec::new(),
                 connections_max: 18_000,
                 pending_per_address_max: 1_024,
+                demo: None,
             },
             storage: StorageConfig {
                 data_dir: None,
@@ -239,6 +243,16 @@ impl Config {
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// Whether the app is being developed.
+    pub(crate) fn is_development(&self) -> bool {
+        self.app.mode == Some(Mode::Development)
+    }
+
+    /// Whether the demo is served.
+    pub fn serves_demo(&self) -> bool {
+        self.server.demo.unwrap_or(self.is_development())
     }
 
     /// Refuses what would not work.

@@ -27,6 +27,7 @@ mod presence;
 mod start;
 mod typing;
 mod user_fields;
+mod web;
 
 use parlour_store::Retention;
 use parlour_wire::Timestamp;
@@ -35,7 +36,7 @@ pub use app_file::AppFile;
 pub use clock::Clock;
 pub use config::Config;
 pub use dice::Dice;
-pub use http::{openapi, router};
+pub use http::{DEMO_USERS, openapi, router};
 pub use mailbox::Frame;
 pub use node::{Node, Parts};
 pub use start::{Running, StartError, start};

@@ -135,6 +135,12 @@ impl Node {
             .ok_or_else(|| ErrorCode::UnknownApp.because(format!("No app has the key {key}.")))
     }
 
+    /// The app that the configuration names: the one that is made at first start.
+    pub(crate) fn first_app(&self) -> Result<Arc<App>, ErrorBody> {
+        let key = self.config.app.key.as_deref().and_then(|key| AppKey::parse(key).ok());
+        self.app(&key.ok_or_else(|| ErrorCode::UnknownApp.error())?)
+    }
+
     pub(crate) fn connections_per_user(&self, app: &App) -> u32 {
         self.config.limits.connections_per_user.unwrap_or(match app.mode {
             AppMode::Development => 3,

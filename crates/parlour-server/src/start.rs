@@ -48,6 +48,10 @@ pub enum StartError {
         "the app {key} exists with another secret than the one configured; remove `app.secret`, or configure the stored one"
     )]
     OtherSecret { key: AppKey },
+    #[error(
+        "the app {key} was made for production: in development mode anybody who reaches the server could be any of its users. Develop with another data folder"
+    )]
+    MadeForProduction { key: AppKey },
 }
 
 /// Opens the store, makes the app at first start, listens.
@@ -83,6 +87,12 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         .map_err(|source| StartError::Store { path: path.clone(), source })?;
     let listener = listen(config.server.listen)
         .map_err(|source| StartError::Listen { address: config.server.listen, source })?;
+    if config.is_development() && !config.server.listen.ip().is_loopback() {
+        tracing::warn!(
+            listen = %config.server.listen,
+            "development mode, and not on the loopback: whoever reaches this address can take a token of any user"
+        );
+    }
     let address = listener
         .local_addr()
         .map_err(|source| StartError::Listen { address: config.server.listen, source })?;
@@ -98,6 +108,11 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
 }
 
 impl Running {
+    /// Where the demo is, if it is served.
+    pub fn demo_url(&self) -> Option<String> {
+        self.node.config.serves_demo().then(|| format!("http://{}/demo/", self.address))
+    }
+
     /// Sends everybody away so that they come back spread out, ends what is under way, closes the store.
     pub async fn stop(self) {
         self.node.drain();
@@ -166,9 +181,14 @@ async fn first_app(
     let secret = configured.secret.clone().or_else(|| kept.as_ref().map(|kept| kept.secret.clone()));
     let secret = secret.unwrap_or_else(|| format!("{}{}", dice.hex(), dice.hex()));
     let mode = configured.mode.or_else(|| kept.as_ref().map(|kept| kept.mode)).unwrap_or(Mode::Production);
-    config.app.mode = Some(mode);
     let key = AppKey::parse(&key)
         .map_err(|error| crate::config::ConfigError::Wrong(format!("app.key: {error}")))?;
+    config.app.mode = Some(mode);
+    config.app.key = Some(key.to_string());
+    let was_production = kept.as_ref().is_some_and(|kept| kept.mode == Mode::Production);
+    if mode == Mode::Development && was_production {
+        return Err(StartError::MadeForProduction { key });
+    }
     let file = AppFile { app_key: key.to_string(), secret: secret.clone(), mode };
     if let Some(dir) = data_dir
         && kept.as_ref() != Some(&file)
@@ -191,6 +211,9 @@ async fn first_app(
     });
     match created.await {
         Ok(app) if app.secret != secret => Err(StartError::OtherSecret { key }),
+        Ok(app) if mode == Mode::Development && app.mode == AppMode::Production => {
+            Err(StartError::MadeForProduction { key })
+        }
         other => Ok(other),
     }
 }

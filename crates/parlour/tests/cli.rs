@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a broken fixture is a failed test")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// `parlour dev` with its users Alice and Bob, killed when dropped.
+/// `parlour dev` with its users, killed when dropped.
 struct Dev {
     process: Child,
     told: Value,
@@ -15,8 +17,16 @@ struct Dev {
 
 impl Dev {
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    fn on(data: &Path) -> Self {
+        Self::with(&[OsStr::new("--data"), data.as_os_str()])
+    }
+
+    fn with(args: &[&OsStr]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_parlour"));
-        command.args(["dev", "--listen", "127.0.0.1:0", "--json"]);
+        command.args(["dev", "--listen", "127.0.0.1:0", "--json"]).args(args);
         let mut process = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -78,6 +88,54 @@ fn exit_code(mut command: Command) -> i32 {
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text:?}"))
+}
+
+#[test]
+fn dev_names_its_demo_and_seeds_a_channel_of_its_users() {
+    let dev = Dev::start();
+    assert_eq!(dev.text("demo"), format!("{}/demo/", dev.text("url")));
+    let backend = parlour_client::ServerClient::new(dev.text("url"), dev.text("app_key"), dev.text("secret"));
+    let general = backend.unwrap().as_user("alice").unwrap().channel("messaging", "general").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let members = runtime.block_on(general.members(100, None)).unwrap().members;
+    let ids: Vec<&str> = members.iter().map(|member| member.user.id.as_str()).collect();
+    assert_eq!(ids, parlour_server::DEMO_USERS.map(|(id, _)| id));
+}
+
+#[test]
+fn dev_prints_where_to_click() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parlour"));
+    command.args(["dev", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut process = command.spawn().unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let banner: Vec<String> = lines.take_while(|line| !line.contains("Ctrl-C")).collect();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let links: Vec<&str> = banner
+        .iter()
+        .filter_map(|line| line.split_whitespace().find(|word| word.contains("/demo/")))
+        .collect();
+    let asked: Vec<&str> = links.iter().map(|link| link.split_once("/demo/").unwrap().1).collect();
+    assert_eq!(asked, ["?user=alice", "?user=bob", "?side=alice,bob"], "{banner:#?}");
+    assert!(links.iter().all(|link| link.starts_with("http://127.0.0.1:")), "{links:?}");
+}
+
+#[test]
+fn dev_on_kept_data_leaves_its_users_as_they_have_become() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let backend = |dev: &Dev| {
+        parlour_client::ServerClient::new(dev.text("url"), dev.text("app_key"), dev.text("secret")).unwrap()
+    };
+    let dev = Dev::on(&data);
+    let renamed = parlour_client::Profile::new("alice").name("Alice the First");
+    runtime.block_on(backend(&dev).upsert_users([renamed])).unwrap();
+    drop(dev);
+    let dev = Dev::on(&data);
+    let users = runtime.block_on(backend(&dev).users(&["alice", "bob"])).unwrap();
+    let names: Vec<&str> = users.iter().map(|user| user.display_name()).collect();
+    assert_eq!(names, ["Alice the First", "Bob"]);
 }
 
 #[test]

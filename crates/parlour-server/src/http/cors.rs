@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use parlour_wire::ErrorCode;
 
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::error::ApiError;
 use crate::node::Node;
 
@@ -49,20 +49,43 @@ pub(super) async fn check_origin(State(node): State<Arc<Node>>, request: Request
 
 /// Listed, or the server's own, or (while developing) on this machine. `null` is nobody.
 fn allows(config: &Config, origin: &str, headers: &HeaderMap) -> bool {
-    let host_of = |origin: &str| origin.split_once("://").map(|(_, host)| host.to_owned());
     let own = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let is_own = own.is_some() && host_of(origin).as_deref() == own;
-    let is_local = config.app.mode == Some(Mode::Development)
-        && host_of(origin).is_some_and(|host| {
-            let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
-            matches!(name, "localhost" | "127.0.0.1" | "[::1]")
-        });
+    let is_own = own.is_some() && host(origin) == own;
+    let is_local = config.is_development()
+        && host_name(origin).is_some_and(|name| matches!(name, "localhost" | "127.0.0.1" | "[::1]"));
     config.server.allowed_origins.iter().any(|allowed| allowed == origin) || is_own || is_local
+}
+
+/// Name and port of an origin.
+fn host(origin: &str) -> Option<&str> {
+    origin.split_once("://").map(|(_, host)| host)
+}
+
+/// The name of an origin's host, or its address (the longer kind in brackets), without the port.
+pub(super) fn host_name(origin: &str) -> Option<&str> {
+    let host = host(origin)?;
+    // The colons within brackets part an address.
+    let port = host.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
+    Some(port.map_or(host, |(name, _)| name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Mode;
+
+    #[test]
+    fn the_name_of_an_origin_is_without_its_port() {
+        for (origin, name) in [
+            ("http://localhost:5173", Some("localhost")),
+            ("http://localhost", Some("localhost")),
+            ("http://[::1]:8790", Some("[::1]")),
+            ("http://[::1]", Some("[::1]")),
+            ("null", None),
+        ] {
+            assert_eq!(host_name(origin), name, "{origin}");
+        }
+    }
 
     #[test]
     fn only_listed_own_and_while_developing_local_origins_are_allowed() {

@@ -6,6 +6,8 @@ mod caller;
 mod channels;
 mod connect;
 mod cors;
+mod demo;
+mod dev_token;
 mod health;
 mod members;
 mod messages;
@@ -29,6 +31,7 @@ use utoipa_axum::routes;
 use crate::error::ApiError;
 use crate::node::Node;
 
+pub use demo::DEMO_USERS;
 pub(crate) use request::PeerAddress;
 
 /// The document that all paths are gathered under.
@@ -79,6 +82,8 @@ pub fn router(node: Arc<Node>) -> Router {
     let (api, document) = documented().split_for_parts();
     api.route("/health", axum::routing::get(health::livez))
         .merge(reference::pages(document, node.config.app.mode))
+        .merge(demo::pages(&node.config))
+        .merge(dev_token::routes(&node.config))
         .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed))
         .fallback(async || ApiError::from(ErrorCode::NotFound.because("There is nothing at this path.")))
         .layer(middleware::from_fn_with_state(Arc::clone(&node), cors::check_origin))

@@ -6,6 +6,7 @@ mod kit;
 
 mod channels;
 mod connecting;
+mod demo;
 mod hostile_http;
 mod hostile_json;
 mod hostile_websocket;

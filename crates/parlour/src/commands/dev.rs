@@ -9,14 +9,13 @@ use std::time::Duration;
 use clap::Args;
 use parlour_client::{Profile, ServerClient};
 use parlour_server::config::{Config, Mode};
-use parlour_server::{Running, start};
+use parlour_server::{DEMO_USERS, Running, start};
 
 use super::Usage;
 use super::serve::{print_json, stop_when_told};
 
 /// The ready-made users' tokens last a working day.
 const TOKEN_TTL: Duration = Duration::from_secs(12 * 3_600);
-const USERS: [(&str, &str); 2] = [("alice", "Alice"), ("bob", "Bob")];
 const CHANNEL: (&str, &str) = ("messaging", "general");
 
 /// Starts with no configuration.
@@ -28,7 +27,7 @@ pub(crate) struct DevArgs {
     /// Keep the data in this folder [default: in memory]
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Print one line of JSON with url, app_key, secret, pid and data, then serve
+    /// Print one line of JSON with url, demo, app_key, secret, pid and data, then serve
     #[arg(long)]
     json: bool,
 }
@@ -69,12 +68,19 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<()> {
     stop_when_told(running).await
 }
 
-/// Two users and a channel of theirs, so that there is somebody to talk to.
+/// The demo's users and a channel of theirs, so that there is somebody to talk to. What is there already, from
+/// an earlier start on the same data, stays as it is.
 async fn make_demo(server: &ServerClient) -> anyhow::Result<()> {
-    server.upsert_users(USERS.map(|(id, name)| Profile::new(id).name(name))).await?;
-    let (owner, member) = (USERS[0].0, USERS[1].0);
+    let ids = DEMO_USERS.map(|(id, _)| id);
+    let there = server.users(&ids).await?;
+    let missing = DEMO_USERS.iter().filter(|(id, _)| !there.iter().any(|user| user.id.as_str() == *id));
+    let missing: Vec<Profile> = missing.map(|(id, name)| Profile::new(*id).name(*name)).collect();
+    if !missing.is_empty() {
+        server.upsert_users(missing).await?;
+    }
+    let [owner, members @ ..] = ids;
     let data = [("name".to_owned(), "General".into())];
-    server.as_user(owner)?.channel(CHANNEL.0, CHANNEL.1)?.get_or_create(&[member], data).await?;
+    server.as_user(owner)?.channel(CHANNEL.0, CHANNEL.1)?.get_or_create(&members, data).await?;
     Ok(())
 }
 
@@ -86,13 +92,19 @@ fn print_banner(running: &Running, server: &ServerClient, data: &str) -> anyhow:
     println!();
     println!("  Parlour {version}  ·  development mode  ·  this machine only  ·  data: {kept}");
     println!();
+    let [(first, _), (second, _), ..] = DEMO_USERS;
+    if let Some(demo) = running.demo_url() {
+        println!("  Demo chat    {demo}?user={first}");
+        println!("               {demo}?user={second}          (in a second tab)");
+        println!("               {demo}?side={first},{second}    (both side by side)");
+    }
     println!("  API          http://{address}/v1     reference: http://{address}/docs");
     println!("  App key      {key}");
     println!("  Secret       {secret}");
     println!();
-    println!("  Two users, ready to chat in {}:{}. In two terminals:", CHANNEL.0, CHANNEL.1);
+    println!("  In two terminals, in {}:{}:", CHANNEL.0, CHANNEL.1);
     println!();
-    for (id, _) in USERS {
+    for id in [first, second] {
         let token = server.create_token(id, Some(TOKEN_TTL))?;
         println!("  {program} chat --url http://{address} --app-key {key} --token {token}");
         println!();

@@ -26,7 +26,7 @@ pub(crate) struct ServeArgs {
     /// A configuration file [default: ./parlour.toml, where there is one]
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
-    /// Print one line of JSON with url, app_key, secret, pid and data, then serve
+    /// Print one line of JSON with url, demo (if it is served), app_key, secret, pid and data, then serve
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -67,6 +67,9 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         let (version, address, key) = (env!("CARGO_PKG_VERSION"), running.address, &running.app.key);
         println!("  Parlour {version}  ·  data: {data}");
         println!();
+        if let Some(demo) = running.demo_url() {
+            println!("  Demo chat    {demo}");
+        }
         println!("  API          http://{address}/v1     description: /openapi.json");
         println!("  App key      {key}        secret in {data}/app.json");
         println!();
@@ -79,6 +82,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
 pub(crate) fn print_json(running: &Running, data: &str) {
     let line = json!({
         "url": format!("http://{}", running.address),
+        "demo": running.demo_url(),
         "app_key": running.app.key,
         "secret": running.app.secret,
         "pid": std::process::id(),
