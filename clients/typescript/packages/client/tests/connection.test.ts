@@ -1,0 +1,117 @@
+/** What holds for any inputs in any order. What the machine does in each case is told by the transcripts. */
+
+import { expect, test, vi } from "vitest";
+
+import { Connection, type Input } from "../src/connection.js";
+import { defaults } from "./transcript.js";
+import { anyInput, Chance, World } from "./world.js";
+
+const SEEDS = Number(process.env["PARLOUR_SEEDS"] ?? 1_000);
+const STEPS = 80;
+
+vi.setConfig({ testTimeout: 5_000 + SEEDS * 50 });
+
+/** Tells a story once per seed; a failure names its seed. */
+function forEachSeed(story: (seed: number) => void): void {
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    try {
+      story(seed);
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+}
+
+test("at most one transport is open or opening", () => {
+  forEachSeed((seed) => {
+    const world = new World(seed);
+    for (let step = 0; step < STEPS; step += 1) {
+      world.step();
+      expect(world.transports.length).toBeLessThanOrEqual(1);
+    }
+  });
+});
+
+test("what comes late of an old dial changes nothing", () => {
+  forEachSeed((seed) => {
+    const [world, same] = [new World(seed), new World(seed)];
+    const late = new Chance(seed);
+    const tell = (input: Input) => world.machine.handle(world.now, 0, input);
+    for (let step = 0; step < STEPS; step += 1) {
+      const code = late.pick([null, 4005, 4202]);
+      const frame = { type: "event", topic: "user:alice", seq: late.below(12), event: {} };
+      const dial = late.pick([...world.gone, ...world.closing]);
+      expect(tell({ type: "received", dial, frame })).toEqual([]);
+      expect(tell({ type: "opened", dial })).toMatchObject([{ type: "close", dial }]);
+      expect(tell({ type: "closed", dial: late.pick(world.gone), code, reason: "" })).toEqual([]);
+      world.step();
+      same.step();
+    }
+    expect(world.said).toEqual(same.said);
+    expect(world.machine.deadline()).toBe(same.machine.deadline());
+  });
+});
+
+test("in the end there is what is wanted, or a reason why not", () => {
+  forEachSeed((seed) => {
+    const world = new World(seed);
+    for (let step = 0; step < STEPS; step += 1) world.step();
+    world.takes({ type: "network", level: "up" });
+    for (let round = 0; round < 100; round += 1) {
+      while (world.closing.length > 0) world.closes(null);
+      world.getsToken(`fresh ${round}`);
+      world.opens();
+      if (world.machine.state().type === "connected") world.hears({ type: "pong", id: 1 });
+      else world.getsReady();
+      world.passes(1_000);
+    }
+    const ends = { nobody: ["idle", "closed"], down: ["offline"], up: ["connected", "failed"] };
+    const { type } = world.machine.state();
+    expect(ends[world.wish]).toContain(type);
+    expect(world.transports.length).toBe(type === "connected" ? 1 : 0);
+  });
+});
+
+test("every change of the state is told, from where the last one ended", () => {
+  forEachSeed((seed) => {
+    const world = new World(seed);
+    for (let step = 0; step < STEPS; step += 1) world.step();
+    let state = new Connection(defaults()).state();
+    for (const output of world.said) {
+      if (output.type !== "changed") continue;
+      expect(output.transition.from).toEqual(state);
+      expect(output.transition.to).not.toEqual(state);
+      state = output.transition.to;
+    }
+    expect(world.machine.state()).toEqual(state);
+  });
+});
+
+test("no input throws, and a tick at the deadline leaves no deadline in the past", () => {
+  forEachSeed((seed) => {
+    const chance = new Chance(seed);
+    const machine = new Connection(defaults());
+    let now = 0;
+    for (let step = 0; step < STEPS; step += 1) {
+      machine.handle(now, chance.next(), anyInput(chance));
+      const deadline = machine.deadline() ?? now;
+      if (chance.below(3) > 0) continue;
+      now = Math.max(now, deadline);
+      machine.handle(now, chance.next(), { type: "tick" });
+      expect(machine.deadline() ?? now).toBeGreaterThanOrEqual(now);
+    }
+  });
+});
+
+test("a deadline is never stood still at", () => {
+  forEachSeed((seed) => {
+    const world = new World(seed);
+    for (let step = 0; step < STEPS; step += 1) {
+      world.step();
+      world.now = Math.max(world.now, world.machine.deadline() ?? 0);
+      // One tick ends what was waited for; where the next wait is of nothing, another ends that.
+      for (let ticks = 0; ticks < 2; ticks += 1) world.takes({ type: "tick" });
+      expect(world.machine.deadline() ?? Infinity).toBeGreaterThan(world.now);
+    }
+  });
+});

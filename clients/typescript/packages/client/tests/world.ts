@@ -1,0 +1,242 @@
+/**
+ * One connection's world, moved by chance: its machine, its clock, and what a driver would hold for it. A
+ * seed gives the same life every time.
+ */
+
+import { Connection, type Input, type Output } from "../src/connection.js";
+import type { ClientFrame } from "../src/wire.js";
+import { defaults } from "./transcript.js";
+
+const CONFIG = defaults();
+
+/** Dice that fall the same way for the same seed. */
+export class Chance {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed;
+  }
+
+  /** From 0 to 1. */
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    let bits = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
+    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
+    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
+  }
+
+  below(limit: number): number {
+    return Math.floor(this.next() * limit);
+  }
+
+  pick<T>(choices: readonly T[]): T {
+    return choices[this.below(choices.length)]!;
+  }
+}
+
+const TOPICS = ["channel:messaging:general", "channel:livestream:show", "user:alice"];
+
+const WISHES: readonly Input[] = [
+  { type: "connect_user", user: { id: "alice" } },
+  { type: "connect_user", user: { id: "alice", name: "Alice" } },
+  { type: "connect_user", user: { id: "bob" } },
+  { type: "connect" },
+  { type: "connect" },
+  { type: "disconnect" },
+  { type: "disconnect_user" },
+  { type: "retry_now" },
+  { type: "network", level: "down" },
+  { type: "network", level: "up" },
+  { type: "network", level: "unknown" },
+  { type: "app", state: "hidden" },
+  { type: "app", state: "foreground" },
+  { type: "watch", topic: TOPICS[1]!, after: 3 },
+  { type: "watch", topic: TOPICS[1]!, after: null },
+  { type: "unwatch", topic: TOPICS[1]! },
+  { type: "presence", subscription: "friends" },
+  { type: "send", frame: { type: "ping", id: 1 } },
+  { type: "tick" },
+];
+
+type Frame = Record<string, unknown> & { type: string };
+
+/** The codes that a close may carry: none, one of a library, and some of each range. */
+const CODES = [null, 1000, 1006, 1012, 1013, 4005, 4009, 4042, 4100, 4200, 4202];
+
+function ready(chance: Chance) {
+  return {
+    type: "ready",
+    connection_id: "c1",
+    me: { id: "alice" },
+    epoch: chance.pick(["e1", "e1", "e1", "e2"]),
+    as_of: "2026-11-21T00:01:40.000Z",
+    limits: { dead_link_ms: chance.pick([0, 12_000, 35_000]) },
+    resumed: chance.pick(["fresh", "resumed", "caught_up"]),
+    heads: { [chance.pick(TOPICS)]: chance.below(10) },
+  };
+}
+
+/** A frame of any kind that a server may say once it has said `ready`, and one that it may not. */
+function frame(chance: Chance): Frame {
+  const topic = chance.pick(TOPICS);
+  const event = { type: "event", topic, seq: chance.below(12), event: { type: "placeholder" } };
+  const reason = chance.pick(["trimmed", "no_access", "other_epoch"]);
+  return chance.pick<Frame>([
+    event,
+    event,
+    event,
+    { type: "reset", topic, reason, head: chance.below(12) },
+    { type: "ping", as_of: "2026-11-21T00:02:05.000Z" },
+    { type: "pong", id: 1 },
+    { type: "signal", topic, signal: { type: "typing.stop" } },
+    { type: "token_expiring", grace_ms: 30_000 },
+    { type: "throttle", feature: "typing", retry_after_ms: 100 },
+    { type: "drain", retry_after_ms: 5_000 },
+    { type: "bye", code: 4100, reason: "over_capacity", retry_after_ms: 7_000 },
+    { type: "error", error: { code: "internal" } },
+    { type: "confetti" },
+    ready(chance),
+  ]);
+}
+
+/** Anything at all: of dials and questions that never were, and frames that lack what their type needs. */
+export function anyInput(chance: Chance): Input {
+  const [dial, fetch] = [chance.below(5), chance.below(5)];
+  const { type } = frame(chance);
+  return chance.pick<Input>([
+    chance.pick(WISHES),
+    { type: "opened", dial },
+    { type: "closed", dial, code: chance.pick(CODES), reason: "" },
+    { type: "token_fetched", fetch, token: chance.pick(["t1", "t2"]) },
+    { type: "token_failed", fetch, permanent: chance.below(2) === 0, message: "no" },
+    { type: "received", dial, frame: ready(chance) },
+    { type: "received", dial, frame: frame(chance) },
+    { type: "received", dial, frame: { type } },
+  ]);
+}
+
+interface Transport {
+  readonly dial: number;
+  opened: boolean;
+  greeted: boolean;
+}
+
+export class World {
+  readonly machine = new Connection(CONFIG);
+  readonly chance: Chance;
+  now = 0;
+  /** What is open or opening, and was not told to close. */
+  transports: Transport[] = [];
+  /** Told to close, and not closed yet. */
+  closing: number[] = [];
+  /** Gone. */
+  gone: number[] = [0];
+  /** The question that the token provider has not answered yet. */
+  fetch: number | undefined;
+  /** What the wishes come to: no user, one who wants to be connected, or one who does not. */
+  wish: "nobody" | "up" | "down" = "nobody";
+  /** Everything that the machine has said. */
+  readonly said: Output[] = [];
+
+  constructor(seed: number) {
+    this.chance = new Chance(seed);
+  }
+
+  /** Something happens that can happen now. */
+  step(): void {
+    const { chance } = this;
+    chance.pick([
+      () => this.passes(chance.pick([0, 10, 300, 2_000, 40_000])),
+      () => this.takes(chance.pick(WISHES)),
+      () => this.takes(chance.pick(WISHES)),
+      () => this.opens(),
+      () => this.getsReady(),
+      () => this.hears(frame(chance)),
+      () => this.hears(frame(chance)),
+      () => this.closes(chance.pick(CODES)),
+      () => this.getsToken(chance.pick(["t1", "t2", "t3"])),
+      () => this.getsToken(chance.pick(["t1", "t2", "t3"])),
+      () => this.lacksToken(chance.below(4) === 0),
+    ])();
+  }
+
+  /** Lets the time pass, with a tick at each deadline. */
+  passes(ms: number): void {
+    const until = this.now + ms;
+    for (let at = this.machine.deadline(); at !== undefined && at <= until; at = this.machine.deadline()) {
+      this.now = Math.max(this.now, at);
+      this.takes({ type: "tick" });
+    }
+    this.now = until;
+  }
+
+  opens(): void {
+    const transport = this.transports.find(({ opened }) => !opened);
+    if (!transport) return;
+    transport.opened = true;
+    this.takes({ type: "opened", dial: transport.dial });
+  }
+
+  getsReady(): void {
+    this.hears(ready(this.chance));
+  }
+
+  hears(received: Frame): void {
+    const transport = this.transports.find(({ greeted }) => greeted);
+    if (transport) this.takes({ type: "received", dial: transport.dial, frame: received });
+  }
+
+  /** A transport is gone: one that was told to, else the one that is there. */
+  closes(code: number | null): void {
+    const dial = this.closing.pop() ?? this.transports.pop()?.dial;
+    if (dial === undefined) return;
+    this.gone.push(dial);
+    this.takes({ type: "closed", dial, code, reason: "" });
+  }
+
+  getsToken(token: string): void {
+    if (this.fetch !== undefined) this.takes({ type: "token_fetched", fetch: this.answered(), token });
+  }
+
+  lacksToken(permanent: boolean): void {
+    if (this.fetch === undefined) return;
+    this.takes({ type: "token_failed", fetch: this.answered(), permanent, message: "no" });
+  }
+
+  takes(input: Input): void {
+    if (input.type === "connect_user") this.wish = "up";
+    if (input.type === "disconnect_user") this.wish = "nobody";
+    if (input.type === "connect" && this.wish === "down") this.wish = "up";
+    if (input.type === "disconnect" && this.wish === "up") this.wish = "down";
+
+    const outputs = this.machine.handle(this.now, this.chance.next(), input);
+    this.said.push(...outputs);
+    for (const output of outputs) this.does(output);
+  }
+
+  private does(output: Output): void {
+    if (output.type === "open") {
+      this.transports.push({ dial: output.dial, opened: false, greeted: false });
+    } else if (output.type === "close" && !this.gone.includes(output.dial)) {
+      this.transports = this.transports.filter(({ dial }) => dial !== output.dial);
+      if (!this.closing.includes(output.dial)) this.closing.push(output.dial);
+    } else if (output.type === "transmit") {
+      this.carries(output.dial, output.frame);
+    } else if (output.type === "fetch_token") {
+      this.fetch = output.fetch;
+    }
+  }
+
+  private carries(on: number, { type }: ClientFrame): void {
+    const transport = this.transports.find(({ dial }) => dial === on);
+    if (!transport?.opened) throw new Error(`${type} into the air`);
+    if (transport.greeted === (type === "hello")) throw new Error(`${type} before or beside the hello`);
+    transport.greeted = true;
+  }
+
+  private answered(): number {
+    const fetch = this.fetch!;
+    this.fetch = undefined;
+    return fetch;
+  }
+}
