@@ -1,0 +1,212 @@
+// The app's handle of one channel: what is known of it, and what can be done in it.
+//
+// A handle may be made before anybody is connected, and outlives the user: it shows the channel of whoever the
+// client is connected as.
+
+import type { CallOptions, MemberPage, MessagePage } from "./calls.js";
+import type { Client } from "./client.js";
+import type { Driver } from "./driver.js";
+import { uuid } from "./ids.js";
+import { type ChannelView, type MessagesView, NO_CHANNEL, NO_MESSAGES, STATE_MESSAGES } from "./live_channel.js";
+import { follow, type Observable, Source, switched } from "./observable.js";
+import type {
+  ChannelState,
+  EditMessage,
+  GetOrCreateChannel,
+  MembersResponse,
+  Message,
+  MessageDraft,
+  MessagesResponse,
+  PartialUpdate,
+  Unread,
+  UpdateMembers,
+  UserBrief,
+} from "./wire.js";
+
+/** When this long has passed since the last `typing.start`, the next is sent. */
+const TYPING_RESEND_MS = 3_000;
+const NOTHING = new Source<ChannelView>(NO_CHANNEL);
+const NO_LIST = new Source<MessagesView>(NO_MESSAGES);
+const NOBODY = new Source<readonly UserBrief[]>([]);
+
+export class Channel {
+  /** The full name, `type:id`. */
+  readonly cid: string;
+  readonly type: string;
+  readonly id: string;
+  /** What is known of the channel. Kept current while it is open, or in a list, or was loaded by a member. */
+  readonly view: Observable<ChannelView>;
+  /** Its messages, those on their way included. */
+  readonly messages: Observable<MessagesView>;
+  /** Others who type. */
+  readonly typing: Observable<readonly UserBrief[]>;
+  readonly #client: Client;
+  readonly #drivers: Observable<Driver | undefined>;
+  #typingSentAt = -Infinity;
+
+  /** @internal Made by `client.channel`. */
+  constructor(client: Client, drivers: Observable<Driver | undefined>, type: string, id: string) {
+    this.#client = client;
+    this.#drivers = drivers;
+    this.type = type;
+    this.id = id;
+    this.cid = `${type}:${id}`;
+    const { cid } = this;
+    this.view = switched(drivers, (driver) => driver?.channel(cid).view ?? NOTHING);
+    this.messages = switched(drivers, (driver) => driver?.channel(cid).messages ?? NO_LIST);
+    this.typing = switched(drivers, (driver) => driver?.channel(cid).typing ?? NOBODY);
+  }
+
+  /**
+   * Loads the channel and keeps it live until the returned function is called, for whoever is connected. Members
+   * hear of their channels anyway; for others this is what makes the server tell them.
+   */
+  open(): () => void {
+    return follow(this.#drivers, (driver) => driver?.channel(this.cid).open() ?? (() => {}));
+  }
+
+  /** Loads the channel, if it is not known yet. Fails as any call; `view.status` is `gone` where it may not be seen. */
+  async load(): Promise<ChannelView> {
+    await this.#driver.channel(this.cid).load();
+    return this.view.get();
+  }
+
+  /** Makes the channel, with these members beside the user, or gives the one that is there as it is. */
+  async getOrCreate(
+    request: Pick<GetOrCreateChannel, "members" | "data"> = {},
+    options?: CallOptions,
+  ): Promise<ChannelState> {
+    const driver = this.#driver;
+    const state = await driver.calls.getOrCreate(this.cid, { ...request, messages: STATE_MESSAGES }, options);
+    driver.channel(this.cid).adopt(state, STATE_MESSAGES);
+    return state;
+  }
+
+  /** Sets some of the channel's fields, and removes others. */
+  update(update: PartialUpdate, options?: CallOptions): Promise<ChannelState> {
+    return this.#driver.calls.updateChannel(this.cid, update, options);
+  }
+
+  /** Deletes the channel, for everybody. */
+  deleteChannel(options?: CallOptions): Promise<void> {
+    return this.#driver.calls.deleteChannel(this.cid, options);
+  }
+
+  /** Adds and removes members in one step, at most 100. */
+  updateMembers(update: UpdateMembers, options?: CallOptions): Promise<ChannelState> {
+    return this.#driver.calls.updateMembers(this.cid, update, options);
+  }
+
+  /** A page of members, by the time they joined. */
+  members(page: MemberPage = {}, options?: CallOptions): Promise<MembersResponse> {
+    return this.#driver.calls.members(this.cid, page, options);
+  }
+
+  /**
+   * Sends a message through the outbox. It stands in `messages` at once, as pending, and the promise resolves
+   * when the server has stored it. There is no timeout but the outbox's 48 hours: an outage delays it. Where it
+   * is refused for good the promise rejects and the message stays in the list as failed, see `retry` and `discard`.
+   *
+   * Fails with `not_logged_in`, `outbox_full`, and what the server refuses.
+   */
+  send(message: string | MessageDraft): Promise<Message> {
+    const draft = typeof message === "string" ? { text: message } : message;
+    const { outbox } = this.#driver;
+    this.#typingSentAt = -Infinity;
+    // What one writes is seen, wherever one has scrolled to.
+    if (this.messages.get().hasNewer) void this.loadLatest().catch(() => {});
+    return outbox.queue(this.cid, { ...draft, id: draft.id ?? uuid() });
+  }
+
+  /** Sends a failed message again. `false`: there is none with this id. */
+  retry(messageId: string): boolean {
+    return this.#driver.outbox.retry(messageId);
+  }
+
+  /** Forgets a message that is not sent. One that is just on its way may still arrive. */
+  discard(messageId: string): boolean {
+    return this.#driver.outbox.discard(messageId);
+  }
+
+  /** Changes a message: a text, or single fields. */
+  edit(messageId: string, edit: string | EditMessage, options?: CallOptions): Promise<Message> {
+    const change = typeof edit === "string" ? { text: edit } : edit;
+    return this.#stored((driver) => driver.calls.editMessage(this.cid, messageId, change, options));
+  }
+
+  /** Deletes a message; its place is kept. */
+  delete(messageId: string, options?: CallOptions): Promise<Message> {
+    return this.#stored((driver) => driver.calls.deleteMessage(this.cid, messageId, options));
+  }
+
+  /** One message. */
+  message(messageId: string, options?: CallOptions): Promise<Message> {
+    return this.#driver.calls.message(this.cid, messageId, options);
+  }
+
+  /** A page of messages, oldest first, past the list in `messages`. */
+  messagesPage(page: MessagePage = {}, options?: CallOptions): Promise<MessagesResponse> {
+    return this.#driver.calls.messages(this.cid, page, options);
+  }
+
+  /** Loads older messages into the list, 1 to 100. */
+  loadOlder(limit = STATE_MESSAGES): Promise<void> {
+    return this.#driver.channel(this.cid).page({ kind: "older", limit });
+  }
+
+  /** Loads newer messages into the list, where it stands in the past. */
+  loadNewer(limit = STATE_MESSAGES): Promise<void> {
+    return this.#driver.channel(this.cid).page({ kind: "newer", limit });
+  }
+
+  /** Makes the list begin anew with the latest messages. */
+  loadLatest(limit = STATE_MESSAGES): Promise<void> {
+    return this.#driver.channel(this.cid).page({ kind: "latest", limit });
+  }
+
+  /** Makes the list begin anew around a message. */
+  loadAround(messageId: string, limit = STATE_MESSAGES): Promise<void> {
+    return this.#driver.channel(this.cid).page({ kind: "around", limit, id: messageId });
+  }
+
+  /** Marks everything up to this seq as read, or everything. The position never moves back. */
+  markRead(seq?: number, options?: CallOptions): Promise<Unread> {
+    return this.#driver.calls.markRead(this.cid, seq === undefined ? {} : { seq }, options);
+  }
+
+  /** Makes this message and all after it unread again. */
+  markUnread(messageId: string, options?: CallOptions): Promise<Unread> {
+    return this.#driver.calls.markUnread(this.cid, messageId, options);
+  }
+
+  /** Says that the user types; call it at every keystroke: it is sent every 3 s at most, and only while connected. */
+  keystroke(): void {
+    const now = performance.now();
+    if (now - this.#typingSentAt < TYPING_RESEND_MS) return;
+    this.#typingSentAt = now;
+    this.#signal("typing.start");
+  }
+
+  /** Says that the user stopped typing, if others were told that she types. */
+  stopTyping(): void {
+    if (this.#typingSentAt === -Infinity) return;
+    this.#typingSentAt = -Infinity;
+    this.#signal("typing.stop");
+  }
+
+  #signal(type: "typing.start" | "typing.stop"): void {
+    const frame = { type: "signal", topic: `channel:${this.cid}`, signal: { type } } as const;
+    this.#drivers.get()?.input({ type: "send", frame });
+  }
+
+  async #stored(call: (driver: Driver) => Promise<Message>): Promise<Message> {
+    const driver = this.#driver;
+    const message = await call(driver);
+    driver.channel(this.cid).stored(message);
+    return message;
+  }
+
+  get #driver(): Driver {
+    return this.#client.driver;
+  }
+}

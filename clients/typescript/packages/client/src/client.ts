@@ -1,0 +1,359 @@
+// The public handle of one user's client, and which handles share a connection.
+//
+// Handles of one page with the same address, app key and user share everything: even an app that makes a client
+// per render holds one socket. What is shared is the driver; a handle only shows whichever it is attached to.
+
+import { bounded, type CallOptions, type Endpoint, endpointOf, splitCid } from "./calls.js";
+import { Channel } from "./channel.js";
+import { ChannelList } from "./channel_list.js";
+import type { WebSocketConstructor } from "./dial.js";
+import { Driver, NOTHING_UNREAD } from "./driver.js";
+import { type ClientErrorCode, parlourError } from "./errors.js";
+import { type ClientEvent, type ClientEventOf, type ClientEventType, iterate } from "./events.js";
+import { PAGE, uuid } from "./ids.js";
+import type { ChannelListQuery } from "./live_list.js";
+import { follow, type Observable, Source, switched } from "./observable.js";
+import { Outbox } from "./outbox.js";
+import { PLATFORM } from "./platform.js";
+import { type ConnectionStatus, IDLE } from "./status.js";
+import type { TokenProvider } from "./token.js";
+import type { UnreadCounts } from "./unread.js";
+import type {
+  ChannelsResponse,
+  GetOrCreateChannel,
+  Me,
+  PartialUpdate,
+  Presence,
+  PresenceSubscription,
+  QueryChannels,
+  User,
+  UserInput,
+} from "./wire.js";
+
+/** The version of the protocol that this client speaks. */
+const PROTOCOL_VERSION = 1;
+/** When the last handle of a connection was closed this long ago, its socket is: React mounts twice. */
+const LINGER_MS = 250;
+
+/** How a client is made. */
+export interface ClientOptions {
+  /** The server's address: `http://127.0.0.1:8790`, `https://chat.example.com`. */
+  url: string;
+  /** Which app of the server. It is no secret. */
+  appKey: string;
+  /** Whose presence is told. Default: nobody's. */
+  presence?: PresenceSubscription;
+  /** The device's name, shown to the user's other devices. */
+  device?: string;
+  /** When a call has no answer for this long, it fails with `timeout`. Default: 10,000. Messages have no such end. */
+  callTimeoutMs?: number;
+  /** A WebSocket for where there is none, such as Node 20: `import { WebSocket } from "ws"`. */
+  webSocket?: WebSocketConstructor;
+  /** Another `fetch` than the global one. */
+  fetch?: typeof fetch;
+}
+
+/** One user's connection on this page, and how many handles hold it. */
+interface Shared {
+  driver: Driver;
+  handles: number;
+  linger?: ReturnType<typeof setTimeout>;
+}
+
+/** By address, app key and user. */
+const shared = new Map<string, Shared>();
+const outboxes = new Map<string, Outbox>();
+
+function forget(which: (one: Shared) => boolean): void {
+  for (const [key, one] of shared) if (which(one)) shared.delete(key);
+}
+
+/**
+ * One user's client: connects, listens, asks.
+ *
+ * For end users' devices: it has no place for an app's secret (that is `ServerClient` of
+ * `@parlour/client/server`). Making one opens nothing.
+ *
+ * ```ts
+ * const client = new Client({ url: "http://127.0.0.1:8790", appKey: "dev" });
+ * await client.connectUser({ id: "alice", name: "Alice" }, token);
+ * const channel = client.channel("messaging", "general");
+ * await channel.getOrCreate();
+ * client.on("message.new", ({ message }) => console.log(`${message.user.id}: ${message.text}`));
+ * await channel.send("hello");
+ * ```
+ */
+export class Client {
+  /** Where the connection stands. */
+  readonly connection: Observable<ConnectionStatus>;
+  /** The connected user's own view of itself, with the unread totals of now. */
+  readonly me: Observable<Me | undefined>;
+  /** The unread totals, kept current from events by the server's own rule. */
+  readonly unread: Observable<UnreadCounts>;
+  readonly #endpoint: Endpoint;
+  readonly #options: ClientOptions;
+  readonly #instance = uuid();
+  readonly #driver = new Source<Driver | undefined>(undefined);
+  #held: Shared | undefined;
+  #channels = new Map<string, Channel>();
+  #lists = new Map<string, ChannelList>();
+  #presence: PresenceSubscription;
+
+  /** Throws `invalid_input` for an address that is none, `invalid_id` for an app key that is none. */
+  constructor(options: ClientOptions) {
+    this.#endpoint = endpointOf(options);
+    this.#options = options;
+    this.#presence = options.presence ?? "none";
+    const [idle, nobody, nothing] = [new Source(IDLE), new Source<Me | undefined>(undefined), new Source(NOTHING_UNREAD)];
+    this.connection = switched(this.#driver, (driver) => driver?.connection ?? idle);
+    this.me = switched(this.#driver, (driver) => driver?.me ?? nobody);
+    this.unread = switched(this.#driver, (driver) => driver?.unreadCounts ?? nothing);
+  }
+
+  /** The server's address, without a slash at its end. */
+  get url(): string {
+    return this.#endpoint.url;
+  }
+
+  /** Which user this client is for; undefined before `connectUser` and after `disconnectUser`. */
+  get userId(): string | undefined {
+    const driver = this.#driver.get();
+    return driver?.isLeaving ? undefined : driver?.userId;
+  }
+
+  /**
+   * Logs in, connects, makes the user or merges the given fields into it, and answers with the user's own view of
+   * itself.
+   *
+   * For the same user while connected or connecting it joins the one in progress, and opens nothing. While a
+   * `disconnectUser` is running it waits for its end. After a `timeout` or `network` error the client goes on
+   * dialling; call again to wait again.
+   *
+   * Fails with `already_connected_as`, which names the other user; `network` and `timeout` after the call timeout;
+   * what the server refuses, as it says it; `cancelled` if a `disconnect` came in between.
+   */
+  async connectUser(user: UserInput | string, token: TokenProvider, options?: CallOptions): Promise<Me> {
+    const input = typeof user === "string" ? { id: user } : { ...user };
+    if (!/^[a-z0-9@_-]{1,128}$/.test(input.id)) {
+      throw this.#error("invalid_id", `"${input.id}" is no id of a user: 1-128 of a-z 0-9 @ _ -`);
+    }
+    const { driver, after } = this.#attach(input.id);
+    driver.connectUser(input, token, after);
+    return this.#up(driver, options);
+  }
+
+  /** Connects again, after `disconnect` or a failure. Fails with `not_logged_in` without a user; else as `connectUser`. */
+  async connect(options?: CallOptions): Promise<Me> {
+    const { driver } = this;
+    driver.connect();
+    return this.#up(driver, options);
+  }
+
+  /**
+   * Closes the connection and keeps the user; holds until `connect` or `connectUser`. Begins when called: the
+   * promise only tells when the socket is gone.
+   */
+  async disconnect(): Promise<void> {
+    await this.#driver.get()?.disconnect();
+  }
+
+  /**
+   * Closes the connection, goes offline at once and forgets the user, for all clients of this page that share it;
+   * what is not sent waits for the user's return to this page. Begins when called: the next user's `connectUser`
+   * may be called right away, and waits for it.
+   */
+  async disconnectUser(): Promise<void> {
+    const driver = this.#driver.get();
+    if (!driver) return;
+    await driver.disconnectUser();
+    forget(({ driver: other }) => other === driver);
+  }
+
+  /**
+   * Lets go: for when a component goes away. The connection closes 250 ms after the last client of this page that
+   * shared it was closed; the user is not logged out. `connectUser` opens this client again.
+   */
+  close(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    this.#driver.set(undefined);
+    if (!held || --held.handles > 0) return;
+    held.linger = setTimeout(() => {
+      held.driver.drop();
+      forget((other) => other === held);
+    }, LINGER_MS);
+  }
+
+  /** The round trip to the server and back, in milliseconds. Fails with `not_connected`, `timeout`. */
+  async ping(options?: CallOptions): Promise<number> {
+    const { driver } = this;
+    const late = (code: "timeout" | "cancelled") => this.#error(code, "no answer to the ping");
+    return bounded((signal) => driver.ping(signal), this.#bounds(options), late);
+  }
+
+  /** Dials now rather than at `retryAt`. */
+  retryNow(): void {
+    this.#driver.get()?.input({ type: "retry_now" });
+  }
+
+  /** Changes whose presence is told, now and after every reconnect. */
+  setPresence(subscription: PresenceSubscription): void {
+    this.#presence = subscription;
+    this.#driver.get()?.input({ type: "presence", subscription });
+  }
+
+  /** Whether a user is there, as far as the presence subscription tells. */
+  presence(userId: string): Observable<Presence | undefined> {
+    const none = new Source<ReadonlyMap<string, Presence>>(new Map());
+    const all = switched(this.#driver, (driver) => driver?.presence ?? none);
+    return { subscribe: all.subscribe, get: () => all.get().get(userId) };
+  }
+
+  /** The channel `type:id`; always the same handle. Asks nothing yet. */
+  channel(type: string, id: string): Channel {
+    return this.channelAt(`${type}:${id}`);
+  }
+
+  /** The channel with this full name; always the same handle. Asks nothing yet. Throws `invalid_id`. */
+  channelAt(cid: string): Channel {
+    let channel = this.#channels.get(cid);
+    if (!channel) {
+      const [type, id] = splitCid(cid, this.url);
+      channel = new Channel(this, this.#driver, type, id);
+      this.#channels.set(cid, channel);
+    }
+    return channel;
+  }
+
+  /**
+   * The channel that is made of exactly these members and the user, in whatever order: the one that is there, or a
+   * new one with this data.
+   */
+  async createDistinct(
+    type: string,
+    members: string[],
+    data?: NonNullable<GetOrCreateChannel["data"]>,
+    options?: CallOptions,
+  ): Promise<Channel> {
+    const { driver } = this;
+    const request: GetOrCreateChannel = { members, messages: 0, ...(data && { data }) };
+    const { channel } = await driver.calls.distinctChannel(type, request, options);
+    return this.channelAt(channel.cid);
+  }
+
+  /** Channels that match, live; those of which the user is a member where no filter is given. */
+  channels(query: ChannelListQuery = {}): ChannelList {
+    const key = JSON.stringify([query.filter, query.sort, query.limit]);
+    let list = this.#lists.get(key);
+    if (!list) {
+      list = new ChannelList(this.#driver, () => this.driver, query, (cid) => this.channelAt(cid));
+      this.#lists.set(key, list);
+    }
+    return list;
+  }
+
+  /** The channels that match, of those that the user may see: one page, once. */
+  async queryChannels(query: QueryChannels, options?: CallOptions): Promise<ChannelsResponse> {
+    return this.driver.calls.queryChannels(query, options);
+  }
+
+  /** Users by their ids. */
+  async users(ids: readonly string[], options?: CallOptions): Promise<User[]> {
+    return this.driver.calls.users(ids, options);
+  }
+
+  /** Sets some of the user's own fields, and removes others. */
+  async updateMe(update: PartialUpdate, options?: CallOptions): Promise<User> {
+    const { calls, userId } = this.driver;
+    return calls.updateUser(userId, update, options);
+  }
+
+  /** Calls `listener` with every event of a type (`"all"`: of every type), until the returned function is called. */
+  on<K extends ClientEventType>(type: K, listener: (event: ClientEventOf<K>) => void): () => void {
+    return follow(this.#driver, (driver) => driver?.listeners.on(type, listener) ?? (() => {}));
+  }
+
+  /** Every event from now on, until `signal` aborts or the loop is left. */
+  events({ signal }: { signal?: AbortSignal } = {}): AsyncGenerator<ClientEvent, void, void> {
+    return iterate((listener) => this.on("all", listener), signal);
+  }
+
+  /** @internal Whoever is connected. Throws `not_logged_in`. */
+  get driver(): Driver {
+    const driver = this.#driver.get();
+    if (!driver || driver.isLeaving) throw this.#error("not_logged_in", "the client has no user");
+    return driver;
+  }
+
+  /** Finds or makes the driver of a user, and says what it has to wait for. */
+  #attach(userId: string): { driver: Driver; after: Promise<unknown> | undefined } {
+    const current = this.#driver.get();
+    if (current && !current.isLeaving) {
+      if (current.userId === userId) return { driver: current, after: undefined };
+      throw this.#error("already_connected_as", `the client is connected as ${current.userId}`);
+    }
+    const key = [this.#endpoint.url, this.#endpoint.appKey, userId].join("\n");
+    let found = shared.get(key);
+    // Another handle may just be logging the same user out.
+    const leaving = [current, found?.driver].filter((driver) => driver?.isLeaving);
+    const after = leaving.length ? Promise.all(leaving.map((driver) => driver!.gone)) : undefined;
+    if (!found || found.driver.isLeaving) {
+      found = { driver: this.#makeDriver(userId, key), handles: 0 };
+      shared.set(key, found);
+    }
+    clearTimeout(found.linger);
+    found.handles++;
+    this.#held = found;
+    this.#driver.set(found.driver);
+    return { driver: found.driver, after };
+  }
+
+  #makeDriver(userId: string, key: string): Driver {
+    const webSocket = this.#options.webSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
+    if (!webSocket) {
+      const message = "this platform has no WebSocket; give one: new Client({ webSocket }), from the package ws";
+      throw this.#error("invalid_input", message);
+    }
+    let outbox = outboxes.get(key);
+    if (!outbox) outboxes.set(key, (outbox = new Outbox()));
+    return new Driver({
+      userId,
+      endpoint: this.#endpoint,
+      webSocket,
+      outbox,
+      config: {
+        app_key: this.#endpoint.appKey,
+        client: {
+          instance: this.#instance,
+          page: PAGE,
+          sdk: "typescript",
+          version: PROTOCOL_VERSION,
+          platform: PLATFORM.name,
+        },
+        device: this.#options.device ?? null,
+        presence: this.#presence,
+        dial_timeout_ms: 10_000,
+        dead_link_ms: 35_000,
+        stable_after_ms: 10_000,
+        backoff: { base_ms: 500, cap_ms: 20_000 },
+        retry_now_spread_ms: 300,
+        spread_ms: 5_000,
+        ui_grace_ms: 2_000,
+      },
+    });
+  }
+
+  #up(driver: Driver, options?: CallOptions): Promise<Me> {
+    const late = (code: "timeout" | "cancelled") =>
+      code === "timeout" ? driver.whyNotUp() : this.#error(code, "the call was cancelled; still dialling");
+    return bounded((signal) => driver.up(signal), this.#bounds(options), late);
+  }
+
+  #bounds({ signal, timeoutMs = this.#endpoint.callTimeoutMs }: CallOptions = {}) {
+    return { signal, timeoutMs };
+  }
+
+  #error(code: ClientErrorCode, message: string) {
+    return parlourError(code, message, this.#endpoint.url);
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Chat for your app: one live connection per user, that loses nothing.
+ *
+ * `Client` is one user on one device. An app's backend, which holds the secret, uses `ServerClient` of
+ * `@parlour/client/server`.
+ *
+ * @module
+ */
+
+export type { CallOptions, MemberPage, MessagePage } from "./calls.js";
+export { Channel } from "./channel.js";
+export { ChannelList, type ChannelListView } from "./channel_list.js";
+export { Client, type ClientOptions } from "./client.js";
+export type { Cause, UiStatus } from "./connection.js";
+export type { WebSocketConstructor, WebSocketLike } from "./dial.js";
+export { ParlourError } from "./errors.js";
+export type { ClientEvent, ClientEventOf, ClientEventType, DurableEvent, LocalEvent } from "./events.js";
+export type { ChannelView, MessagesView } from "./live_channel.js";
+export type { ChannelListQuery } from "./live_list.js";
+export type { ListedMessage } from "./message_window.js";
+export type { Observable } from "./observable.js";
+export type { ConnectionStatus } from "./status.js";
+export type { TokenProvider } from "./token.js";
+export type { UnreadCounts } from "./unread.js";
+export type * as wire from "./wire.js";
+export type {
+  Channel as ChannelData,
+  ChannelRole,
+  ChannelState,
+  ChannelsResponse,
+  EditMessage,
+  Event,
+  Me,
+  Member,
+  MembersResponse,
+  Message,
+  MessageDraft,
+  MessagesResponse,
+  PartialUpdate,
+  Presence,
+  PresenceSubscription,
+  QueryChannels,
+  Read,
+  Signal,
+  Unread,
+  UpdateMembers,
+  User,
+  UserBrief,
+  UserInput,
+} from "./wire.js";

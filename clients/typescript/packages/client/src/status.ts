@@ -1,0 +1,29 @@
+// Where the connection stands, as the app sees it.
+
+import type { Cause, State, UiStatus } from "./connection.js";
+import type { ParlourError } from "./errors.js";
+
+export interface ConnectionStatus {
+  /**
+   * `idle` no user · `offline` down by wish · `connecting` the first dial · `connected` · `reconnecting` waits or
+   * dials again · `no_network` as the platform says · `parked` left for the background · `failed` over until
+   * the app acts · `closed` logged out.
+   */
+  state: State["type"];
+  /** As a banner would show it: a downtime of less than two seconds is not shown. */
+  uiStatus: UiStatus;
+  /** Losses and failed dials since the connection was last stable; 0 while it is up. */
+  attempt: number;
+  /** When the next dial comes, in milliseconds since 1970, while waiting for it. */
+  retryAt?: number;
+  /** The server's name for the connection, while it is up. */
+  connectionId?: string;
+  /** Why it failed. */
+  error?: ParlourError;
+  /** Why the state last changed. */
+  cause?: Cause;
+  /** The close code that came with the last change. */
+  code?: number;
+}
+
+export const IDLE: ConnectionStatus = Object.freeze({ state: "idle", uiStatus: "signed_out", attempt: 0 });
