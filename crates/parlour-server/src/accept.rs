@@ -1,29 +1,30 @@
 //! The accept loop: who may open a TCP connection, and how long each may take to say something.
 //!
 //! hyper reads requests; what it does not do is ours: a deadline for the first byte, a cap per address and in
-//! all, and an end for those who take their answer too slowly.
+//! all; and on each connection ([`peer`]) an end for those who take their answer too slowly, a refusal of heads
+//! that can be read in two ways ([`heads`]), and an error that says what was wrong.
+
+mod heads;
+mod peer;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep};
 use tower::ServiceExt;
 
-use crate::http::PeerAddress;
+use crate::http::{LengthStatedTwice, PeerAddress};
 use crate::node::Node;
+use heads::Doubt;
+use peer::Peer;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -92,7 +93,7 @@ pub(crate) async fn serve(
         let (router, node, stop) = (router.clone(), Arc::clone(&node), stop.clone());
         tasks.spawn(async move {
             let _count = count;
-            serve_connection(stream, address, place, router, &node, stop).await;
+            serve_connection(stream, address, place, router, node, stop).await;
         });
     }
     drop(listener);
@@ -127,7 +128,7 @@ async fn serve_connection(
     address: IpAddr,
     place: Pending,
     router: Router,
-    node: &Node,
+    node: Arc<Node>,
     mut stop: watch::Receiver<bool>,
 ) {
     let wait = Duration::from_millis(node.config.limits.request_wait_ms);
@@ -140,7 +141,12 @@ async fn serve_connection(
         return;
     }
     let stall = Duration::from_millis(node.config.limits.slow_reader_ms) + Duration::from_secs(5);
+    let doubt = Arc::<Doubt>::default();
+    let peer = Peer::new(stream, address, stall, Arc::clone(&doubt), node);
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+        if doubt.falls_on_next() {
+            request.extensions_mut().insert(LengthStatedTwice);
+        }
         request.extensions_mut().insert(PeerAddress(address));
         request.extensions_mut().insert(place.clone());
         request.map(axum::body::Body::new)
@@ -150,8 +156,8 @@ async fn serve_connection(
         .header_read_timeout(wait)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
-    let io = TokioIo::new(ImpatientStream { stream, stall, pending_since: None });
-    let connection = http.serve_connection(io, TowerToHyperService::new(service)).with_upgrades();
+    let connection =
+        http.serve_connection(TokioIo::new(peer), TowerToHyperService::new(service)).with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
@@ -162,70 +168,5 @@ async fn serve_connection(
     };
     if let Err(error) = ended {
         tracing::debug!(%address, %error, "a connection ended early");
-    }
-}
-
-/// A TCP stream that gives up on a peer who takes nothing for too long.
-struct ImpatientStream {
-    stream: TcpStream,
-    stall: Duration,
-    /// When the peer has taken nothing since a write first had to wait; the sleep ends when patience does.
-    pending_since: Option<Pin<Box<Sleep>>>,
-}
-
-impl ImpatientStream {
-    fn judge<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            self.pending_since = None;
-            return result;
-        }
-        let stall = self.stall;
-        let sleep = self
-            .pending_since
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + stall)));
-        match sleep.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing")))
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl AsyncRead for ImpatientStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for ImpatientStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.judge(cx, result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.judge(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

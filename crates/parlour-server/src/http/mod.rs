@@ -32,7 +32,7 @@ use crate::error::ApiError;
 use crate::node::Node;
 
 pub use demo::DEMO_USERS;
-pub(crate) use request::PeerAddress;
+pub(crate) use request::{LengthStatedTwice, PeerAddress};
 
 /// The document that all paths are gathered under.
 #[derive(OpenApi)]

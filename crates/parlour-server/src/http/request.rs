@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use parlour_wire::ErrorCode;
 use parlour_wire::error::ErrorResponse;
 
@@ -20,13 +20,27 @@ const URI_BYTES_MAX: usize = 8 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
+/// Told of a request whose head stated the length of its body by `Content-Length` and by `Transfer-Encoding`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LengthStatedTwice;
+
+/// A connection on which chunks come, or something else is wished for than HTTP, carries no request after this one:
+/// whoever stands between the client and us may differ over where it ends, and then over what comes next.
+fn ends_connection(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) || headers.contains_key(header::UPGRADE)
+}
+
 pub(super) async fn finish(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
     let request_id = node.next_request();
     let method = request.method().clone();
     // The query stays out of the log: callers put things there that are nobody's business.
     let path = request.uri().path().to_owned();
     let uri_bytes = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
-    let mut response = if uri_bytes > URI_BYTES_MAX {
+    let ends_connection = ends_connection(request.headers());
+    let mut response = if request.extensions().get::<LengthStatedTwice>().is_some() {
+        let why = "`Content-Length` and `Transfer-Encoding` both state where the body ends.";
+        ApiError::from(ErrorCode::InvalidInput.because(why)).into_response()
+    } else if uri_bytes > URI_BYTES_MAX {
         ApiError::from(ErrorCode::UriTooLong).into_response()
     } else {
         next.run(request).await
@@ -48,7 +62,11 @@ pub(super) async fn finish(State(node): State<Arc<Node>>, request: Request, next
         }
         response = written;
     }
+    let is_http = response.status() != StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
+    if ends_connection && is_http {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert("x-request-id", value);
     }

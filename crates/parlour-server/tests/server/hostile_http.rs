@@ -104,12 +104,21 @@ async fn who_never_reads_his_answers_is_cut() {
     server.lives().await;
 }
 
+/// Everything that comes back until the connection is closed.
+async fn answers(server: &TestServer, request: &[u8]) -> Vec<Answer> {
+    let bytes = raw(server.address, request).await;
+    let text = String::from_utf8_lossy(&bytes);
+    let each = text.split("HTTP/1.1 ").skip(1);
+    each.map(|answer| Answer::read(format!("HTTP/1.1 {answer}").as_bytes()).unwrap()).collect()
+}
+
 /// The statuses of everything that comes back until the connection is closed.
 async fn statuses(server: &TestServer, request: &[u8]) -> Vec<u16> {
-    let answer = raw(server.address, request).await;
-    let text = String::from_utf8_lossy(&answer);
-    text.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+    answers(server, request).await.iter().map(|answer| answer.status).collect()
 }
+
+/// A request that ends its connection, to be put behind another.
+const NEXT: &str = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn heads_that_two_readers_could_read_differently_are_refused_and_the_connection_closed() {
@@ -143,10 +152,22 @@ async fn heads_that_two_readers_could_read_differently_are_refused_and_the_conne
         ("a space in the path", "GET /li vez HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), &[400]),
     ] {
         // What follows on the connection is not looked at any more.
-        let smuggled = format!("{request}GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let answered = statuses(&server, smuggled.as_bytes()).await;
-        assert_eq!(answered.len(), 1, "{what}: {answered:?}");
-        assert!(allowed.contains(&answered[0]), "{what}: {answered:?}");
+        // Also as the second of a connection.
+        let earlier = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+        for (earlier, before) in [("", 0), (earlier, 1)] {
+            let mut answered = answers(&server, format!("{earlier}{request}{NEXT}").as_bytes()).await;
+            assert_eq!(answered.len(), before + 1, "{what}: {answered:?}");
+            let refusal = answered.remove(before);
+            assert!(allowed.contains(&refusal.status), "{what}: {refusal:?}");
+            assert_eq!(refusal.header("connection"), Some("close"), "{what}");
+            let code = match refusal.status {
+                431 => "headers_too_large",
+                414 => "uri_too_long",
+                _ => "invalid_input",
+            };
+            refusal.refused(code);
+            assert!(answered.iter().all(|answer| answer.status == 200), "{what}: {answered:?}");
+        }
         server.lives().await;
     }
     // A client that takes it for granted that this is HTTP/2 is closed without a word that it could not read.
@@ -154,20 +175,47 @@ async fn heads_that_two_readers_could_read_differently_are_refused_and_the_conne
 }
 
 #[tokio::test]
-async fn a_length_beside_chunks_is_never_believed() {
+async fn a_length_beside_chunks_is_refused_and_what_it_may_hide_is_not_looked_at() {
     let server = impatient().await;
-    // By its length the body would hide the second request; by its chunks it ends before it. Whoever believes
-    // the length answers once with what the hidden request never got.
-    let hidden = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    // By its length the body would hide the second request; by its chunks it ends before it.
+    let length = 5 + NEXT.len();
     for headers in [
-        "Content-Length: 60\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding: chunked\r\nContent-Length: 60",
+        format!("Content-Length: {length}\r\nTransfer-Encoding: chunked"),
+        format!("Transfer-Encoding: chunked\r\nContent-Length: {length}"),
+        format!("transfer-encoding:chunked\r\nX-A: b\r\ncontent-length:{length}"),
+        "Content-Length: 0\r\nTransfer-Encoding: chunked".to_owned(),
     ] {
-        let request = format!("POST /livez HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n0\r\n\r\n{hidden}");
-        let answered = statuses(&server, request.as_bytes()).await;
-        assert!([&[400][..], &[405], &[405, 200]].contains(&&answered[..]), "{answered:?}");
+        let request = format!("POST /livez HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n0\r\n\r\n{NEXT}");
+        let mut answered = answers(&server, request.as_bytes()).await;
+        assert_eq!(answered.len(), 1, "{headers}: {answered:?}");
+        let refusal = answered.remove(0);
+        assert_eq!((refusal.status, refusal.header("connection")), (400, Some("close")), "{headers}");
+        refusal.refused("invalid_input");
+        // Those who asked before on the same connection have their answers.
+        let body = "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
+        let behind = format!("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n{body}{request}");
+        assert_eq!(statuses(&server, behind.as_bytes()).await, [200, 405, 400], "{headers}");
     }
     server.lives().await;
+}
+
+#[tokio::test]
+async fn the_answer_to_chunks_ends_the_connection() {
+    let server = TestServer::with_users(&["alice"]).await;
+    let head = format!(
+        "POST /v1/channels HTTP/1.1\r\nHost: x\r\nX-Parlour-App: dev\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        server.user("alice").token
+    );
+    let answered = answers(&server, format!("{head}2\r\n{{}}\r\n0\r\n\r\n{NEXT}").as_bytes()).await;
+    assert_eq!(answered.len(), 1, "{answered:?}");
+    assert_eq!((answered[0].status, answered[0].header("connection")), (200, Some("close")));
+    // And so does that to a wish for another protocol which is not granted.
+    let upgrade = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    assert_eq!(statuses(&server, format!("{upgrade}{NEXT}").as_bytes()).await, [200]);
+    // A length does not.
+    let length = "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
+    assert_eq!(statuses(&server, format!("{length}{NEXT}").as_bytes()).await, [405, 200]);
 }
 
 #[tokio::test]

@@ -103,6 +103,7 @@ const OVER_HTTP: &[ErrorCode] = &[
     ErrorCode::UnsupportedMediaType,
     ErrorCode::UpgradeRequired,
     ErrorCode::UriTooLong,
+    ErrorCode::HeadersTooLarge,
     ErrorCode::RequestTimeout,
 ];
 
@@ -160,6 +161,7 @@ async fn every_error_that_http_gives_is_given_with_its_own_status() {
         ),
         (ErrorCode::UpgradeRequired, server.anybody().get("/v1/connect").await),
         (ErrorCode::UriTooLong, alice.get(&format!("/v1/users?ids={}", "a".repeat(8_192))).await),
+        (ErrorCode::HeadersTooLarge, alice.with_header("X-A", &"a".repeat(17_000)).get("/v1/me").await),
         (ErrorCode::RequestTimeout, slow().await),
     ] {
         answer.refused(code.as_str());
