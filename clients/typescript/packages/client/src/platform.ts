@@ -12,7 +12,8 @@ interface Platform {
 function nameOf(): string {
   if (typeof navigator !== "undefined" && navigator.product === "ReactNative") return "react-native";
   if (typeof document !== "undefined") return "browser";
-  return typeof process !== "undefined" && process.versions?.node ? `node ${process.versions.node}` : "other";
+  const { process } = globalThis as { process?: { versions?: { node?: string } } };
+  return process?.versions?.node ? `node ${process.versions.node}` : "other";
 }
 
 export const PLATFORM: Platform = {
