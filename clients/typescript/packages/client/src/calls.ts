@@ -68,23 +68,22 @@ export interface EndpointOptions {
 export function endpointOf(options: EndpointOptions): Endpoint {
   const { appKey, fetch, callTimeoutMs = CALL_TIMEOUT_MS } = options;
   const base = parseBaseUrl(options.url);
-  if (!/^[\w-]{1,64}$/.test(appKey)) {
+  if (!/^[\w-]{1,64}$/.test(appKey ?? "")) {
     throw parlourError("invalid_id", `"${appKey}" is no app key: those are 1-64 of a-z A-Z 0-9 _ -`, base);
   }
   // The global one is looked up at each call, since tools that watch the network replace it.
   return { url: base, appKey, fetch: fetch ?? ((...args) => globalThis.fetch(...args)), callTimeoutMs };
 }
 
+/** By hand, because React Native's `URL` understands little. */
+const ADDRESS = /^(https?)(:\/\/([^\s/?#@:\\[\]]+|\[[\da-f:.]+\])(:\d{1,5})?(\/[^\s?#]*)?)$/i;
+
 /** A server's address, without a slash at its end. Throws `invalid_input` for a text that is none. */
 export function parseBaseUrl(text: string): string {
-  // By hand, because React Native's `URL` understands little.
-  const host = String.raw`([^\s/?#@:\\[\]]+|\[[\da-f:.]+\])(:\d{1,5})?`;
-  const parts = new RegExp(`^(https?)(://${host}(/[^\\s?#]*?)?)/*$`, "i").exec(String(text).trim());
-  if (!parts) {
-    const like = "it looks like http://127.0.0.1:8790, without query, fragment or credentials";
-    throw parlourError("invalid_input", `"${text}" is no address of a server: ${like}`);
-  }
-  return parts[1]!.toLowerCase() + parts[2];
+  const [, scheme, rest] = ADDRESS.exec(String(text).trim()) ?? [];
+  if (scheme && rest) return scheme.toLowerCase() + rest.replace(/\/+$/, "");
+  const like = "it looks like http://127.0.0.1:8790, without query, fragment or credentials";
+  throw parlourError("invalid_input", `"${text}" is no address of a server: ${like}`);
 }
 
 /** Where connections are opened. */

@@ -1,0 +1,73 @@
+// Where tokens come from.
+//
+// Not here: when a token is due, which the connection knows.
+
+import { bounded } from "./calls.js";
+import { parlourError, textOf } from "./errors.js";
+
+/**
+ * Gives the user's token: a text that stays as it is, or a function that is asked at the first connect,
+ * before the token ends and when the server no longer takes it.
+ *
+ * The function is asked one call at a time: whoever else needs a token meanwhile gets the same answer. An
+ * error that it throws is taken as one that may pass, and it is asked again later; where that will not help,
+ * because the user's session at your backend is over, say, throw an error whose `permanent` is `true`.
+ */
+export type TokenProvider = string | (() => string | Promise<string>);
+
+/** One user's provider, with the token that is in force. */
+export class TokenSource {
+  readonly #provider: TokenProvider;
+  readonly #timeoutMs: number;
+  readonly #docsBase: string | undefined;
+  #current: string | undefined;
+  #asking: Promise<string> | undefined;
+
+  /** `timeoutMs`: when the provider has not answered for this long, it has none. */
+  constructor(provider: TokenProvider, timeoutMs: number, docsBase?: string) {
+    this.#provider = provider;
+    this.#timeoutMs = timeoutMs;
+    this.#docsBase = docsBase;
+  }
+
+  /**
+   * Asks the provider, unless it is being asked already.
+   *
+   * Fails with `token_missing`; not `retryable` where the provider said that asking again is in vain.
+   */
+  fresh(): Promise<string> {
+    this.#asking ??= this.#ask().finally(() => (this.#asking = undefined));
+    return this.#asking;
+  }
+
+  /** The token in force, unless it is the one that was refused: then the provider is asked, as by `fresh`. */
+  async otherThan(refused?: string): Promise<string> {
+    let failure: unknown;
+    await this.#asking?.catch((error: unknown) => (failure = error));
+    if (this.#current !== undefined && this.#current !== refused) return this.#current;
+    if (failure) throw failure;
+    return this.fresh();
+  }
+
+  async #ask(): Promise<string> {
+    const provider = this.#provider;
+    const late = () => new Error("the token provider did not answer in time");
+    try {
+      const token: unknown = await bounded(
+        async () => (typeof provider === "function" ? provider() : provider),
+        { timeoutMs: this.#timeoutMs },
+        late,
+      );
+      if (typeof token !== "string" || !token) {
+        const given = token === "" ? "an empty one" : typeof token;
+        throw new TypeError(`a token is a text; the token provider gave ${given}`);
+      }
+      this.#current = token;
+      return token;
+    } catch (error) {
+      const permanent = (Object(error) as { permanent?: unknown }).permanent === true;
+      const more = { retryable: !permanent, cause: error };
+      throw parlourError("token_missing", `no token: ${textOf(error)}`, this.#docsBase, more);
+    }
+  }
+}
