@@ -1,0 +1,186 @@
+// What the stories of this folder stand on: a real server, a real browser, and pages that it serves.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { createServer, type ViteDevServer } from "vite";
+
+import { ServerClient } from "../../clients/typescript/packages/client/src/server.js";
+
+/** What has to come comes within this. */
+const SOON_MS = 15_000;
+const CHROMIUM = process.env.PARLOUR_CHROMIUM ?? "/usr/bin/chromium";
+
+/** Resolves when `look` gives something true. */
+export async function eventually<T>(look: () => T | Promise<T>, what: string): Promise<T> {
+  const until = Date.now() + SOON_MS;
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen;
+    if (Date.now() > until) throw new Error(`${what}: it did not come`);
+    await pause(25);
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** The binary that PARLOUR_BIN names, in development mode, with its data in a folder of its own. */
+export class TestServer {
+  url = "";
+  appKey = "";
+  backend!: ServerClient;
+  readonly #data = mkdtempSync(join(tmpdir(), "parlour-"));
+  #process: ChildProcess | undefined;
+  #port = 0;
+
+  static async start(): Promise<TestServer> {
+    const server = new TestServer();
+    await server.start();
+    return server;
+  }
+
+  /** Starts it, on the same data and port as before. */
+  async start(): Promise<void> {
+    const binary = process.env.PARLOUR_BIN;
+    if (!binary) throw new Error("PARLOUR_BIN has to name the server's binary; `cargo xtask test` sets it");
+    const listen = `127.0.0.1:${this.#port}`;
+    const child = spawn(binary, ["dev", "--listen", listen, "--json", "--data", this.#data], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    this.#process = child;
+    for await (const line of createInterface({ input: child.stdout })) {
+      const { url, app_key, secret } = JSON.parse(line);
+      this.url = url;
+      this.appKey = app_key;
+      this.#port = Number(new URL(url).port);
+      this.backend = new ServerClient({ url, appKey: app_key, secret });
+      return;
+    }
+    throw new Error("the server ended before it said where it is");
+  }
+
+  /** Ends it without a word. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    await gone;
+  }
+
+  /** Connections that the server counts now. */
+  async connections(): Promise<number> {
+    const { concurrent_connections } = await this.backend.usage(1);
+    return concurrent_connections.current;
+  }
+
+  async end(): Promise<void> {
+    await this.kill();
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+}
+
+export async function browser(): Promise<Browser> {
+  if (!existsSync(CHROMIUM)) throw new Error(`there is no browser at ${CHROMIUM}; name one in PARLOUR_CHROMIUM`);
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+/** The WebSockets of one page to a server, as the browser's own protocol counts them. */
+export class Sockets {
+  live = 0;
+  most = 0;
+  opened = 0;
+
+  static async of(page: Page, url: string): Promise<Sockets> {
+    const sockets = new Sockets();
+    const ours = new Set<string>();
+    const protocol = await page.context().newCDPSession(page);
+    await protocol.send("Network.enable");
+    protocol.on("Network.webSocketCreated", ({ requestId, url: to }) => {
+      if (!to.startsWith(url.replace(/^http/, "ws"))) return;
+      ours.add(requestId);
+      sockets.opened++;
+      sockets.most = Math.max(sockets.most, (sockets.live = ours.size));
+    });
+    protocol.on("Network.webSocketClosed", ({ requestId }) => {
+      ours.delete(requestId);
+      sockets.live = ours.size;
+    });
+    // A page that is left takes its sockets along, and says nothing of them.
+    page.on("framenavigated", (frame) => {
+      if (frame !== page.mainFrame()) return;
+      ours.clear();
+      sockets.live = 0;
+    });
+    return sockets;
+  }
+}
+
+/** What a page says in its console that it should not. */
+export function complaints(page: Page): string[] {
+  const said: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") said.push(message.text());
+  });
+  page.on("pageerror", (error) => said.push(String(error)));
+  return said;
+}
+
+/** The pages in `fixture`, served from a copy that a story may change while they are open. */
+export class Fixture {
+  url = "";
+  readonly #vite: ViteDevServer;
+  readonly #folder: string;
+
+  private constructor(vite: ViteDevServer, folder: string) {
+    this.#vite = vite;
+    this.#folder = folder;
+    this.url = vite.resolvedUrls!.local[0]!;
+  }
+
+  static async serve(): Promise<Fixture> {
+    // Within the tree, because that is where the packages are found.
+    const folder = mkdtempSync(fileURLToPath(new URL("./.fixture-", import.meta.url)));
+    cpSync(fileURLToPath(new URL("./fixture", import.meta.url)), folder, { recursive: true });
+    const vite = await createServer({
+      root: folder,
+      configFile: join(folder, "vite.config.ts"),
+      cacheDir: join(folder, ".vite"),
+      logLevel: "error",
+      server: { host: "127.0.0.1", port: 0 },
+    });
+    await vite.listen();
+    return new Fixture(vite, folder);
+  }
+
+  /** Changes a file, as a developer does who saves it. */
+  edit(name: string, change: (text: string) => string): void {
+    const path = join(this.#folder, name);
+    writeFileSync(path, change(readFileSync(path, "utf8")));
+  }
+
+  async end(): Promise<void> {
+    await this.#vite.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+export type { Browser, BrowserContext, Page };

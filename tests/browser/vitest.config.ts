@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["*.test.ts"],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    // Each file has a browser and a server of its own; two cores carry one at a time.
+    fileParallelism: false,
+  },
+});
