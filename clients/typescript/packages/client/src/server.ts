@@ -1,0 +1,322 @@
+// The app's backend: it holds the secret, acts over HTTP, and never connects.
+//
+// Not for browsers and apps on users' devices; those take `Client` with a user's token.
+
+import {
+  type CallOptions,
+  Calls,
+  type Endpoint,
+  type EndpointOptions,
+  endpointOf,
+  type MemberPage,
+  type MessagePage,
+} from "./calls.js";
+import { parlourError, textOf } from "./errors.js";
+import type {
+  ChannelResponse,
+  ChannelsResponse,
+  ChannelState,
+  EditMessage,
+  GetOrCreateChannel,
+  MarkRead,
+  Me,
+  MembersResponse,
+  Message,
+  MessageDraft,
+  MessagesResponse,
+  PartialUpdate,
+  QueryChannels,
+  Unread,
+  UnreadTotals,
+  UpdateMembers,
+  UsageResponse,
+  User,
+  UserInput,
+} from "./wire.js";
+
+export type { CallOptions, EndpointOptions, MemberPage, MessagePage } from "./calls.js";
+export { ParlourError } from "./errors.js";
+
+/** How long a server token is good for, in seconds. Each call makes its own. */
+const SERVER_TOKEN_TTL_S = 300;
+
+export interface ServerClientOptions extends EndpointOptions {
+  /** The secret that belongs to the app key. Never ship it to a user's device. */
+  secret: string;
+}
+
+/**
+ * An app's backend. Needs no connection and no background task; it has no `connectUser`, and the server
+ * refuses connections by server tokens. Runs on Node ≥ 18, Deno, Bun and others with `fetch` and WebCrypto.
+ *
+ * ```ts
+ * const server = new ServerClient({ url: "http://127.0.0.1:8790", appKey: "dev", secret: "the secret" });
+ * await server.upsertUsers([{ id: "alice", name: "Alice" }]);
+ * const token = await server.createToken("alice", { ttlSeconds: 3_600 });
+ * ```
+ *
+ * Every call fails with a `ParlourError`, and with nothing else.
+ */
+export class ServerClient {
+  readonly #endpoint: Endpoint;
+  readonly #secret: string;
+  readonly #calls: Calls;
+  #key: Promise<CryptoKey> | undefined;
+
+  /**
+   * Throws `invalid_input` for an address that is none, without a secret, and in a browser or an app; throws
+   * `invalid_id` for an app key that is none.
+   */
+  constructor({ secret, ...endpoint }: ServerClientOptions) {
+    if (isUsersDevice()) {
+      throw parlourError(
+        "invalid_input",
+        "a ServerClient holds the app's secret, which does not belong on a user's device: use it in your " +
+          "backend, and `Client` with a user's token here",
+      );
+    }
+    if (typeof secret !== "string" || !secret) {
+      throw parlourError("invalid_input", "the secret is empty: give the one that belongs to the app key");
+    }
+    this.#endpoint = endpointOf(endpoint);
+    this.#secret = secret;
+    this.#calls = this.#callsAs();
+  }
+
+  /**
+   * A token for a user, good for `ttlSeconds`; without an end where that is not given. Asks no server.
+   *
+   * Fails with `invalid_id` for an id that is none, `invalid_input` for a time that is none.
+   */
+  async createToken(userId: string, options: { ttlSeconds?: number | undefined } = {}): Promise<string> {
+    const { ttlSeconds } = options;
+    const claims = { user_id: this.#user(userId), iat: unixSeconds() };
+    if (ttlSeconds === undefined) return this.#sign(claims);
+    if (!(ttlSeconds >= 0 && ttlSeconds < Infinity)) {
+      const why = `ttlSeconds is ${ttlSeconds}; give seconds, or nothing for a token without end`;
+      throw parlourError("invalid_input", why, this.#endpoint.url);
+    }
+    return this.#sign({ ...claims, exp: claims.iat + Math.floor(ttlSeconds) });
+  }
+
+  /** Makes or replaces users, at most 100 at once. */
+  upsertUsers(users: UserInput[], options?: CallOptions): Promise<User[]> {
+    return this.#calls.upsertUsers(users, options);
+  }
+
+  /** Sets some of a user's fields, and removes others. */
+  updateUser(userId: string, update: PartialUpdate, options?: CallOptions): Promise<User> {
+    return this.#calls.updateUser(userId, update, options);
+  }
+
+  /** Users by their ids, at most 100: those of them that exist. */
+  users(ids: readonly string[], options?: CallOptions): Promise<User[]> {
+    return this.#calls.users(ids, options);
+  }
+
+  /** What the app used, with the peaks of the last minutes. */
+  usage(minutes: number, options?: CallOptions): Promise<UsageResponse> {
+    return this.#calls.usage(minutes, options);
+  }
+
+  /** Acts in the name of a user. Throws `invalid_id`. */
+  asUser(userId: string): ActingUser {
+    return new ActingUser(this.#callsAs(this.#user(userId)));
+  }
+
+  /** Signs a token by HS256. */
+  async #sign(claims: object): Promise<string> {
+    const parts = [{ typ: "JWT", alg: "HS256" }, claims].map((part) => base64url(utf8(JSON.stringify(part))));
+    const signed = parts.join(".");
+    try {
+      const { subtle } = await webCrypto();
+      const hmac = { name: "HMAC", hash: "SHA-256" };
+      this.#key ??= subtle.importKey("raw", utf8(this.#secret), hmac, false, ["sign"]);
+      const signature = await subtle.sign("HMAC", await this.#key, utf8(signed));
+      return `${signed}.${base64url(new Uint8Array(signature))}`;
+    } catch (error) {
+      const why = `the token could not be signed: ${textOf(error)}`;
+      throw parlourError("internal", why, this.#endpoint.url, { cause: error });
+    }
+  }
+
+  /** A user's id stands in tokens and headers, where no server says what is wrong with it. */
+  #user(id: string): string {
+    // An id that is missing must not become a user called "undefined".
+    if (typeof id === "string" && /^[a-z0-9@_-]{1,128}$/.test(id)) return id;
+    const why = `"${id}" is no user id: those are 1-128 of a-z 0-9 @ _ -`;
+    throw parlourError("invalid_id", why, this.#endpoint.url);
+  }
+
+  #callsAs(actsAs?: string): Calls {
+    return new Calls(this.#endpoint, async (refused) => {
+      // Made just now: a server to which it is over already has another clock, and takes no other either.
+      if (refused) return undefined;
+      const iat = unixSeconds();
+      const token = await this.#sign({ server: true, iat, exp: iat + SERVER_TOKEN_TTL_S });
+      return { token, ...(actsAs && { actsAs }) };
+    });
+  }
+}
+
+/** A user, in the hands of the app's backend. */
+export class ActingUser {
+  readonly #calls: Calls;
+
+  /** @internal */
+  constructor(calls: Calls) {
+    this.#calls = calls;
+  }
+
+  /** The user's own view of itself; undefined while it was never made. */
+  async me(options?: CallOptions): Promise<Me | undefined> {
+    return (await this.#calls.me(options)).me;
+  }
+
+  /** The channel `type:id`. Asks nothing yet. */
+  channel(type: string, id: string): ActingChannel {
+    return this.channelAt(`${type}:${id}`);
+  }
+
+  /** The channel with this full name, `type:id`. Asks nothing yet. */
+  channelAt(cid: string): ActingChannel {
+    return new ActingChannel(this.#calls, cid);
+  }
+
+  /** The channel that is made of exactly these members and the user. */
+  createDistinct(
+    type: string,
+    members: readonly string[],
+    data: Record<string, unknown> = {},
+    options?: CallOptions,
+  ): Promise<ChannelResponse> {
+    return this.#calls.distinctChannel(type, { members: [...members], data }, options);
+  }
+
+  /** The channels that match, of those that the user may see. */
+  queryChannels(query: QueryChannels = {}, options?: CallOptions): Promise<ChannelsResponse> {
+    return this.#calls.queryChannels(query, options);
+  }
+
+  /** The user's unread state. */
+  unread(options?: CallOptions): Promise<UnreadTotals> {
+    return this.#calls.unread(options);
+  }
+}
+
+/** A channel, in the hands of the app's backend in the name of a user. */
+export class ActingChannel {
+  readonly #calls: Calls;
+  /** The channel's full name, `type:id`. */
+  readonly cid: string;
+
+  /** @internal */
+  constructor(calls: Calls, cid: string) {
+    this.#calls = calls;
+    this.cid = cid;
+  }
+
+  /** Makes the channel with these members beside the user, and this data; or gives the one that is there. */
+  getOrCreate(request: GetOrCreateChannel = {}, options?: CallOptions): Promise<ChannelResponse> {
+    return this.#calls.getOrCreate(this.cid, request, options);
+  }
+
+  /** The channel as it is now, with this many of its latest messages (0 to 100). */
+  state(messages: number, options?: CallOptions): Promise<ChannelState> {
+    return this.#calls.channel(this.cid, messages, options);
+  }
+
+  /** Sets some of the channel's fields, and removes others. */
+  update(update: PartialUpdate, options?: CallOptions): Promise<ChannelState> {
+    return this.#calls.updateChannel(this.cid, update, options);
+  }
+
+  /** Deletes the channel, for everybody. */
+  deleteChannel(options?: CallOptions): Promise<void> {
+    return this.#calls.deleteChannel(this.cid, options);
+  }
+
+  /** Adds and removes members in one step, at most 100 in all. */
+  updateMembers(update: UpdateMembers, options?: CallOptions): Promise<ChannelState> {
+    return this.#calls.updateMembers(this.cid, update, options);
+  }
+
+  /** A page of members, by the time they joined. */
+  members(page: MemberPage = {}, options?: CallOptions): Promise<MembersResponse> {
+    return this.#calls.members(this.cid, page, options);
+  }
+
+  /**
+   * Sends a text or a message, once: a backend has queues of its own. After an unknown outcome (`timeout`,
+   * `network`) send it again with the same id; give one in the draft for that.
+   */
+  send(message: string | MessageDraft, options?: CallOptions): Promise<Message> {
+    const draft = typeof message === "string" ? { text: message } : message;
+    return this.#calls.sendMessage(this.cid, draft, options);
+  }
+
+  /** A page of messages, oldest first. */
+  messages(page: MessagePage = {}, options?: CallOptions): Promise<MessagesResponse> {
+    return this.#calls.messages(this.cid, page, options);
+  }
+
+  /** One message. */
+  message(id: string, options?: CallOptions): Promise<Message> {
+    return this.#calls.message(this.cid, id, options);
+  }
+
+  /** Changes a message. */
+  editMessage(id: string, edit: EditMessage, options?: CallOptions): Promise<Message> {
+    return this.#calls.editMessage(this.cid, id, edit, options);
+  }
+
+  /** Deletes a message; its place is kept. */
+  delete(id: string, options?: CallOptions): Promise<Message> {
+    return this.#calls.deleteMessage(this.cid, id, options);
+  }
+
+  /** Deletes a message without a trace of what it was. */
+  deleteHard(id: string, options?: CallOptions): Promise<Message> {
+    return this.#calls.deleteMessage(this.cid, id, { ...options, hard: true });
+  }
+
+  /** Marks messages as read: up to a message, up to a seq, or all. */
+  markRead(mark: MarkRead = {}, options?: CallOptions): Promise<Unread> {
+    return this.#calls.markRead(this.cid, mark, options);
+  }
+
+  /** Makes this message and all after it unread again. */
+  markUnread(id: string, options?: CallOptions): Promise<Unread> {
+    return this.#calls.markUnread(this.cid, id, options);
+  }
+}
+
+/** Node 18 has it, but not as a global. */
+async function webCrypto(): Promise<Crypto> {
+  return globalThis.crypto ?? (await import("node:crypto")).webcrypto;
+}
+
+const utf8 = (text: string) => new TextEncoder().encode(text);
+
+function base64url(bytes: Uint8Array): string {
+  const base64 = btoa(String.fromCharCode(...bytes));
+  return base64.replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
+}
+
+const unixSeconds = () => Math.floor(Date.now() / 1_000);
+
+/** Whether this runs where a user could read the app's secret: in a browser or an app. */
+function isUsersDevice(): boolean {
+  const scope = globalThis as {
+    window?: unknown;
+    document?: unknown;
+    Deno?: unknown;
+    process?: { versions?: { node?: string; electron?: string } };
+    navigator?: { product?: string };
+  };
+  if (scope.navigator?.product === "ReactNative") return true;
+  // Tests on a server may have a page's globals; so do the pages of Electron, which have Node's too.
+  const { node, electron } = scope.process?.versions ?? {};
+  const isServer = scope.Deno !== undefined || (node !== undefined && electron === undefined);
+  return scope.window !== undefined && scope.document !== undefined && !isServer;
+}
