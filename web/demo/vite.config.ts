@@ -2,13 +2,15 @@
 // nothing here may depend on the time, the path or the environment.
 
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defaultClientConditions, defineConfig } from "vite";
 
 const devServer = "http://127.0.0.1:8790";
 
 export default defineConfig({
   base: "/demo/",
   plugins: [react()],
+  // The packages' sources: nothing has to be built before.
+  resolve: { conditions: ["parlour-source", ...defaultClientConditions] },
   build: {
     // The browsers that know `light-dark()`.
     target: ["chrome123", "firefox120", "safari17.5"],

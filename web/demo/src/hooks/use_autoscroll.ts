@@ -1,0 +1,135 @@
+// Where a list of messages stands: at its end, which it then follows; at the first unread message, when it is opened;
+// or wherever its reader has scrolled to.
+
+import type { ListedMessage } from "@parlour/client";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState, type RefObject } from "react";
+import type { VirtualizerHandle } from "virtua";
+import { countAfter } from "../logic/rows.js";
+
+/** This close to the end is at the end. */
+const END_PX = 32;
+/** Older messages are fetched before their reader gets to the top. */
+const AHEAD_PX = 1_200;
+/** Rows are measured after they are drawn; until then the place to stand is found anew whenever one changes its size. */
+const SETTLED_MS = 500;
+/** From farther away, one would see nothing but a blur. */
+const SMOOTH_VIEWPORTS_MAX = 3;
+
+type Anchor = { at: "end" } | { at: "row"; id: string } | { at: "free" };
+
+interface Options {
+  list: RefObject<VirtualizerHandle | null>;
+  entries: readonly ListedMessage[];
+  me: string;
+  /** The message to stand at when the list opens; the end without one. */
+  openAt: string | undefined;
+  /** The reader comes close to the first or the last of the messages that are loaded. */
+  onNearStart: () => void;
+  onNearEnd: () => void;
+}
+
+interface Autoscroll {
+  atEnd: boolean;
+  /** Messages of others that came while the reader was elsewhere. */
+  newCount: number;
+  toEnd: () => void;
+  /** The reader's own hand: the list stays where it is from now on. */
+  onHand: () => void;
+  onScroll: () => void;
+  onResize: () => void;
+}
+
+export function useAutoscroll(options: Options): Autoscroll {
+  const { entries, me, openAt } = options;
+  const latest = useRef(options);
+  const anchor = useRef<Anchor>(openAt === undefined ? { at: "end" } : { at: "row", id: openAt });
+  const lastOffset = useRef(0);
+  const settled = useRef(false);
+  const lastId = entries.at(-1)?.id;
+  // The last message when the reader left the end; undefined while at the end.
+  const [leftAt, setLeftAt] = useState(openAt === undefined ? undefined : lastId);
+
+  const hold = useCallback((next: Anchor) => {
+    anchor.current = next;
+    if (next.at === "end") setLeftAt(undefined);
+    else setLeftAt((before) => before ?? latest.current.entries.at(-1)?.id);
+  }, []);
+
+  const settle = useCallback(() => {
+    const { entries, list } = latest.current;
+    const held = anchor.current;
+    if (held.at === "end") list.current?.scrollToIndex(entries.length - 1, { align: "end" });
+    if (held.at !== "row") return;
+    const index = entries.findIndex((entry) => entry.id === held.id);
+    if (index >= 0) list.current?.scrollToIndex(index, { align: "start", offset: -END_PX });
+  }, []);
+
+  const look = useCallback(() => {
+    const handle = latest.current.list.current;
+    if (!handle || handle.viewportSize === 0) return;
+    const offset = handle.scrollOffset;
+    const toGo = handle.scrollSize - handle.viewportSize - offset;
+    const held = anchor.current.at;
+    // A list that grows does not move; only a hand moves it up, away from its end.
+    if (toGo <= END_PX) {
+      if (held === "free" || (held === "row" && settled.current)) hold({ at: "end" });
+    } else if (held === "end" && offset < lastOffset.current - 1) {
+      hold({ at: "free" });
+    }
+    lastOffset.current = offset;
+    if (!settled.current) return;
+    if (offset < AHEAD_PX) latest.current.onNearStart();
+    if (toGo < AHEAD_PX) latest.current.onNearEnd();
+  }, [hold]);
+
+  useLayoutEffect(() => {
+    latest.current = options;
+  });
+
+  const last = entries.at(-1);
+  const sendsNow = last?.status === "pending" && last.message.user.id === me;
+  useLayoutEffect(() => {
+    if (sendsNow) hold({ at: "end" });
+    settle();
+  }, [lastId, sendsNow, hold, settle]);
+
+  // What was just loaded may not fill the screen yet.
+  useEffect(look, [entries, look]);
+
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      settled.current = true;
+      look();
+    }, SETTLED_MS);
+    return () => clearTimeout(timer);
+  }, [look]);
+
+  const toEnd = useCallback(() => {
+    const { entries, list } = latest.current;
+    const handle = list.current;
+    if (!handle) return;
+    const far = handle.scrollSize - handle.scrollOffset > (1 + SMOOTH_VIEWPORTS_MAX) * handle.viewportSize;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    hold({ at: "end" });
+    handle.scrollToIndex(entries.length - 1, { align: "end", smooth: !far && !still });
+  }, [hold]);
+
+  const onHand = useCallback(() => {
+    settled.current = true;
+    if (anchor.current.at === "row") hold({ at: "free" });
+  }, [hold]);
+
+  const onResize = useCallback(() => {
+    if (anchor.current.at === "end" || !settled.current) settle();
+    look();
+  }, [look, settle]);
+
+  return {
+    atEnd: leftAt === undefined,
+    newCount: leftAt === undefined ? 0 : countAfter(entries, leftAt, me),
+    toEnd,
+    onHand,
+    onScroll: look,
+    onResize,
+  };
+}

@@ -1,0 +1,13 @@
+import type { Channel, ChannelView } from "@parlour/client";
+import { useEffect } from "react";
+
+/** Marks the channel as read, as long as somebody `sees` its end. */
+export function useMarkRead(channel: Channel, view: ChannelView, sees: boolean): void {
+  const isMember = view.membership !== undefined;
+  const newest = view.lastMessage?.seq ?? 0;
+  useEffect(() => {
+    if (!sees || !isMember || view.unread === 0) return;
+    // What cannot be said now is said with the next message, or at the next look.
+    channel.markRead().catch(() => undefined);
+  }, [channel, sees, isMember, view.unread, newest]);
+}

@@ -1,0 +1,32 @@
+import { Suspense, use } from "react";
+import { loadConfig } from "../dev_server.js";
+import { usePlace } from "../hooks/use_place.js";
+import type { Place } from "../logic/place.js";
+import { Chat } from "./chat.js";
+import { SideBySide } from "./side_by_side.js";
+import { SignIn } from "./sign_in.js";
+import { Splash } from "./splash.js";
+import { Toasts } from "./toasts.js";
+import { Trouble } from "./trouble.js";
+
+const loading = loadConfig();
+
+/** Chooses the page. */
+export function App() {
+  const place = usePlace();
+  if (place.at === "side") return <SideBySide users={place.users} channel={place.channel} />;
+  return (
+    <Suspense fallback={<Splash />}>
+      <Page place={place} />
+      <Toasts />
+    </Suspense>
+  );
+}
+
+function Page({ place }: { place: Exclude<Place, { at: "side" }> }) {
+  const loaded = use(loading);
+  if ("why" in loaded) return <Trouble why={loaded.why} />;
+  if (place.at === "sign_in") return <SignIn users={loaded.config.users} refused={place.refused} />;
+  // Another user is another session: nothing of the first one's may be left.
+  return <Chat key={place.user} config={loaded.config} place={place} />;
+}

@@ -1,0 +1,77 @@
+import { useClient, useConnection, useMe } from "@parlour/react";
+import type { ConnectionStatus } from "@parlour/client";
+import { go } from "../hooks/use_place.js";
+import { nameOf } from "../logic/people.js";
+import type { Place } from "../logic/place.js";
+import { Avatar } from "./avatar.js";
+import { hrefOf } from "../logic/place.js";
+import { IconButton, IconLink } from "./icon_button.js";
+import { staysHere } from "./place_link.js";
+import styles from "./self_bar.module.css";
+import { useSession } from "./session.js";
+import { ThemeToggle } from "./theme_toggle.js";
+
+const STANDING: Readonly<Record<ConnectionStatus["uiStatus"], string>> = {
+  online: "Online",
+  reconnecting: "Reconnecting…",
+  offline: "Offline",
+  signed_out: "Signed out",
+  needs_action: "Not connected",
+};
+
+/** Who one is, whether one is there, and the way out. */
+export function SelfBar() {
+  const session = useSession();
+  const client = useClient();
+  const connection = useConnection();
+  const me = useMe();
+  const known = session.config.users.find((user) => user.id === session.me);
+  const user = me ?? { id: session.me, name: session.place.name ?? known?.name };
+  const name = nameOf(user as { id: string; name?: string });
+  const online = connection.state === "connected";
+  const standing = connection.state === "connecting" ? "Connecting…" : STANDING[connection.uiStatus];
+
+  const signOut = () => {
+    const leave = () => go({ at: "sign_in" });
+    client.disconnectUser().then(leave, leave);
+  };
+
+  const second = session.config.users.find((other) => other.id !== session.me);
+  return (
+    <header className={styles.bar}>
+      <Avatar user={{ ...user, name }} size={38} online={online} />
+      <div className={styles.who}>
+        <div className={styles.name}>
+          <bdi>{name}</bdi>
+        </div>
+        <div className={styles.standing} data-online={online}>
+          {standing}
+        </div>
+      </div>
+      {second && !isFramed() && <SideBySideLink to={sideBySide(session.me, second.id, session.place.channel)} />}
+      <ThemeToggle />
+      <IconButton label="Sign out" icon="leave" onClick={signOut} />
+    </header>
+  );
+}
+
+function SideBySideLink({ to }: { to: Place }) {
+  return (
+    <IconLink
+      label="Side by side"
+      icon="columns"
+      href={hrefOf(to)}
+      onClick={(event) => staysHere(event) && go(to)}
+      className={styles.side}
+    />
+  );
+}
+
+function sideBySide(me: string, other: string, channel: string | undefined): Place {
+  return { at: "side", users: [me, other], ...(channel === undefined ? {} : { channel }) };
+}
+
+/** Inside the side-by-side page, a further one would be a hall of mirrors. */
+function isFramed(): boolean {
+  return window.self !== window.top;
+}
