@@ -1,0 +1,16 @@
+import { defineConfig } from "tsdown";
+
+export default defineConfig({
+  entry: ["src/index.ts", "src/server.ts", "src/server_in_browser.ts"],
+  format: ["esm", "cjs"],
+  // For browsers, Node and React Native alike: none of their names is resolved here.
+  platform: "neutral",
+  deps: { neverBundle: /^node:/ },
+  target: "es2022",
+  dts: true,
+  sourcemap: true,
+  copy: "../../../../LICENSE-*",
+  // A build with a doubt is none.
+  failOnWarn: true,
+  checks: { pluginTimings: false },
+});
