@@ -146,7 +146,7 @@ fn every_transcript_is_reproduced_to_the_letter() {
         std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
-    assert!(paths.len() >= 20, "only {} transcripts in {}", paths.len(), folder().display());
+    assert!(paths.len() >= 50, "only {} transcripts in {}", paths.len(), folder().display());
     let mut differ = Vec::new();
     for path in paths {
         let text = std::fs::read_to_string(&path).unwrap();

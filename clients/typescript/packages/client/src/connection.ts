@@ -159,7 +159,7 @@ export class Connection {
   uiStatus(now: number): UiStatus {
     const link = this.#link;
     if (link.type === "failed") return "needs_action";
-    if (link.type === "rest" || !this.#wanted()) return this.#user ? "offline" : "signed_out";
+    if (!this.#wanted()) return this.#user ? "offline" : "signed_out";
     if (link.type !== "trying") return "online";
     if (now < link.since + this.#config.ui_grace_ms) return link.shown;
     return this.#network === "down" ? "offline" : "reconnecting";
@@ -253,15 +253,12 @@ export class Connection {
     if (known?.user.id === user.id) {
       // New fields are told with the next hello; a connection in progress is joined.
       known.user = user;
-      if (this.#link.type === "rest" || this.#link.type === "failed") {
-        // The call may have brought another token provider.
-        known.token = { type: "unknown" };
-        this.#link = { type: "rest" };
-      }
-      return;
+      // The call may have brought another token provider.
+      if (this.#link.type === "rest" || this.#link.type === "failed") known.token = { type: "unknown" };
+    } else {
+      this.#takeDown(turn);
+      this.#login = newUser(user);
     }
-    if (known) this.#takeDown(turn);
-    this.#login = newUser(user);
   }
 
   #retryNow({ now, jitter }: Turn): void {
