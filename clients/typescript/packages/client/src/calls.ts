@@ -339,7 +339,7 @@ export class Calls {
   }
 
   #error(code: ClientErrorCode, message: string, cause?: unknown): ParlourError {
-    return parlourError(code, message, this.#endpoint.url, cause === undefined ? {} : { cause });
+    return parlourError(code, message, this.#endpoint.url, { cause });
   }
 }
 

@@ -13,36 +13,31 @@ import type { ErrorBody } from "./wire.js";
 export class ParlourError extends Error {
   override readonly name = "ParlourError";
   /** Stable, for programs: `not_found`, say. */
-  readonly code: string;
+  declare readonly code: string;
   /** The HTTP status that goes with it, also where it did not come over HTTP. */
-  readonly status: number;
+  declare readonly status: number;
   /** Whether the same call may succeed later, unchanged. */
-  readonly retryable: boolean;
+  declare readonly retryable: boolean;
   /** What to do about it, for people. */
-  readonly hint: string;
+  declare readonly hint: string;
   /** The page that explains the code: a whole address where the server is known. */
-  readonly docs: string;
+  declare readonly docs: string;
   /** Which fields were wrong, and why. */
-  readonly fields: Readonly<Record<string, string>> | undefined;
+  declare readonly fields?: Readonly<Record<string, string>>;
   /** Names the request in the server's log. */
-  readonly requestId: string | undefined;
+  declare readonly requestId?: string;
   /** Seconds to wait before trying again. */
-  readonly retryAfter: number | undefined;
+  declare readonly retryAfter?: number;
   /** The number that clients of other chat products know for it. */
-  readonly number: number | undefined;
+  declare readonly number?: number;
 
   /** `docsBase`: the server's address, without a slash at its end. */
   constructor(body: ErrorBody, docsBase = "", options?: ErrorOptions) {
-    super(body.message, options);
-    this.code = body.code;
-    this.status = body.status;
-    this.retryable = body.retryable;
-    this.hint = body.hint;
-    this.docs = body.docs.startsWith("/") ? docsBase + body.docs : body.docs;
-    this.fields = body.fields;
-    this.requestId = body.request_id || undefined;
-    this.retryAfter = body.retry_after;
-    this.number = body.number;
+    const { message, docs, request_id: requestId, retry_after: retryAfter, ...rest } = body;
+    super(message, options);
+    // What is absent stays absent, so that an error in a log is not half of nothing.
+    const given = { ...(requestId && { requestId }), ...(retryAfter !== undefined && { retryAfter }) };
+    Object.assign(this, rest, given, { docs: docs.startsWith("/") ? docsBase + docs : docs });
   }
 }
 
@@ -97,11 +92,12 @@ export function parlourError(
   code: ClientErrorCode,
   message: string,
   docsBase?: string,
-  more: Partial<ErrorBody> & ErrorOptions = {},
+  { cause, ...more }: Partial<ErrorBody> & ErrorOptions = {},
 ): ParlourError {
   const [status, retryable, hint, number]: Row = CLIENT_ERRORS[code];
-  const body = { code, status, retryable, hint, message, docs: `/docs/errors/${code}`, ...more };
-  return new ParlourError(number ? { number, ...body } : body, docsBase, more);
+  const docs = `/docs/errors/${code}`;
+  const body = { code, status, message, hint, retryable, docs, ...(number && { number }), ...more };
+  return new ParlourError(body, docsBase, cause === undefined ? {} : { cause });
 }
 
 /** The error that an HTTP answer is. */

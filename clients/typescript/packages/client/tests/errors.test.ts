@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { CLIENT_ERRORS, ParlourError, parlourError, refusal, textOf } from "../src/errors.js";
 import type { ErrorBody } from "../src/wire.js";
@@ -30,7 +30,6 @@ test("an error of the server comes through as it is, with a link that can be ope
     docs: "https://chat.example.com/parlour/docs/errors/text_too_long",
     fields: { "message.text": "5001 of at most 5000 characters" },
     requestId: "req-1",
-    retryAfter: undefined,
     number: 20,
   });
   expect(String(error)).toBe(`ParlourError: ${body.message}`);
@@ -42,8 +41,12 @@ test("a link stays as it is where the server is not known, and where it is whole
   expect(new ParlourError(elsewhere, "https://chat.example.com").docs).toBe(elsewhere.docs);
 });
 
-test("a frame's error has no request, and says so by nothing rather than by an empty name", () => {
-  expect(new ParlourError({ ...body, request_id: "" }).requestId).toBeUndefined();
+test("what an error has not is absent, so that a log shows what there is", () => {
+  const { fields: _, number: __, ...rest } = body;
+  // A frame belongs to no request.
+  const error = new ParlourError({ ...rest, request_id: "" });
+  expect(Object.keys(error).sort()).toEqual(["code", "docs", "hint", "name", "retryable", "status"]);
+  expect(new ParlourError({ ...body, retry_after: 0 }).retryAfter).toBe(0);
 });
 
 test("errors that the client makes are those of the server's table", () => {
@@ -55,6 +58,13 @@ test("errors that the client makes are those of the server's table", () => {
     const own = [String(status), number === undefined ? undefined : String(number), String(retryable), hint];
     expect([code, ...own]).toEqual([code, ...(rust.get(code) ?? [])]);
   }
+});
+
+test("the client's table has no error that the client does not make", () => {
+  const src = new URL("../src/", import.meta.url);
+  const files = readdirSync(src).filter((name) => name.endsWith(".ts") && name !== "wire.ts");
+  const text = files.map((name) => readFileSync(new URL(name, src), "utf8")).join("\n");
+  for (const code of Object.keys(CLIENT_ERRORS)) expect(text).toContain(`"${code}"`);
 });
 
 test("an error of the client has everything that one of the server has", () => {
