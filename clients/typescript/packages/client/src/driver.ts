@@ -62,6 +62,8 @@ export class Driver implements Host {
   #dials = new Map<number, Dial>();
   #newestDial = 0;
   #token: TokenSource | undefined;
+  /** What is wished, while another user's socket is still closing. */
+  #held: { user: UserInput; wish: "up" | "down" } | undefined;
   #stage = new Source<Stage>("waiting");
   #tally = new Tally();
   #channels = new Map<string, LiveChannel>();
@@ -114,24 +116,29 @@ export class Driver implements Host {
   // What the app wishes.
 
   /** Be connected as the user, with these fields; `after`: not before this. */
-  connectUser(user: UserInput, token: TokenProvider, after: Promise<unknown> | undefined): void {
-    if (this.#token && this.#isUnderWay()) {
+  connectUser(user: UserInput, token: TokenProvider, after?: Promise<unknown>): void {
+    if (this.#held) {
+      this.#held = { user, wish: "up" };
+    } else if (this.#token && this.#isUnderWay()) {
       this.#input({ type: "connect_user", user });
-      return;
-    }
-    const { endpoint } = this.#options;
-    this.#token = new TokenSource(token, endpoint.callTimeoutMs, endpoint.url);
-    if (this.#stage.get() !== "ready") this.#stage.set("waiting");
-    if (after) {
-      this.connection.set({ ...IDLE, state: "connecting", attempt: 1 });
-      void after.then(() => this.#begin(user));
     } else {
-      this.#begin(user);
+      const { endpoint } = this.#options;
+      this.#token = new TokenSource(token, endpoint.callTimeoutMs, endpoint.url);
+      if (this.#stage.get() !== "ready") this.#stage.set("waiting");
+      if (!after) return this.#begin(user);
+      this.#held = { user, wish: "up" };
+      this.connection.set({ ...IDLE, state: "connecting", attempt: 1 });
+      void after.then(() => {
+        const { user, wish } = this.#held!;
+        this.#held = undefined;
+        if (this.#life !== "begun") return this.#settle();
+        this.#begin(user);
+        if (wish === "down") this.#input({ type: "disconnect" });
+      });
     }
   }
 
   #begin(user: UserInput): void {
-    if (this.#life !== "begun") return;
     this.outbox.attach({
       send: (cid, draft) => this.calls.sendMessage(cid, draft),
       recoveries: this.#recoveries,
@@ -146,6 +153,7 @@ export class Driver implements Host {
 
   connect(): void {
     if (this.#stage.get() instanceof ParlourError) this.#stage.set("waiting");
+    if (this.#held) this.#held.wish = "up";
     this.#input({ type: "connect" });
   }
 
@@ -172,6 +180,7 @@ export class Driver implements Host {
   /** Closes the connection and keeps the user. */
   disconnect(): Promise<void> {
     const down = this.#down();
+    if (this.#held) this.#held.wish = "down";
     this.#input({ type: "disconnect" });
     return down;
   }
@@ -480,7 +489,7 @@ export class Driver implements Host {
     if (me && (me.total_unread_count !== counts.totalUnreadCount || me.unread_channels !== counts.unreadChannels)) {
       this.#setMe(me);
     }
-    if (this.#life === "leaving" && type === "closed") {
+    if (this.#life === "leaving" && !this.#held && (type === "closed" || type === "idle")) {
       this.#life = "over";
       this.#resolveGone();
     }
@@ -488,6 +497,7 @@ export class Driver implements Host {
   }
 
   #publish(why: Pick<ConnectionStatus, "cause" | "code">): void {
+    if (this.#held) return;
     const state = this.#machine.state();
     const now = this.#now();
     const trying = state.type === "connecting" || state.type === "reconnecting" || state.type === "no_network";
@@ -524,7 +534,7 @@ export class Driver implements Host {
       waitingUp(({ reject }) => reject(error));
     }
     const isDown = state === "idle" || state === "offline" || state === "parked" || state === "closed";
-    if (isDown && this.#token) {
+    if (isDown && this.#held?.wish !== "up") {
       const error = this.#made("cancelled", "a disconnect came before the connection was up");
       waitingUp(({ reject }) => reject(error));
     }

@@ -242,6 +242,42 @@ describe("leaving", () => {
     expect(server.sockets.length).toBe(2);
   });
 
+  it("the next users may come and go while the first one's socket is still closing", async () => {
+    const client = await server.connected();
+    server.answersCloses = false;
+    void client.disconnectUser();
+    for (const id of ["bob", "carol", "dora"]) {
+      const up = expect(client.connectUser(id, "t")).rejects.toMatchObject({ code: "cancelled" });
+      // Said twice, it is still one wish.
+      const again = expect(client.connectUser(id, "t")).rejects.toMatchObject({ code: "cancelled" });
+      void client.disconnectUser();
+      await Promise.all([up, again]);
+    }
+    const last = client.connectUser("erin", "t");
+    await soon();
+    expect(server.sockets.length).toBe(1);
+    server.socket.breaks(1000);
+    await soon();
+    await last;
+    expect(server.sockets.map(({ heard }) => heard[0])).toMatchObject([{ user: { id: "alice" } }, { user: { id: "erin" } }]);
+  });
+
+  it("a disconnect while another user's socket is closing holds, until connect", async () => {
+    const client = await server.connected();
+    server.answersCloses = false;
+    void client.disconnectUser();
+    client.connectUser("bob", "t").catch(() => {});
+    void client.disconnect();
+    server.socket.breaks(1000);
+    await later(1_000);
+    expect(client.connection.get().state).toBe("offline");
+    expect(server.sockets.length).toBe(1);
+    const up = client.connect();
+    await soon();
+    await up;
+    expect(server.sockets.length).toBe(2);
+  });
+
   it("nothing of the user stays to be seen", async () => {
     server.more = { presence: [{ user_id: "bob", online: true }] };
     const client = await server.connected();
