@@ -9,7 +9,7 @@ const devServer = "http://127.0.0.1:8790";
 export default defineConfig({
   base: "/demo/",
   plugins: [react()],
-  // The packages' sources: nothing has to be built before.
+  // The SDK's sources in place of its build: nothing has to be built before, and nothing stale gets in.
   resolve: { conditions: ["parlour-source", ...defaultClientConditions] },
   build: {
     // The browsers that know `light-dark()`.

@@ -14,6 +14,7 @@ interface Props {
 export const Avatar = memo(function Avatar({ user, size = 36, online = false }: Props) {
   const image = safeImage(user.image);
   const [broken, setBroken] = useState<string>();
+  const dot = Math.max(10, Math.round(size * 0.28));
   const shown = image !== undefined && image !== broken;
   return (
     <span
@@ -33,7 +34,7 @@ export const Avatar = memo(function Avatar({ user, size = 36, online = false }: 
       ) : (
         initials(nameOf(user))
       )}
-      {online && <span className={styles.dot} />}
+      {online && <span className={styles.dot} style={{ width: dot, height: dot }} />}
     </span>
   );
 });

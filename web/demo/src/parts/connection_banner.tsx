@@ -21,7 +21,8 @@ export function ConnectionBanner() {
   const client = useClient();
   const connection = useConnection();
   const notice = noticeOf(connection, {
-    connect: () => client.connect(),
+    // How it went stands in the connection's state.
+    connect: () => void client.connect().catch(() => undefined),
     retry: () => client.retryNow(),
     signIn: () => go({ at: "sign_in" }),
   });

@@ -100,7 +100,12 @@ export function MessageList({ open, messages, deeds, editingId }: Props) {
         onBlur={focus.onBlur}
       >
         <div className={styles.spacer} />
-        {entries.length === 0 && <Beginning open={open} />}
+        {entries.length === 0 && (
+          <>
+            <Beginning open={open} />
+            <div className={styles.spacer} />
+          </>
+        )}
         <Virtualizer
           ref={list}
           scrollRef={scroller}
