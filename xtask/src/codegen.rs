@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::run::{cargo, output, root};
-use crate::{error_pages, run, typescript};
+use crate::run::{output, root};
+use crate::{error_pages, node, prerequisites, run, typescript};
 
 /// What to do with what would be written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,35 +20,39 @@ pub(crate) enum Mode {
 /// A file, by its path from the root, as it should be.
 pub(crate) struct Generated {
     pub(crate) path: PathBuf,
-    pub(crate) text: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
-/// Folders in which every file is generated: one that is not is left over.
-const OWN_FOLDERS: &[&str] = &["spec/errors", "docs/src/errors"];
+impl Generated {
+    pub(crate) fn text(path: impl Into<PathBuf>, text: String) -> Self {
+        Self { path: path.into(), bytes: text.into_bytes() }
+    }
+}
 
-/// Where generated files come from. Each is asked by itself, so that one that fails says so and the others
-/// are still written.
-const SOURCES: &[fn() -> Result<Vec<Generated>>] = &[pages, quickstart, wire];
+/// Where generated files come from.
+struct Source {
+    generate: fn() -> Result<Vec<Generated>>,
+    /// Folders in which every file is from here: one that is not is left over.
+    folders: &'static [&'static str],
+}
+
+/// Each is asked by itself, so that one that fails says so and the others are still written; and in this order,
+/// because the demo is built with the types.
+const SOURCES: &[Source] = &[
+    Source { generate: pages, folders: &["spec/errors", "docs/src/errors"] },
+    Source { generate: quickstart, folders: &[] },
+    Source { generate: wire, folders: &[] },
+    Source { generate: demo, folders: &[DEMO] },
+];
+
+/// Where the demo's bundle is, for the server to embed.
+const DEMO: &str = "web/demo/dist";
 
 pub(crate) fn run(mode: Mode) -> Result<()> {
     let mut wrong = Vec::new();
-    let mut files = Vec::new();
     for source in SOURCES {
-        match source() {
-            Ok(generated) => files.extend(generated),
-            Err(error) => wrong.push(format!("{error:#}")),
-        }
-    }
-    for file in files.iter().filter(|file| !is_committed(file)) {
-        match mode {
-            Mode::Write => write(file)?,
-            Mode::Check => wrong.push(format!("{} is not what its source says", file.path.display())),
-        }
-    }
-    for path in left_over(&files)? {
-        match mode {
-            Mode::Write => remove(&path)?,
-            Mode::Check => wrong.push(format!("{} has no source any more", path.display())),
+        if let Err(error) = run_one(source, mode, &mut wrong) {
+            wrong.push(format!("{error:#}"));
         }
     }
     if wrong.is_empty() {
@@ -56,6 +60,31 @@ pub(crate) fn run(mode: Mode) -> Result<()> {
     }
     let mend = if mode == Mode::Check { ". `cargo xtask codegen` mends what differs" } else { "" };
     bail!("{}{mend}", wrong.join("; "))
+}
+
+/// Writes what this source generates, or tells what differs.
+fn run_one(source: &Source, mode: Mode, wrong: &mut Vec<String>) -> Result<()> {
+    let files = (source.generate)()?;
+    for file in files.iter().filter(|file| !is_committed(file)) {
+        match mode {
+            Mode::Write => write(file)?,
+            Mode::Check => wrong.push(format!("{} is not what its source says", file.path.display())),
+        }
+    }
+    for path in left_over(source.folders, &files)? {
+        match mode {
+            Mode::Write => remove(&path)?,
+            Mode::Check => wrong.push(format!("{} has no source any more", path.display())),
+        }
+    }
+    Ok(())
+}
+
+/// The demo as Vite builds it: the same sources give the same bytes on every machine.
+fn demo() -> Result<Vec<Generated>> {
+    prerequisites::install_node_packages()?;
+    let files = node::bundle("web/demo")?;
+    Ok(files.into_iter().map(|(path, bytes)| Generated { path: Path::new(DEMO).join(path), bytes }).collect())
 }
 
 fn pages() -> Result<Vec<Generated>> {
@@ -74,7 +103,7 @@ fn quickstart() -> Result<Vec<Generated>> {
     let (_, after) =
         after.split_once("<!-- /quickstart -->\n").context("README.md's quickstart has no end")?;
     let text = format!("{before}<!-- quickstart -->\n```rust\n{tested}```\n<!-- /quickstart -->\n{after}");
-    Ok(vec![Generated { path: "README.md".into(), text }])
+    Ok(vec![Generated::text("README.md", text)])
 }
 
 /// openapi.json and the types that are made from it.
@@ -83,18 +112,14 @@ fn wire() -> Result<Vec<Generated>> {
     let document = serde_json::from_str(&openapi).context("`parlour openapi` printed no JSON")?;
     let types = typescript::generate(&document)?;
     Ok(vec![
-        Generated { path: "spec/openapi.json".into(), text: openapi },
-        Generated { path: "clients/typescript/packages/client/src/wire.ts".into(), text: types },
+        Generated::text("spec/openapi.json", openapi),
+        Generated::text("clients/typescript/packages/client/src/wire.ts", types),
     ])
 }
 
-/// The document as the server's own routes and types describe it. The binary is built as a test's companion:
-/// then it is the very one that the tests have just built, and building it again costs nothing.
+/// The document as the server's own routes and types describe it.
 fn openapi() -> Result<String> {
-    run::run(cargo(&["test", "--quiet", "--workspace", "--test", "python", "--no-run"]))?;
-    let xtask = std::env::current_exe()?;
-    let parlour = xtask.with_file_name(format!("parlour{}", std::env::consts::EXE_SUFFIX));
-    let mut command = Command::new(parlour);
+    let mut command = Command::new(run::parlour()?);
     command.arg("openapi").current_dir(root());
     let text = output(command)?;
     Ok(format!("{}\n", text.trim_end()))
@@ -124,7 +149,7 @@ fn write(file: &Generated) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(&path, &file.text).with_context(|| format!("{} cannot be written", path.display()))?;
+    std::fs::write(&path, &file.bytes).with_context(|| format!("{} cannot be written", path.display()))?;
     println!("wrote {}", file.path.display());
     Ok(())
 }
@@ -136,17 +161,20 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 fn is_committed(file: &Generated) -> bool {
-    std::fs::read_to_string(root().join(&file.path)).is_ok_and(|text| text == file.text)
+    std::fs::read(root().join(&file.path)).is_ok_and(|bytes| bytes == file.bytes)
 }
 
-fn left_over(files: &[Generated]) -> Result<Vec<PathBuf>> {
+fn left_over(folders: &[&str], files: &[Generated]) -> Result<Vec<PathBuf>> {
     let generated: BTreeSet<&Path> = files.iter().map(|file| file.path.as_path()).collect();
     let mut found = Vec::new();
-    for folder in OWN_FOLDERS {
-        let Ok(entries) = std::fs::read_dir(root().join(folder)) else { continue };
+    let mut waiting: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+    while let Some(folder) = waiting.pop() {
+        let Ok(entries) = std::fs::read_dir(root().join(&folder)) else { continue };
         for entry in entries {
-            let path = Path::new(folder).join(entry?.file_name());
-            if !generated.contains(path.as_path()) {
+            let path = folder.join(entry?.file_name());
+            if root().join(&path).is_dir() {
+                waiting.push(path);
+            } else if !generated.contains(path.as_path()) {
                 found.push(path);
             }
         }

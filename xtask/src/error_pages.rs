@@ -21,10 +21,9 @@ pub(crate) fn all() -> Vec<Generated> {
     pages.extend(ErrorCode::ALL.iter().map(|code| (format!("{code}.md"), error_page(*code))));
     pages.extend(CloseCode::ALL.iter().map(|code| (close_file(*code), close_page(*code))));
     let in_folder = |folder: &'static str| {
-        pages.iter().map(move |(file, text)| Generated {
-            path: Path::new(folder).join(file),
-            text: format!("{NOTE}{text}"),
-        })
+        pages
+            .iter()
+            .map(move |(file, text)| Generated::text(Path::new(folder).join(file), format!("{NOTE}{text}")))
     };
     FOLDERS.iter().copied().flat_map(in_folder).collect()
 }
@@ -35,7 +34,7 @@ pub(crate) fn summary(old: &str) -> Result<Generated> {
     let closes = CloseCode::ALL.iter().map(|code| format!("  - [{code}](errors/{})\n", close_file(*code)));
     let text = with_children(old, "- [Errors](errors/README.md)\n", &errors.collect::<String>())?;
     let text = with_children(&text, "- [Close codes](errors/close.md)\n", &closes.collect::<String>())?;
-    Ok(Generated { path: SUMMARY.into(), text })
+    Ok(Generated::text(SUMMARY, text))
 }
 
 /// Replaces the indented lines that follow `parent`.

@@ -6,11 +6,13 @@
 
 mod codegen;
 mod error_pages;
+mod node;
 mod prerequisites;
 mod run;
 mod suites;
 mod test;
 mod typescript;
+mod vitest;
 
 use std::process::ExitCode;
 
@@ -26,11 +28,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Installs what the tests need, then runs all of them: format, lints, suites, generated files.
+    /// Installs what the tests need, then runs all of them: format, lints, types, suites, browser, generated files.
     Test,
     /// The same as `test`.
     Ci,
-    /// Writes the generated files: openapi.json, the TypeScript types, the error pages, the README's quickstart.
+    /// Writes the generated files: openapi.json, the TypeScript types, the error pages, the README's quickstart, the
+    /// bundles of the web pages.
     Codegen {
         /// Write nothing; fail if a committed file differs from what would be written.
         #[arg(long)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::run::{self, root};
 
@@ -32,14 +32,23 @@ const PACKAGES: &[Package] = &[
         probe: &["fusermount3", "-V"],
         why: "mounts the file system that forgets what was not fsynced: a loss of power that one can repeat",
     },
+    Package {
+        name: "chromium",
+        probe: &["chromium", "--version"],
+        why: "shows the demo to the tests as people see it",
+    },
 ];
+
+/// The oldest Node that the packages' tools run on: `engines` in package.json says the same.
+const NODE_MIN: (u32, u32) = (20, 19);
 
 /// The Python that the tests run.
 pub(crate) fn python() -> PathBuf {
     root().join("target/venv/bin/python")
 }
 
-/// Installs what is missing: Debian packages where we are root and apt is there, and the virtual environment.
+/// Installs what is missing: Debian packages where we are root and apt is there, the virtual environment, and the
+/// Node packages.
 pub(crate) fn install() -> Result<()> {
     let missing: Vec<&Package> = PACKAGES.iter().filter(|package| !is_there(package)).collect();
     if !missing.is_empty() {
@@ -48,7 +57,8 @@ pub(crate) fn install() -> Result<()> {
         }
         install_packages(&missing)?;
     }
-    install_venv()
+    install_venv()?;
+    install_node_packages()
 }
 
 fn is_there(package: &Package) -> bool {
@@ -87,6 +97,45 @@ fn install_packages(missing: &[&Package]) -> Result<()> {
     run::run(install)
 }
 
+/// Installs exactly what package-lock.json says; does nothing where that is there.
+pub(crate) fn install_node_packages() -> Result<()> {
+    check_node(&run::output(node(&["--version"])).unwrap_or_default())?;
+    let lock = root().join("package-lock.json");
+    // `npm ci` takes half a minute even when there is nothing to do, and removes this note with all the rest.
+    let note = root().join("node_modules/.installed-package-lock.json");
+    if is_same(&note, &lock) {
+        return Ok(());
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(root()).env("npm_config_loglevel", "error");
+    run::run(npm)?;
+    std::fs::copy(&lock, &note).with_context(|| format!("{} cannot be written", note.display()))?;
+    Ok(())
+}
+
+fn node(args: &[&str]) -> Command {
+    let mut node = Command::new("node");
+    node.args(args);
+    node
+}
+
+/// Whether this is what a good enough Node says of its version. It is no Debian package for us to install: the one
+/// that a stable Debian has may be too old.
+fn check_node(said: &str) -> Result<()> {
+    let mut numbers = said.trim().trim_start_matches('v').split('.').map_while(|part| part.parse().ok());
+    let version: Option<(u32, u32)> = numbers.next().zip(numbers.next());
+    if version.is_some_and(|version| version >= NODE_MIN) {
+        return Ok(());
+    }
+    let found = if said.is_empty() {
+        "`node` is not in PATH".to_owned()
+    } else {
+        format!("`node` is {}", said.trim())
+    };
+    let (major, minor) = NODE_MIN;
+    bail!("the packages in TypeScript need Node {major}.{minor} or newer, with its npm, and {found}")
+}
+
 /// Makes target/venv with the pinned libraries; does nothing where it already holds exactly those.
 fn install_venv() -> Result<()> {
     let requirements = root().join("tests/python/requirements.txt");
@@ -109,4 +158,22 @@ fn install_venv() -> Result<()> {
 
 fn is_same(a: &Path, b: &Path) -> bool {
     matches!((std::fs::read(a), std::fs::read(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_node_is_refused_with_its_version_and_the_one_that_is_needed() {
+        for good in ["v20.19.0\n", "v22.1.0", "v24.0.0-nightly"] {
+            assert!(check_node(good).is_ok(), "{good}");
+        }
+        for (old, word) in
+            [("v20.18.3\n", "v20.18.3"), ("v18.20.4", "v18.20.4"), ("", "PATH"), ("node", "is node")]
+        {
+            let error = check_node(old).unwrap_err().to_string();
+            assert!(error.contains("20.19") && error.contains(word), "{old}: {error}");
+        }
+    }
 }

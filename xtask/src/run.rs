@@ -48,6 +48,14 @@ pub(crate) fn output(mut command: Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed something that is not UTF-8"))
 }
 
+/// The product's binary, built. As a test's companion: then it is the very one that the tests have just built, and
+/// building it again costs nothing.
+pub(crate) fn parlour() -> Result<PathBuf> {
+    run(cargo(&["test", "--quiet", "--workspace", "--test", "python", "--no-run"]))?;
+    let xtask = std::env::current_exe()?;
+    Ok(xtask.with_file_name(format!("parlour{}", std::env::consts::EXE_SUFFIX)))
+}
+
 /// `cargo xtask bench`: the product is built first, so that the bench only has to start it.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     run(cargo(&["build", "--release", "--package", "parlour", "--package", "parlour-bench"]))?;

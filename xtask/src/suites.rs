@@ -1,13 +1,20 @@
-//! Reading what `cargo test` says.
+//! What the tests said, and reading what `cargo test` says of it.
 
-/// What one test binary (or one crate's documentation) said.
-#[derive(Clone, Debug, PartialEq)]
+/// What one test binary (or one crate's documentation, or one package's tests) said.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Suite {
     pub(crate) name: String,
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) ignored: u64,
     pub(crate) seconds: f64,
+}
+
+impl Suite {
+    /// One that has said nothing yet.
+    pub(crate) fn new(name: String) -> Self {
+        Self { name, ..Self::default() }
+    }
 }
 
 /// Reads the output of `cargo test`, line by line, in the order in which it was printed.

@@ -9,32 +9,28 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::run::{cargo, shown};
 use crate::suites::Reader;
-use crate::{codegen, prerequisites, run};
+use crate::{codegen, node, prerequisites, run};
 
 /// How one step went.
 struct Step {
     name: &'static str,
     took: Duration,
     outcome: Result<()>,
+    /// Tests that failed in it.
+    failed: u64,
 }
 
-/// Runs every step, also after one has failed (but for the first: without its prerequisites a suite would
-/// fail for the wrong reason), and ends with the one line that says it all.
-fn run_all() -> (Vec<Step>, Reader) {
-    let mut reader = Reader::default();
-    let mut steps = vec![step("prerequisites", prerequisites::install)];
-    if steps[0].outcome.is_ok() {
-        steps.push(step("format", || run::run(cargo(&["fmt", "--check"]))));
-        let lints = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
-        steps.push(step("lints", || run::run(cargo(&lints))));
-        steps.push(step("tests", || suites(&mut reader)));
-        steps.push(step("generated files", || codegen::run(codegen::Mode::Check)));
-    }
-    (steps, reader)
+/// A run of all steps.
+#[derive(Default)]
+struct Run {
+    steps: Vec<Step>,
+    reader: Reader,
 }
 
 pub(crate) fn run() -> ExitCode {
-    let (steps, reader) = run_all();
+    let mut run = Run::default();
+    run.all();
+    let Run { steps, reader } = &run;
 
     println!("\nWall time of each suite:");
     for suite in &reader.suites {
@@ -42,11 +38,11 @@ pub(crate) fn run() -> ExitCode {
         println!("{:8.2} s  {} ({} passed{ignored})", suite.seconds, suite.name, suite.passed);
     }
     println!("\nWall time of each step:");
-    for step in &steps {
+    for step in steps {
         let verdict = if step.outcome.is_ok() { "ok" } else { "FAILED" };
         println!("{:8.2} s  {} {verdict}", step.took.as_secs_f64(), step.name);
     }
-    for step in &steps {
+    for step in steps {
         if let Err(error) = &step.outcome {
             println!("{}: {error:#}", step.name);
         }
@@ -54,27 +50,47 @@ pub(crate) fn run() -> ExitCode {
     if reader.ignored() > 0 {
         println!("{} tests are marked as ignored and were not run.", reader.ignored());
     }
-    let failed = failures(&steps, &reader);
+    let failed = run.failures();
     println!("{} passed, {failed} failed", reader.passed());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Failed tests, and failed steps that no failed test stands for: a run with anything wrong never ends in
-/// "0 failed".
-fn failures(steps: &[Step], reader: &Reader) -> u64 {
-    let failed_steps = steps.iter().filter(|step| step.outcome.is_err());
-    let unexplained = failed_steps.filter(|step| step.name != "tests" || reader.failed() == 0);
-    reader.failed() + unexplained.count() as u64
-}
-
-fn step(name: &'static str, work: impl FnOnce() -> Result<()>) -> Step {
-    println!("── {name}");
-    let start = Instant::now();
-    let outcome = work();
-    if let Err(error) = &outcome {
-        println!("{name}: {error:#}");
+impl Run {
+    /// Runs every step, also after one has failed, but for the first: without its prerequisites a suite would fail
+    /// for the wrong reason.
+    fn all(&mut self) {
+        self.step("prerequisites", |_| prerequisites::install());
+        if self.failures() > 0 {
+            return;
+        }
+        self.step("format", |_| run::run(cargo(&["fmt", "--check"])));
+        let lints = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+        self.step("lints", |_| run::run(cargo(&lints)));
+        self.step("types", |_| node::check_types());
+        self.step("tests", suites);
+        self.step("tests of the packages", node::tests);
+        self.step("tests in a browser", node::browser_tests);
+        self.step("generated files", |_| codegen::run(codegen::Mode::Check));
     }
-    Step { name, took: start.elapsed(), outcome }
+
+    fn step(&mut self, name: &'static str, work: impl FnOnce(&mut Reader) -> Result<()>) {
+        println!("── {name}");
+        let start = Instant::now();
+        let failed_before = self.reader.failed();
+        let outcome = work(&mut self.reader);
+        if let Err(error) = &outcome {
+            println!("{name}: {error:#}");
+        }
+        let failed = self.reader.failed() - failed_before;
+        self.steps.push(Step { name, took: start.elapsed(), outcome, failed });
+    }
+
+    /// Failed tests, and failed steps that no failed test stands for: a run with anything wrong never ends in
+    /// "0 failed".
+    fn failures(&self) -> u64 {
+        let failures = |step: &Step| if step.outcome.is_err() { step.failed.max(1) } else { step.failed };
+        self.steps.iter().map(failures).sum()
+    }
 }
 
 /// `cargo test --workspace`, shown as it runs and read at the same time.
@@ -130,34 +146,26 @@ fn tee(command: &mut Command, mut each: impl FnMut(&str)) -> Result<ExitStatus> 
 mod tests {
     use super::*;
 
-    fn ended(name: &'static str, outcome: Result<()>) -> Step {
-        Step { name, took: Duration::ZERO, outcome }
-    }
-
-    fn read(line: &str) -> Reader {
-        let mut reader = Reader::default();
-        reader.line(line);
-        reader
-    }
-
     #[test]
     fn a_failed_step_is_a_failure_even_when_every_test_passes() {
-        let reader = read("test result: ok. 5 passed; 0 failed; 0 ignored");
-        let steps = [ended("lints", Err(anyhow::anyhow!("a warning"))), ended("tests", Ok(()))];
-        assert_eq!(failures(&steps, &reader), 1);
+        let mut run = Run::default();
+        run.step("lints", |_| bail!("a warning"));
+        run.step("tests", |reader| {
+            reader.line("test result: ok. 5 passed; 0 failed; 0 ignored");
+            Ok(())
+        });
+        assert_eq!((run.failures(), run.reader.passed()), (1, 5));
     }
 
     #[test]
-    fn a_test_run_that_does_not_compile_is_a_failure() {
-        let steps = [ended("tests", Err(anyhow::anyhow!("does not compile")))];
-        assert_eq!(failures(&steps, &Reader::default()), 1);
-    }
-
-    #[test]
-    fn failed_tests_are_counted_once() {
-        let reader = read("test result: FAILED. 5 passed; 2 failed; 0 ignored");
-        let steps = [ended("tests", Err(anyhow::anyhow!("ended with 101")))];
-        assert_eq!(failures(&steps, &reader), 2);
+    fn failed_tests_stand_for_their_own_step_and_for_no_other() {
+        let mut run = Run::default();
+        run.step("tests", |reader| {
+            reader.line("test result: FAILED. 5 passed; 2 failed; 0 ignored");
+            bail!("ended with 101")
+        });
+        run.step("tests of the packages", |_| bail!("vitest was not found"));
+        assert_eq!(run.failures(), 3);
     }
 
     #[test]
