@@ -202,6 +202,51 @@ describe("once it is there", () => {
     expect(told().length).toBe(1);
     close[1]!();
     expect(told().at(-1)).toEqual({ type: "unwatch", topics: [topic] });
+    // What happened since is not known: it is loaded and watched anew.
+    server.on(CHANNEL, () => ({ ...open, head: 9 }));
+    channel.open();
+    await soon();
+    expect(told().at(-1)).toEqual({ type: "watch", topics: [{ topic, after: 9 }] });
+    expect(told().length).toBe(3);
+  });
+
+  it("is watched by its maker at once, if that is no member", async () => {
+    const { membership: _, ...made } = state(CID, 1, []);
+    server.on(/^POST channels\/messaging\/general$/, () => made);
+    await channel.getOrCreate();
+    channel.open();
+    await soon();
+    expect(server.socket.heard.at(-1)).toMatchObject({ type: "watch", topics: [{ after: 1 }] });
+    expect(server.asked.filter((call) => CHANNEL.test(call))).toEqual([]);
+  });
+
+  it("an answer from before an event does not undo it", async () => {
+    await opened(5, [5]);
+    server.on(/^POST channels\/messaging\/general$/, () => state(CID, 5, [5], { reads: [] }));
+    server.happens(CID, 6, { type: "message.new", message: message(CID, 6) });
+    await channel.getOrCreate();
+    expect(seqs()).toEqual([5, 6]);
+  });
+
+  it("loaded twice at once is one call", async () => {
+    server.on(CHANNEL, () => state(CID, 5, [5]));
+    const views = Promise.all([channel.load(), channel.load()]);
+    await soon();
+    expect(await views).toMatchObject([{ status: "ready" }, { status: "ready" }]);
+    expect(await channel.load()).toBe(channel.view.get());
+    expect(server.asked.filter((call) => CHANNEL.test(call)).length).toBe(1);
+  });
+
+  it("shows what is unread from the first moment, and as it changes", async () => {
+    server.on(CHANNEL, () => state(CID, 5, [5], { unread: { cid: CID, last_read_seq: 3, unread_messages: 2, head: 5 } }));
+    await channel.load();
+    expect(channel.view.get()).toMatchObject({ unread: 2, lastReadSeq: 3 });
+    server.happens(CID, 6, { type: "message.new", message: message(CID, 6) });
+    expect(channel.view.get().unread).toBe(3);
+    expect(client.unread.get()).toMatchObject({ totalUnreadCount: 3, unreadChannels: 1 });
+    const read = { type: "notification.mark_read", cid: CID, created_at: "", last_read_seq: 6, head: 6, unread_messages: 0 } as const;
+    server.socket.says({ type: "event", topic: "user:alice", seq: 1, event: read });
+    expect(channel.view.get()).toMatchObject({ unread: 0, lastReadSeq: 6 });
   });
 });
 
@@ -250,6 +295,7 @@ describe("pages", () => {
     await soon();
     // The answer was made before this, and arrives after.
     server.happens(CID, 102, { type: "message.new", message: message(CID, 102) });
+    expect(server.asked.at(-1)).toContain("after=11");
     answer.resolve(page([12, 101], true, false));
     await newer;
     expect(seqs()).toEqual([10, 11, 12, 101, 102]);
