@@ -4,5 +4,5 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { projects: ["clients/typescript/packages/*", "web/*"] },
+  test: { projects: ["clients/typescript/packages/*", "clients/typescript/react_18", "web/*"] },
 });
