@@ -97,6 +97,56 @@ describe("while it is loaded", () => {
   });
 });
 
+describe("what failed or ended", () => {
+  it("a load that failed is tried again as soon as the connection is back", async () => {
+    server.on(CHANNEL, () => {
+      throw new Refusal(503, "unavailable", 3_600);
+    });
+    channel.open();
+    await soon();
+    expect(channel.view.get().error).toMatchObject({ code: "unavailable" });
+    server.on(CHANNEL, () => state(CID, 5, [5]));
+    server.socket.breaks();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(channel.view.get()).toMatchObject({ status: "ready" });
+  });
+
+  it("events that come after a failed load are not taken for the whole truth", async () => {
+    await opened(5, [5]);
+    server.on(CHANNEL, () => {
+      throw new Refusal(503, "unavailable", 60);
+    });
+    server.happens(CID, 8, { type: "message.new", message: message(CID, 8) });
+    await soon();
+    server.happens(CID, 9, { type: "message.new", message: message(CID, 9) });
+    expect(seqs()).toEqual([5]);
+    server.on(CHANNEL, () => state(CID, 9, [7, 8, 9]));
+    await vi.advanceTimersByTimeAsync(61_000);
+    expect(seqs()).toEqual([7, 8, 9]);
+  });
+
+  it("a channel that is gone stays so, whatever still comes of it", async () => {
+    await opened(5, [5]);
+    server.socket.says({ type: "reset", topic: `channel:${CID}`, reason: "no_access", head: 9 });
+    expect(channel.view.get().status).toBe("gone");
+    server.happens(CID, 10, { type: "message.new", message: message(CID, 10) });
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(channel.view.get()).toMatchObject({ status: "gone", members: [], unread: 0 });
+    expect(seqs()).toEqual([]);
+  });
+
+  it("a channel that nobody has open is forgotten when its member leaves", async () => {
+    server.on(CHANNEL, () => state(CID, 5, [5]));
+    await channel.load();
+    const left = { type: "notification.removed_from_channel", cid: CID, created_at: "" } as const;
+    server.socket.says({ type: "event", topic: "user:alice", seq: 1, event: left });
+    expect(channel.view.get()).toMatchObject({ status: "idle", members: [] });
+    expect(seqs()).toEqual([]);
+    server.happens(CID, 6, { type: "message.new", message: message(CID, 6) });
+    expect(seqs()).toEqual([]);
+  });
+});
+
 describe("once it is there", () => {
   it("takes each event once and in order, and what it has already not again", async () => {
     await opened(5, [4, 5]);
@@ -344,6 +394,10 @@ describe("sending", () => {
     expect(channel.messages.get().messages.map(({ status }) => status)).toEqual(["sent", "pending"]);
     answer.resolve({ message: mine });
     await sending;
+    expect(channel.messages.get().messages.map(({ id, status }) => [id, status])).toEqual([
+      ["m5", "sent"],
+      [mine.id, "sent"],
+    ]);
     // Bob's was before it, and its event comes after the answer.
     server.happens(CID, 6, { type: "message.new", message: message(CID, 6) });
     server.happens(CID, 7, { type: "message.new", message: mine });
