@@ -134,7 +134,7 @@ export class Client {
    */
   async connectUser(user: UserInput | string, token: TokenProvider, options?: CallOptions): Promise<Me> {
     const input = typeof user === "string" ? { id: user } : { ...user };
-    if (!/^[a-z0-9@_-]{1,128}$/.test(input.id)) {
+    if (typeof input.id !== "string" || !/^[a-z0-9@_-]{1,128}$/.test(input.id)) {
       throw this.#error("invalid_id", `"${input.id}" is no id of a user: 1-128 of a-z 0-9 @ _ -`);
     }
     const { driver, after } = this.#attach(input.id);

@@ -618,7 +618,7 @@ export class Driver implements Host {
 
   /** Why the connection failed, as the error of whoever waited for it. */
   #failure(why: FailedWhy): ParlourError {
-    if (why.type === "token") return this.#made("token_missing", `the token provider has none: ${why.message}`);
+    if (why.type === "token") return this.#made("token_missing", why.message);
     if (why.error) return this.#error(why.error);
     const { code, reason } = why;
     const error = FAILURES[code] ?? "not_connected";

@@ -62,7 +62,10 @@ describe("connectUser", () => {
   });
 
   it("checks the id before anything is opened", async () => {
-    await expect(server.client().connectUser("No Spaces", "t")).rejects.toMatchObject({ code: "invalid_id" });
+    for (const user of ["No Spaces", "", { id: undefined }, { name: "nobody" }]) {
+      const refused = server.client().connectUser(user as never, "t");
+      await expect(refused).rejects.toMatchObject({ code: "invalid_id" });
+    }
     await later(1_000);
     expect(server.sockets).toEqual([]);
   });
