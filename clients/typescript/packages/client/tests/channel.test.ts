@@ -79,6 +79,7 @@ describe("while it is loaded", () => {
     channel.open();
     await soon();
     expect(channel.view.get()).toMatchObject({ status: "idle", error: { code: "unavailable" } });
+    expect(channel.messages.get()).toMatchObject({ loading: undefined, error: { code: "unavailable" } });
     await vi.advanceTimersByTimeAsync(29_000);
     expect(refusals).toBe(1);
     await vi.advanceTimersByTimeAsync(2_000);
@@ -156,6 +157,12 @@ describe("once it is there", () => {
     server.happens(CID, 8, { type: "placeholder" });
     server.happens(CID, 9, { type: "message.deleted", message_id: "m5", message_seq: 5, hard: true });
     expect(texts()).toEqual(["edited", "text 6"]);
+    expect(channel.view.get().lastMessage).toMatchObject({ text: "text 6" });
+    server.happens(CID, 10, { type: "message.updated", message: message(CID, 6, { text: "last" }) });
+    expect(channel.view.get().lastMessage).toMatchObject({ text: "last" });
+    const { channel: data } = state(CID, 11, []);
+    server.happens(CID, 11, { type: "channel.updated", channel: { ...data, name: "Renamed" } });
+    expect(channel.view.get().data).toMatchObject({ name: "Renamed" });
     expect(server.asked.filter((call) => CHANNEL.test(call)).length).toBe(1);
   });
 
@@ -219,8 +226,16 @@ describe("once it is there", () => {
     expect(typing()).toEqual([]);
     types("typing.start", "bob");
     await vi.advanceTimersByTimeAsync(6_900);
+    // Heard of again, she types on.
+    types("typing.start", "bob");
+    await vi.advanceTimersByTimeAsync(6_900);
     expect(typing()).toEqual(["bob"]);
     await vi.advanceTimersByTimeAsync(200);
+    expect(typing()).toEqual([]);
+    types("typing.start", "bob");
+    types("typing.stop", "bob");
+    types("typing.start", "bob");
+    void client.disconnectUser();
     expect(typing()).toEqual([]);
   });
 
