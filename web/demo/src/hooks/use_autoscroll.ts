@@ -9,7 +9,7 @@ import { countAfter } from "../logic/rows.js";
 /** This close to the end is at the end. */
 const END_PX = 32;
 /** Older messages are fetched before their reader gets to the top. */
-const AHEAD_PX = 1_200;
+const AHEAD_PX = 700;
 /** Rows are measured after they are drawn; until then the place to stand is found anew whenever one changes its size. */
 const SETTLED_MS = 500;
 /** From farther away, one would see nothing but a blur. */
@@ -30,6 +30,8 @@ interface Options {
 
 interface Autoscroll {
   atEnd: boolean;
+  /** Before, nobody knows yet whether the end can be seen from where the list opened. */
+  settled: boolean;
   /** Messages of others that came while the reader was elsewhere. */
   newCount: number;
   toEnd: () => void;
@@ -41,10 +43,10 @@ interface Autoscroll {
 
 export function useAutoscroll(options: Options): Autoscroll {
   const { entries, me, openAt } = options;
-  const latest = useRef(options);
+  const latest = useRef({ ...options, settled: false });
   const anchor = useRef<Anchor>(openAt === undefined ? { at: "end" } : { at: "row", id: openAt });
   const lastOffset = useRef(0);
-  const settled = useRef(false);
+  const [settled, setSettled] = useState(false);
   const lastId = entries.at(-1)?.id;
   // The last message when the reader left the end; undefined while at the end.
   const [leftAt, setLeftAt] = useState(openAt === undefined ? undefined : lastId);
@@ -65,25 +67,26 @@ export function useAutoscroll(options: Options): Autoscroll {
   }, []);
 
   const look = useCallback(() => {
-    const handle = latest.current.list.current;
+    const { list, settled, onNearStart, onNearEnd } = latest.current;
+    const handle = list.current;
     if (!handle || handle.viewportSize === 0) return;
     const offset = handle.scrollOffset;
     const toGo = handle.scrollSize - handle.viewportSize - offset;
     const held = anchor.current.at;
     // A list that grows does not move; only a hand moves it up, away from its end.
     if (toGo <= END_PX) {
-      if (held === "free" || (held === "row" && settled.current)) hold({ at: "end" });
+      if (held === "free" || (held === "row" && settled)) hold({ at: "end" });
     } else if (held === "end" && offset < lastOffset.current - 1) {
       hold({ at: "free" });
     }
     lastOffset.current = offset;
-    if (!settled.current) return;
-    if (offset < AHEAD_PX) latest.current.onNearStart();
-    if (toGo < AHEAD_PX) latest.current.onNearEnd();
+    if (!settled) return;
+    if (offset < AHEAD_PX) onNearStart();
+    if (toGo < AHEAD_PX) onNearEnd();
   }, [hold]);
 
   useLayoutEffect(() => {
-    latest.current = options;
+    latest.current = { ...options, settled };
   });
 
   const last = entries.at(-1);
@@ -94,15 +97,12 @@ export function useAutoscroll(options: Options): Autoscroll {
   }, [lastId, sendsNow, hold, settle]);
 
   // What was just loaded may not fill the screen yet.
-  useEffect(look, [entries, look]);
+  useEffect(look, [entries, settled, look]);
 
   useEffect(() => {
-    const timer = setTimeout(() => {
-      settled.current = true;
-      look();
-    }, SETTLED_MS);
+    const timer = setTimeout(() => setSettled(true), SETTLED_MS);
     return () => clearTimeout(timer);
-  }, [look]);
+  }, []);
 
   const toEnd = useCallback(() => {
     const { entries, list } = latest.current;
@@ -115,17 +115,18 @@ export function useAutoscroll(options: Options): Autoscroll {
   }, [hold]);
 
   const onHand = useCallback(() => {
-    settled.current = true;
+    setSettled(true);
     if (anchor.current.at === "row") hold({ at: "free" });
   }, [hold]);
 
   const onResize = useCallback(() => {
-    if (anchor.current.at === "end" || !settled.current) settle();
+    if (anchor.current.at === "end" || !latest.current.settled) settle();
     look();
   }, [look, settle]);
 
   return {
     atEnd: leftAt === undefined,
+    settled,
     newCount: leftAt === undefined ? 0 : countAfter(entries, leftAt, me),
     toEnd,
     onHand,

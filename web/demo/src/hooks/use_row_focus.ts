@@ -48,8 +48,8 @@ export function useRowFocus(
       if (!row) return;
       const at = entries.findIndex((entry) => entry.id === row.getAttribute(ROW_ID));
       const next = entries[step(at, entries.length)];
-      if (!next) return;
       event.preventDefault();
+      if (!next || entries[at] === next) return;
       wanted.current = next.id;
       setFocusedId(next.id);
       list.current?.scrollToIndex(entries.indexOf(next), { align: "nearest" });

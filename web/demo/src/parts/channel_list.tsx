@@ -22,8 +22,7 @@ export function ChannelList({ filter }: { filter: string }) {
   const wanted = filter.trim().toLowerCase();
   const shown = channels.filter((channel) => matches(channel, wanted, me));
   return (
-    <nav className={styles.nav} aria-label="Chats" aria-busy={loading}>
-      <h2 className="hidden-visually">Chats</h2>
+    <div className={styles.scroller} aria-busy={loading}>
       <ul className={styles.list} onKeyDown={onKeyDown}>
         {shown.map((channel) => (
           <li key={channel.cid}>
@@ -41,7 +40,7 @@ export function ChannelList({ filter }: { filter: string }) {
         </p>
       )}
       <div ref={end} className={styles.end} />
-    </nav>
+    </div>
   );
 }
 

@@ -48,7 +48,9 @@ export function ChannelPane({ cid, phone }: { cid: string; phone: boolean }) {
 function Gone({ text, onBack }: { text: string; onBack: () => void }) {
   return (
     <div className={styles.gone}>
-      <p role="alert">{text}</p>
+      <h1 className={styles.why} role="alert">
+        {text}
+      </h1>
       <Button onClick={onBack}>Back to the chats</Button>
     </div>
   );

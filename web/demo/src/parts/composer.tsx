@@ -2,6 +2,7 @@ import type { ListedMessage } from "@parlour/client";
 import { useLayoutEffect, useRef, useState, type KeyboardEvent, type RefObject } from "react";
 import { COARSE } from "../hooks/use_media.js";
 import styles from "./composer.module.css";
+import { EmojiPicker } from "./emoji_picker.js";
 import { Icon } from "./icon.js";
 import { IconButton } from "./icon_button.js";
 
@@ -27,6 +28,8 @@ export function Composer(props: Props) {
   const { cid, title, editing, disabled, onSend, onKeystroke, onPause, onEditLast, onEdited, onCancelEdit } = props;
   const [text, setText] = useState(editing?.message.text ?? drafts.get(cid) ?? "");
   const field = useRef<HTMLTextAreaElement>(null);
+  // Where the caret belongs after a change that was not typed.
+  const caret = useRef<number>(undefined);
   const isEdit = editing !== undefined;
 
   useGrowing(field, text);
@@ -37,6 +40,12 @@ export function Composer(props: Props) {
     // On a phone the keyboard would cover half of what one came to read.
     if (isEdit || !matchMedia(COARSE).matches) area.focus({ preventScroll: true });
   }, [isEdit]);
+
+  useLayoutEffect(() => {
+    if (caret.current === undefined) return;
+    field.current?.setSelectionRange(caret.current, caret.current);
+    caret.current = undefined;
+  }, [text]);
 
   const change = (next: string) => {
     setText(next);
@@ -73,6 +82,12 @@ export function Composer(props: Props) {
     }
   };
 
+  const insert = (emoji: string) => {
+    const { selectionStart, selectionEnd } = field.current ?? { selectionStart: text.length, selectionEnd: text.length };
+    caret.current = selectionStart + emoji.length;
+    change(text.slice(0, selectionStart) + emoji + text.slice(selectionEnd));
+  };
+
   const name = isEdit ? "Edit message" : "Message";
   return (
     <form
@@ -102,6 +117,7 @@ export function Composer(props: Props) {
           onKeyDown={onKeyDown}
           onBlur={isEdit ? undefined : onPause}
         />
+        <EmojiPicker onPick={insert} onClose={() => field.current?.focus()} />
         <button
           type="submit"
           className={styles.send}

@@ -27,7 +27,12 @@ export function ConnectionBanner() {
     signIn: () => go({ at: "sign_in" }),
   });
   return (
-    <div className={styles.banner} data-shown={notice !== undefined} data-bad={notice?.bad}>
+    <section
+      className={styles.banner}
+      aria-label="Connection notice"
+      data-shown={notice !== undefined}
+      data-bad={notice?.bad}
+    >
       <div className={styles.inner}>
         {notice && <Icon name={notice.icon} size={18} />}
         <p className={styles.text} role="status" aria-live="polite" aria-label="Connection">
@@ -35,7 +40,7 @@ export function ConnectionBanner() {
         </p>
         {notice?.action}
       </div>
-    </div>
+    </section>
   );
 }
 

@@ -3,6 +3,8 @@ import { useCallback, useMemo, useRef, useState, type CSSProperties, type ReactN
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { useAttention } from "../hooks/use_attention.js";
 import { useAutoscroll } from "../hooks/use_autoscroll.js";
+import { useEntrance } from "../hooks/use_entrance.js";
+import { useFloatingDay } from "../hooks/use_floating_day.js";
 import { useMarkRead } from "../hooks/use_mark_read.js";
 import { usePrepended } from "../hooks/use_prepended.js";
 import { useRowFocus } from "../hooks/use_row_focus.js";
@@ -18,7 +20,7 @@ import { JumpButton } from "./jump_button.js";
 import type { MessageDeeds } from "./message_actions.js";
 import styles from "./message_list.module.css";
 import { MessageRow } from "./message_row.js";
-import { DaySeparator, UnreadDivider } from "./separators.js";
+import { DaySeparator, FloatingDay, UnreadDivider } from "./separators.js";
 import { useSession } from "./session.js";
 
 /** Asked for at once, when the reader scrolls up. */
@@ -64,6 +66,8 @@ export function MessageList({ open, messages, deeds, editingId }: Props) {
   });
   useMarkRead(channel, view, attention && scroll.atEnd && !hasNewer);
 
+  const day = useFloatingDay(list, entries, !scroll.atEnd);
+  useEntrance(scroller, entries);
   const focus = useRowFocus(list, scroller, entries);
   const people = useMemo(() => new Map(view.members.map((member) => [member.user_id, member.user])), [view.members]);
   const { endsAt, allUpTo } = useMemo(
@@ -114,7 +118,11 @@ export function MessageList({ open, messages, deeds, editingId }: Props) {
           item="li"
           shift={shift}
           keepMounted={focus.keepMounted}
-          onScroll={scroll.onScroll}
+          onScroll={() => {
+            scroll.onScroll();
+            day.onScroll();
+          }}
+          onScrollEnd={day.onScrollEnd}
           onResize={scroll.onResize}
         >
           {(entry, index) => {
@@ -144,6 +152,7 @@ export function MessageList({ open, messages, deeds, editingId }: Props) {
           }}
         </Virtualizer>
       </div>
+      {day.at !== undefined && <FloatingDay label={dayLabel(new Date(day.at), now)} />}
       {loading === "older" && <div className={styles.loading} role="status" aria-label="Loading older messages" />}
       {error && (
         <div className={styles.error} role="alert">
@@ -153,7 +162,7 @@ export function MessageList({ open, messages, deeds, editingId }: Props) {
           </button>
         </div>
       )}
-      <JumpButton shown={!scroll.atEnd || hasNewer} newCount={scroll.newCount} onJump={toLatest} />
+      <JumpButton shown={scroll.settled && (!scroll.atEnd || hasNewer)} newCount={scroll.newCount} onJump={toLatest} />
       <Announcer entries={entries} me={me} />
     </div>
   );

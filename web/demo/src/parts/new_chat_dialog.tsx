@@ -47,6 +47,10 @@ export function NewChatDialog({ onOpen, onClose }: Props) {
         setError(why);
       });
   };
+  const choose = (chosen: Kind) => {
+    setKind(chosen);
+    setError(undefined);
+  };
   const chatWith = (id: string) => begin(client.createDistinct("messaging", [id]));
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -63,7 +67,7 @@ export function NewChatDialog({ onOpen, onClose }: Props) {
           <legend className="hidden-visually">Kind of chat</legend>
           {KINDS.map(({ kind: each, label }) => (
             <label key={each} className={styles.kind}>
-              <input type="radio" name="kind" value={each} checked={kind === each} onChange={() => setKind(each)} />
+              <input type="radio" name="kind" value={each} checked={kind === each} onChange={() => choose(each)} />
               <span>{label}</span>
             </label>
           ))}

@@ -17,3 +17,12 @@ export function UnreadDivider() {
     </div>
   );
 }
+
+/** Over the list while one scrolls. Says nothing that the separators do not say. */
+export function FloatingDay({ label }: { label: string }) {
+  return (
+    <div className={`${styles.day} ${styles.floating}`} aria-hidden="true">
+      <time>{label}</time>
+    </div>
+  );
+}

@@ -26,15 +26,17 @@ export function Shell() {
     setStarting(false);
     (cid === undefined ? enter : go)(placeOf(session, opened));
   };
-  const showList = !phone || cid === undefined;
-  const showMain = !phone || cid !== undefined;
 
   return (
     <div className={styles.shell}>
       <ConnectionBanner />
       <div className={styles.screens}>
-        {showList && <Sidebar onNew={() => setStarting(true)} />}
-        {showMain && (
+        {!phone && <Sidebar onNew={() => setStarting(true)} />}
+        {phone && cid === undefined ? (
+          <main className={styles.main}>
+            <Sidebar alone onNew={() => setStarting(true)} />
+          </main>
+        ) : (
           <main className={styles.main}>
             {cid === undefined ? (
               <Welcome onNew={() => setStarting(true)} onOpen={open} />
