@@ -114,12 +114,17 @@ export class FakeServer {
     this.socket.says({ type: "event", topic: `channel:${cid}`, seq, event: whole });
   }
 
-  client(options: Partial<ClientOptions> = {}): Client {
+  /** What leads a client here. */
+  get options(): ClientOptions {
     const server = this;
     const webSocket = function () {
       return new FakeSocket(server);
     } as unknown as WebSocketConstructor;
-    return new Client({ url: this.url, appKey: "dev", webSocket, fetch: this.#fetch, ...options });
+    return { url: this.url, appKey: "dev", webSocket, fetch: this.#fetch };
+  }
+
+  client(options: Partial<ClientOptions> = {}): Client {
+    return new Client({ ...this.options, ...options });
   }
 
   async connected(options?: Partial<ClientOptions>): Promise<Client> {

@@ -15,6 +15,10 @@ type Made = Common &
     client?: undefined;
   };
 
+/**
+ * Either a client, or what makes one. Another `url` or `appKey` makes another; `presence` and `user` may change at
+ * any time; the other options are read when the client is made.
+ */
 export type ParlourProviderProps = Own | Made;
 
 const Context = createContext<Client | undefined>(undefined);
@@ -23,12 +27,11 @@ const Context = createContext<Client | undefined>(undefined);
 export function ParlourProvider(props: ParlourProviderProps): ReactNode {
   const { children, client, user, token, ...options } = props as Made & { client?: Client };
   const latest = useRef({ user, token });
-  // Options that are written in place are new objects at each render, and the same client.
-  const key = JSON.stringify([options.url, options.appKey, options.presence, options.device, options.callTimeoutMs]);
-  // eslint-disable-next-line react-hooks/exhaustive-deps -- `key` stands for the options
-  const value = useMemo(() => client ?? new Client(options), [client, key]);
+  const value = useMemo(() => client ?? new Client(options), [client, options.url, options.appKey]);
   const id = typeof user === "string" ? user : user?.id;
+  // Written in place, these are new objects at each render, and say the same.
   const fields = JSON.stringify(user);
+  const presence = JSON.stringify(options.presence);
   const hasToken = token !== undefined;
 
   useEffect(() => {
@@ -36,16 +39,20 @@ export function ParlourProvider(props: ParlourProviderProps): ReactNode {
   });
 
   useEffect(() => {
-    if (client || !id) return;
-    return () => value.close();
-  }, [client, value, id]);
+    if (!client) value.setPresence(options.presence ?? "none");
+  }, [client, value, presence]);
+
+  useEffect(() => {
+    if (id) return () => value.close();
+    return;
+  }, [value, id]);
 
   useEffect(() => {
     const { user, token } = latest.current;
-    if (client || !user || !token) return;
+    if (!user || !token) return;
     // How it went stands in `useConnection`.
     value.connectUser(user, () => fresh(latest.current.token)).catch(() => {});
-  }, [client, value, id, fields, hasToken]);
+  }, [value, fields, hasToken]);
 
   return createElement(Context.Provider, { value }, children);
 }
