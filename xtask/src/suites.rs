@@ -15,6 +15,14 @@ impl Suite {
     pub(crate) fn new(name: String) -> Self {
         Self { name, ..Self::default() }
     }
+
+    /// How many tests passed, and how many did not, if any.
+    pub(crate) fn counts(&self) -> String {
+        let others = [(self.failed, "failed"), (self.ignored, "ignored")];
+        let others = others.iter().filter(|(count, _)| *count > 0);
+        others
+            .fold(format!("{} passed", self.passed), |text, (count, what)| format!("{text}, {count} {what}"))
+    }
 }
 
 /// Reads the output of `cargo test`, line by line, in the order in which it was printed.
@@ -112,6 +120,12 @@ test result: ok. 8 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         let expected =
             [("parlour-wire units", 0.25), ("tests/kill.rs (kill)", 61.5), ("parlour-wire docs", 1.1)];
         assert_eq!(suites, expected.map(|(name, seconds)| (name.to_owned(), seconds)));
+    }
+
+    #[test]
+    fn counts_name_what_did_not_pass_only_where_there_is_such() {
+        let counts: Vec<String> = read().suites.iter().map(Suite::counts).collect();
+        assert_eq!(counts, ["2 passed, 1 ignored", "1 passed, 3 failed", "8 passed"]);
     }
 
     #[test]

@@ -34,8 +34,7 @@ pub(crate) fn run() -> ExitCode {
 
     println!("\nWall time of each suite:");
     for suite in &reader.suites {
-        let ignored = if suite.ignored == 0 { String::new() } else { format!(", {} ignored", suite.ignored) };
-        println!("{:8.2} s  {} ({} passed{ignored})", suite.seconds, suite.name, suite.passed);
+        println!("{:8.2} s  {} ({})", suite.seconds, suite.name, suite.counts());
     }
     println!("\nWall time of each step:");
     for step in steps {

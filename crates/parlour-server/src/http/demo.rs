@@ -18,8 +18,8 @@ use crate::node::Node;
 use crate::web::{Bundle, File, INDEX};
 
 /// Who is there to try the demo as: id and name. `parlour dev` makes them.
-pub const DEMO_USERS: [(&str, &str); 5] =
-    [("alice", "Alice"), ("bob", "Bob"), ("carol", "Carol"), ("dave", "Dave"), ("erin", "Erin")];
+pub const DEMO_USERS: [(&str, &str); 4] =
+    [("alice", "Alice"), ("bob", "Bob"), ("carol", "Carol"), ("dave", "Dave")];
 
 /// `'self'` is the page's own origin, with `ws:` and `wss:` to it. It may show images of others, because
 /// messages do, and stand in a frame of its own: two people side by side.
