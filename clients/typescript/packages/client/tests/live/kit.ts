@@ -38,6 +38,7 @@ export function eventually<T>(observable: Observable<T>, test: (value: T) => boo
 export class TestServer {
   url = "";
   appKey = "";
+  secret = "";
   backend!: ServerClient;
   readonly #data = mkdtempSync(join(tmpdir(), "parlour-"));
   readonly #clients = new Set<Client>();
@@ -63,6 +64,7 @@ export class TestServer {
       const { url, app_key, secret } = JSON.parse(line);
       this.url = url;
       this.appKey = app_key;
+      this.secret = secret;
       this.#port = Number(new URL(url).port);
       this.backend = new ServerClient({ url, appKey: app_key, secret });
       return;

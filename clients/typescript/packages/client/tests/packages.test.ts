@@ -1,0 +1,138 @@
+// The packages as they would be published: what is promised of them to those who install them.
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createContext, runInContext } from "node:vm";
+
+import { build, type BuildOptions } from "esbuild";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { App, PACKAGES, run } from "./pack.js";
+
+const NAMES = ["client", "react"] as const;
+
+let app: App;
+beforeAll(() => void (app = new App()), 120_000);
+afterAll(() => app.remove());
+
+/** What a bundler makes of a module that stands in the app. */
+async function bundle(source: string, options: BuildOptions = {}): Promise<string> {
+  const { outputFiles } = await build({
+    stdin: { contents: source, resolveDir: app.folder },
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    logLevel: "silent",
+    ...options,
+    write: false,
+  });
+  return outputFiles[0]!.text;
+}
+
+const manifest = (name: string) => JSON.parse(readFileSync(join(app.installed(name as "client"), "package.json"), "utf8"));
+
+describe.each(NAMES)("@parlour/%s", (name) => {
+  it("has no fault that publint knows", () => {
+    const said = run("npx", ["--no", "publint", app.tarballs[name], "--strict"], PACKAGES);
+    expect(said).toContain("All good!");
+  }, 60_000);
+
+  it("has types that are right for every way of importing it", () => {
+    run("npx", ["--no", "attw", app.tarballs[name], "--profile", "strict"], PACKAGES);
+  }, 60_000);
+
+  it("needs nothing else to run, and runs nothing when it is installed", () => {
+    const { dependencies, scripts } = manifest(name);
+    expect(dependencies).toBeUndefined();
+    expect(Object.keys(scripts).filter((script) => /install|prepare/.test(script))).toEqual([]);
+  });
+
+  it("brings its licence, and no tests", () => {
+    const files = run("tar", ["-tzf", app.tarballs[name]], app.folder);
+    expect(files).toContain("package/dist/LICENSE-MIT");
+    expect(files).toContain("package/dist/LICENSE-APACHE");
+    expect(files).toContain("package/README.md");
+    expect(files).not.toContain("test");
+  });
+});
+
+describe("in Node", () => {
+  const entries = {
+    "@parlour/client": ["Client", "ParlourError"],
+    "@parlour/client/server": ["ServerClient", "ParlourError"],
+    "@parlour/react": ["ParlourProvider", "useChannel", "useMessages"],
+  };
+
+  it.each(Object.entries(entries))("%s is there by import and by require, with the same names", (entry, names) => {
+    const print = "console.log(JSON.stringify(Object.keys(it).filter((name) => it[name] !== undefined).sort()))";
+    const imported = node(`import * as it from "${entry}"; ${print}`, "module");
+    const required = node(`const it = require("${entry}"); ${print}`, "commonjs");
+    expect(required).toEqual(imported);
+    expect(imported).toEqual(expect.arrayContaining(names));
+  });
+
+  it("the entries of the client share one class of errors", () => {
+    const same = "console.log(JSON.stringify(a.ParlourError === b.ParlourError))";
+    const client = '"@parlour/client"';
+    const server = '"@parlour/client/server"';
+    expect(node(`import * as a from ${client}; import * as b from ${server}; ${same}`, "module")).toBe(true);
+    expect(node(`const a = require(${client}), b = require(${server}); ${same}`, "commonjs")).toBe(true);
+  });
+
+  function node(source: string, type: "module" | "commonjs"): unknown {
+    return JSON.parse(run("node", [`--input-type=${type}`, "--eval", source], app.folder));
+  }
+});
+
+describe("types", () => {
+  const source = `
+    import { Client, type Message } from "@parlour/client";
+    import { ServerClient } from "@parlour/client/server";
+    import { ParlourProvider, useMessages } from "@parlour/react";
+
+    const client = new Client({ url: "http://127.0.0.1:8790", appKey: "dev" });
+    export const sent: Promise<Message> = client.channel("messaging", "general").send("hello");
+    export const token: Promise<string> = new ServerClient({ url: "", appKey: "", secret: "" }).createToken("alice");
+    export const hooks = [ParlourProvider, useMessages];
+    // @ts-expect-error No secret in a client for users' devices.
+    new Client({ url: "", appKey: "dev", secret: "it" });
+  `;
+  const ways = [
+    ["a module of a bundler", "app.ts", "esnext", "bundler"],
+    ["an ES module of Node", "app.mts", "nodenext", "nodenext"],
+    ["a CommonJS module of Node", "app.cts", "nodenext", "nodenext"],
+  ];
+
+  it.each(ways)("hold in %s, to their last line", (_, file, module, resolution) => {
+    writeFileSync(join(app.folder, file!), source);
+    const options = ["--strict", "--noEmit", "--exactOptionalPropertyTypes", "--target", "es2022", "--lib", "es2022,dom"];
+    const args = [file!, ...options, "--module", module!, "--moduleResolution", resolution!, "--types", "node"];
+    run(process.execPath, [join(PACKAGES, "../../../node_modules/typescript/bin/tsc"), ...args], app.folder);
+  }, 60_000);
+});
+
+describe("in a page", () => {
+  it("the entry for servers refuses to begin, and the code that signs is not there", async () => {
+    const source = `
+      import { ServerClient } from "@parlour/client/server";
+      new ServerClient({ url: "http://127.0.0.1:8790", appKey: "dev", secret: "the secret" });
+    `;
+    const text = await bundle(source, { platform: "browser", conditions: ["browser"], format: "iife" });
+    expect(() => runInContext(text, createContext({}))).toThrowError(
+      expect.objectContaining({ name: "ParlourError", code: "invalid_input", message: expect.stringContaining("secret") }),
+    );
+    expect(text).not.toContain("HS256");
+  });
+
+  it("the hooks say to frameworks that they are for clients", () => {
+    for (const file of ["index.js", "index.cjs"]) {
+      expect(readFileSync(join(app.installed("react"), "dist", file), "utf8")).toMatch(/^"use client";\n/);
+    }
+  });
+
+  it("what is not used is not bundled", async () => {
+    const text = await bundle('import { ParlourError } from "@parlour/client"; console.log(ParlourError)');
+    expect(text).toContain("ParlourError");
+    expect(text).not.toContain("WebSocket");
+  });
+});
