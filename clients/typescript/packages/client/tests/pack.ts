@@ -43,7 +43,7 @@ export class App {
     }
     const require = createRequire(join(PACKAGES, "react/package.json"));
     mkdirSync(join(this.folder, "node_modules/@types"));
-    for (const name of ["react", "@types/react", "csstype", "@types/node", "undici-types"]) {
+    for (const name of ["react", "@types/react", "csstype"]) {
       const from = dirname(require.resolve(`${name}/package.json`));
       symlinkSync(from, join(this.folder, "node_modules", name));
     }
