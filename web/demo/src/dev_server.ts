@@ -1,5 +1,5 @@
-// What a server in development mode gives this page: who may be played, and tokens for them. In production a backend
-// makes the tokens, for users that it has authenticated.
+// What a server in development mode gives this page: who may be played, and tokens for them. In production a
+// backend makes the tokens, for users that it has authenticated.
 
 import { isUserId } from "./logic/ids.js";
 

@@ -1,4 +1,5 @@
-// The demo chat. Where things are: `logic/` decides, without React or a browser; `hooks/` subscribe; `parts/` draw.
+// The demo chat. Where things are: `logic/` decides, without React or a browser; `hooks/` subscribe; `parts/`
+// draw.
 
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";

@@ -16,7 +16,16 @@ describe("a text of nothing but emoji", () => {
     expect(emojiCount(text)).toBe(count);
   });
 
-  it.each(["", " ", "ok 👍", "123", "#", "©", "❤", "🎉".repeat(7), "a".repeat(5_000)])("is not %j", (text) => {
-    expect(emojiCount(text)).toBe(0);
+  it.each(["", " ", "ok 👍", "123", "#", "©", "❤", "🎉".repeat(7), "a".repeat(5_000)])(
+    "is not %j",
+    (text) => {
+      expect(emojiCount(text)).toBe(0);
+    },
+  );
+
+  it("is told from hostile ones without long thinking", () => {
+    for (const unit of ["⭐️", "👍🏽", "🇩", "✌🏽\u200d"]) {
+      expect(emojiCount(`${unit.repeat(Math.floor(63 / unit.length))}a`)).toBe(0);
+    }
   });
 });

@@ -40,7 +40,8 @@ describe("the id of somebody new", () => {
 
 describe("ids", () => {
   it("of users have no upper case and no other letters", () => {
-    for (const bad of ["", "Alice", "al ice", "älice", "a:b", "a/b", "a".repeat(129)]) expect(isUserId(bad)).toBe(false);
+    for (const bad of ["", "Alice", "al ice", "älice", "a:b", "a/b", "a".repeat(129)])
+      expect(isUserId(bad)).toBe(false);
     expect(isUserId("a".repeat(128))).toBe(true);
   });
 

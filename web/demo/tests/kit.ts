@@ -39,5 +39,13 @@ export function read(user_id: string, last_read_seq: number): Read {
 
 export function channel(id: string, fields: Partial<ChannelData> = {}): ChannelData {
   const at = "2026-05-01T10:00:00.000Z";
-  return { type: "messaging", id, cid: `messaging:${id}`, created_at: at, updated_at: at, member_count: 2, ...fields };
+  return {
+    type: "messaging",
+    id,
+    cid: `messaging:${id}`,
+    created_at: at,
+    updated_at: at,
+    member_count: 2,
+    ...fields,
+  };
 }

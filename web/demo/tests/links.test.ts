@@ -95,7 +95,13 @@ describe("an address from somebody else", () => {
 
   it("is an image only by https", () => {
     expect(safeImage("https://a.example/a.png")).toBe("https://a.example/a.png");
-    for (const bad of ["http://a.example/a.png", "data:image/svg+xml,<svg/>", 7, undefined, { href: "https://a" }]) {
+    for (const bad of [
+      "http://a.example/a.png",
+      "data:image/svg+xml,<svg/>",
+      7,
+      undefined,
+      { href: "https://a" },
+    ]) {
       expect(safeImage(bad)).toBeUndefined();
     }
   });

@@ -1,5 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { HUES, andList, hueOf, initials, nameOf, otherOne, titleOf, typingText } from "../src/logic/people.js";
+import {
+  HUES,
+  andList,
+  briefOf,
+  hueOf,
+  initials,
+  nameOf,
+  otherOne,
+  sentence,
+  titleOf,
+  typingText,
+} from "../src/logic/people.js";
 import { channel, member } from "./kit.js";
 
 const bob = member("bob", "Bob");
@@ -10,6 +21,15 @@ describe("people", () => {
     expect(nameOf({ id: "bob", name: " Bob " })).toBe("Bob");
     expect(nameOf({ id: "bob", name: "  " })).toBe("bob");
     expect(nameOf({ id: "bob", name: 7 as unknown as string })).toBe("bob");
+  });
+
+  it("may have written anything into their fields", () => {
+    expect(briefOf({ id: "bob", name: { evil: 1 }, image: 7, role: "user" })).toEqual({ id: "bob" });
+    expect(briefOf({ id: "bob", name: "Bob", image: "https://a.example/b.png" })).toEqual({
+      id: "bob",
+      name: "Bob",
+      image: "https://a.example/b.png",
+    });
   });
 
   it.each([
@@ -67,5 +87,13 @@ describe("a channel", () => {
     expect(otherOne(channel("general"), [me, bob], "alice")).toBeUndefined();
     expect(otherOne(channel("!members-1", { member_count: 3 }), [me, bob], "alice")).toBeUndefined();
     expect(otherOne(channel("!members-1", { name: "Plans" }), [me, bob], "alice")).toBeUndefined();
+  });
+});
+
+describe("a text of a program", () => {
+  it("becomes a sentence", () => {
+    expect(sentence("the server closed the connection")).toBe("The server closed the connection.");
+    expect(sentence("No such users: bob. ")).toBe("No such users: bob.");
+    expect(sentence("why?")).toBe("Why?");
   });
 });

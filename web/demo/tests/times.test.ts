@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { clockTime, dayKey, dayLabel, daysAgo, lastSeen, listTime, untilMidnight } from "../src/logic/times.js";
+import {
+  clockTime,
+  dayKey,
+  dayLabel,
+  daysAgo,
+  lastSeen,
+  listTime,
+  untilMidnight,
+} from "../src/logic/times.js";
 
 const now = new Date("2026-05-10T14:30:00");
 const at = (text: string) => new Date(text);

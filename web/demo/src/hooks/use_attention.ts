@@ -19,6 +19,11 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
+/** Whether the page is to be seen at all; another window may have the focus. */
+export function useVisible(): boolean {
+  return useSyncExternalStore(subscribe, () => document.visibilityState === "visible");
+}
+
 /** Whether somebody is looking: the page is visible and its window has the focus. */
 export function useAttention(): boolean {
   return useSyncExternalStore(subscribe, () => document.visibilityState === "visible" && document.hasFocus());

@@ -1,5 +1,5 @@
-// Where a list of messages stands: at its end, which it then follows; at the first unread message, when it is opened;
-// or wherever its reader has scrolled to.
+// Where a list of messages stands: at its end, which it then follows; at the first unread message, when it is
+// opened; or wherever its reader has scrolled to.
 
 import type { ListedMessage } from "@parlour/client";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState, type RefObject } from "react";
@@ -10,7 +10,10 @@ import { countAfter } from "../logic/rows.js";
 const END_PX = 32;
 /** Older messages are fetched before their reader gets to the top. */
 const AHEAD_PX = 700;
-/** Rows are measured after they are drawn; until then the place to stand is found anew whenever one changes its size. */
+/**
+ * Rows are measured after they are drawn; until then the place to stand is found anew whenever one changes
+ * its size.
+ */
 const SETTLED_MS = 500;
 /** From farther away, one would see nothing but a blur. */
 const SMOOTH_VIEWPORTS_MAX = 3;

@@ -5,21 +5,35 @@ import { ROW_ID } from "./use_row_focus.js";
 const AT_ONCE_MAX = 3;
 
 /** Lets a message that arrives rise into its place. */
-export function useEntrance(scroller: RefObject<HTMLElement | null>, entries: readonly { id: string }[]): void {
+export function useEntrance(
+  scroller: RefObject<HTMLElement | null>,
+  entries: readonly { id: string }[],
+): void {
   const lastId = useRef(entries.at(-1)?.id);
   useLayoutEffect(() => {
     const from = lastId.current;
     lastId.current = entries.at(-1)?.id;
-    if (!scroller.current || from === lastId.current || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    if (
+      !scroller.current ||
+      from === lastId.current ||
+      matchMedia("(prefers-reduced-motion: reduce)").matches
+    )
+      return;
     const known = entries.findLastIndex((entry) => entry.id === from);
     const fresh = known < 0 && from !== undefined ? [] : entries.slice(known + 1);
     if (fresh.length > AT_ONCE_MAX) return;
     for (const { id } of fresh) {
       const row = scroller.current.querySelector(`[${ROW_ID}="${CSS.escape(id)}"]`);
-      row?.animate([{ opacity: 0, translate: "0 10px" }, { opacity: 1, translate: "0 0" }], {
-        duration: 200,
-        easing: "cubic-bezier(0.2, 0.8, 0.2, 1)",
-      });
+      row?.animate(
+        [
+          { opacity: 0, translate: "0 10px" },
+          { opacity: 1, translate: "0 0" },
+        ],
+        {
+          duration: 200,
+          easing: "cubic-bezier(0.2, 0.8, 0.2, 1)",
+        },
+      );
     }
   }, [scroller, entries]);
 }

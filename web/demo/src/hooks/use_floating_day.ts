@@ -4,7 +4,9 @@ import type { VirtualizerHandle } from "virtua";
 import { shapeAt } from "../logic/rows.js";
 
 interface FloatingDay {
-  /** The time of the topmost message, while its day cannot be read from a separator; undefined while at rest. */
+  /**
+   * The time of the topmost message, while its day cannot be read from a separator; undefined while at rest.
+   */
   at: string | undefined;
   onScroll: () => void;
   onScrollEnd: () => void;

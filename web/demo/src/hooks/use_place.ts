@@ -32,8 +32,8 @@ export function goInstead(place: Place): void {
 }
 
 /**
- * Leaves a channel for the list: back in the history if that is where one came from, so that the browser's own back
- * button does not lead into the channel again.
+ * Leaves a channel for the list: back in the history if that is where one came from, so that the browser's
+ * own back button does not lead into the channel again.
  */
 export function leaveTo(place: Place): void {
   const state: unknown = history.state;

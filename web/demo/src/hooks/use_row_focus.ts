@@ -1,6 +1,14 @@
 // The keyboard in a virtual list: one row can be reached by Tab, and the arrow keys go from there.
 
-import { useCallback, useEffect, useRef, useState, type FocusEvent, type KeyboardEvent, type RefObject } from "react";
+import {
+  useCallback,
+  useEffect,
+  useRef,
+  useState,
+  type FocusEvent,
+  type KeyboardEvent,
+  type RefObject,
+} from "react";
 import type { VirtualizerHandle } from "virtua";
 
 /** Rows carry their id in this attribute. */

@@ -1,8 +1,8 @@
 import { useEffect } from "react";
 
 /**
- * Keeps `--viewport-height` at the height that is really visible. Some phones lay their keyboard over the page instead
- * of making the page smaller, and the composer would stand behind it.
+ * Keeps `--viewport-height` at the height that is really visible. Some phones lay their keyboard over the
+ * page instead of making the page smaller, and the composer would stand behind it.
  */
 export function useViewportHeight(): void {
   useEffect(() => {

@@ -10,7 +10,10 @@ export function isUserId(text: string): boolean {
   return USER_ID.test(text);
 }
 
-/** An id for somebody new: the name in the letters that ids have, with a suffix where that is taken or nothing. */
+/**
+ * An id for somebody new: the name in the letters that ids have, with a suffix where that is taken or
+ * nothing.
+ */
 export function userIdFrom(name: string, taken: ReadonlySet<string>, suffix: () => string): string {
   const stem = stemOf(name, /[^a-z0-9@_-]+/g);
   if (stem === "") return `guest-${suffix()}`;
@@ -29,7 +32,14 @@ export function channelIdFrom(name: string, suffix: () => string): string {
 
 /** The ids in what somebody typed into one field: separated by commas, semicolons or white space. */
 export function idsIn(text: string): string[] {
-  return [...new Set(text.toLowerCase().split(/[\s,;]+/).filter(Boolean))];
+  return [
+    ...new Set(
+      text
+        .toLowerCase()
+        .split(/[\s,;]+/)
+        .filter(Boolean),
+    ),
+  ];
 }
 
 /** Six characters that make an id differ. */
@@ -40,5 +50,8 @@ export function randomSuffix(): string {
 
 function stemOf(name: string, others: RegExp): string {
   const letters = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
-  return letters.replace(others, "-").slice(0, STEM_MAX).replace(/^-+|-+$/g, "");
+  return letters
+    .replace(others, "-")
+    .slice(0, STEM_MAX)
+    .replace(/^-+|-+$/g, "");
 }

@@ -1,7 +1,7 @@
 // Finds what may be clicked in a text that somebody else wrote.
 //
-// Not a sanitiser: the pieces are shown as text, and only a piece with `href` becomes a link. What is in doubt stays
-// text.
+// Not a sanitiser: the pieces are shown as text, and only a piece with `href` becomes a link. What is in
+// doubt stays text.
 
 export interface Piece {
   text: string;
@@ -9,8 +9,8 @@ export interface Piece {
   href?: string;
 }
 
-// Quotes and brackets end an address, as people write `<https://…>`. So do controls and the marks that turn the
-// direction of writing: with them an address reads differently from what it opens.
+// Quotes and brackets end an address, as people write `<https://…>`. So do controls and the marks that turn
+// the direction of writing: with them an address reads differently from what it opens.
 const ADDRESS =
   /(?<![\p{L}\p{N}_@])https?:\/\/[^\s<>"'`\\^{|}\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+/giu;
 const TRAILING = ".,:;!?…*_~";
@@ -33,8 +33,8 @@ export function splitLinks(text: string): Piece[] {
 }
 
 /**
- * An address that may stand in `href`; undefined for everything that is not plainly http or https. An address with a
- * user name in it is refused: `https://bank.example@evil.example` opens the latter.
+ * An address that may stand in `href`; undefined for everything that is not plainly http or https. An address
+ * with a user name in it is refused: `https://bank.example@evil.example` opens the latter.
  */
 export function safeHref(address: string): string | undefined {
   if (!/^https?:\/\//i.test(address) || !URL.canParse(address)) return undefined;

@@ -10,6 +10,13 @@ export function nameOf(user: Pick<UserBrief, "id" | "name">): string {
   return textOf(user.name) ?? user.id;
 }
 
+/** What is shown of a user whose own fields may hold anything. */
+export function briefOf(user: { id: string; [field: string]: unknown }): UserBrief {
+  const name = textOf(user.name);
+  const image = textOf(user.image);
+  return { id: user.id, ...(name !== undefined && { name }), ...(image !== undefined && { image }) };
+}
+
 /** One or two letters for a name. */
 export function initials(name: string): string {
   const words = name.split(/[\s._@-]+/u).filter((word) => /[\p{L}\p{N}]/u.test(word));
@@ -63,6 +70,13 @@ export function andList(names: readonly string[]): string {
 /** "1 member", "2 members" */
 export function count(n: number, one: string, many = `${one}s`): string {
   return `${n.toLocaleString()} ${n === 1 ? one : many}`;
+}
+
+/** A text of a program as a sentence for people: with a capital letter and a full stop. */
+export function sentence(text: string): string {
+  const trimmed = text.trim();
+  const [first = ""] = trimmed;
+  return first.toUpperCase() + trimmed.slice(first.length) + (/[.!?…]$/.test(trimmed) ? "" : ".");
 }
 
 /** Channels that were asked for by their members alone get an id that nobody typed. */

@@ -35,7 +35,9 @@ export function hrefOf(place: Place): string {
 }
 
 function query(fields: Record<string, string | undefined>): string {
-  const pairs = Object.entries(fields).flatMap(([key, value]) => (value ? [`${key}=${readable(value)}`] : []));
+  const pairs = Object.entries(fields).flatMap(([key, value]) =>
+    value ? [`${key}=${readable(value)}`] : [],
+  );
   return `?${pairs.join("&")}`;
 }
 

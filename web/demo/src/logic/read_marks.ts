@@ -12,8 +12,8 @@ export interface ReadMarks {
 /**
  * Where the reading of the others ends, among the messages that are loaded.
  *
- * Whoever wrote has read what stood above: a writer's own last message counts as read even where no read mark says so.
- * `others` are all who would have to read for a message to be read by all.
+ * Whoever wrote has read what stood above, even where no read position says so. `others` are all who would
+ * have to read for a message to be read by all.
  */
 export function readMarks(
   entries: readonly ListedMessage[],
@@ -31,15 +31,16 @@ export function readMarks(
 
   const endsAt = new Map<string, string[]>();
   for (const [user, seq] of positions) {
-    const id = lastUpTo(sent, seq);
-    if (id !== undefined) endsAt.set(id, [...(endsAt.get(id) ?? []), user]);
+    const last = lastUpTo(sent, seq);
+    // That a writer has read what she wrote goes without saying.
+    if (last && last.message.user.id !== user) endsAt.set(last.id, [...(endsAt.get(last.id) ?? []), user]);
   }
   const upTo = others.filter((user) => user !== me).map((user) => positions.get(user) ?? 0);
   return { endsAt, allUpTo: upTo.length > 0 ? Math.min(...upTo) : 0 };
 }
 
-/** The id of the last message at or below a seq. */
-function lastUpTo(sent: readonly ListedMessage[], seq: number): string | undefined {
+/** The last message at or below a seq. */
+function lastUpTo(sent: readonly ListedMessage[], seq: number): ListedMessage | undefined {
   let low = 0;
   let high = sent.length;
   while (low < high) {
@@ -47,5 +48,5 @@ function lastUpTo(sent: readonly ListedMessage[], seq: number): string | undefin
     if ((sent[middle]?.message.seq ?? Infinity) <= seq) low = middle + 1;
     else high = middle;
   }
-  return sent[low - 1]?.id;
+  return sent[low - 1];
 }

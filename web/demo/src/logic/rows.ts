@@ -1,4 +1,5 @@
-// How a message stands among its neighbours: under a new day, in a group of one sender, after the unread divider.
+// How a message stands among its neighbours: under a new day, in a group of one sender, after the unread
+// divider.
 //
 // Everything is asked for one row at a time, so that a list of ten thousand costs what is on the screen.
 

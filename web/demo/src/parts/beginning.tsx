@@ -12,7 +12,9 @@ export function Beginning({ open: { view, title, other } }: { open: OpenChannel 
       <p className={styles.title}>
         <bdi>{title}</bdi>
       </p>
-      <p className={styles.text}>{other ? "This is where your chat begins." : "This is where the channel begins."}</p>
+      <p className={styles.text}>
+        {other ? "This is where your chat begins." : "This is where the channel begins."}
+      </p>
     </div>
   );
 }

@@ -1,5 +1,5 @@
-import { useTyping } from "@parlour/react";
-import { useOnline, usePresenceOf } from "../hooks/use_online.js";
+import { usePresence, useTyping } from "@parlour/react";
+import { useOnline } from "../hooks/use_online.js";
 import { useOnlineCount } from "../hooks/use_online_count.js";
 import { count, typingText } from "../logic/people.js";
 import { lastSeen } from "../logic/times.js";
@@ -32,13 +32,13 @@ export function ChannelHeader({ open, onBack, onMembers }: Props) {
           {typing || (other ? <Standing userId={other.id} /> : <Attendance open={open} />)}
         </p>
       </div>
-      <IconButton label="Members" icon="people" onClick={onMembers} />
+      <IconButton label="Show members" icon="people" onClick={onMembers} />
     </header>
   );
 }
 
 function Standing({ userId }: { userId: string }) {
-  const presence = usePresenceOf(userId);
+  const presence = usePresence(userId);
   if (presence?.online) return "Online";
   if (presence?.last_active) return lastSeen(new Date(presence.last_active), new Date());
   return "Offline";

@@ -3,7 +3,7 @@ import type { Channel } from "@parlour/client";
 import { useCallback, useMemo, useRef } from "react";
 import { useArrowKeys } from "../hooks/use_arrow_keys.js";
 import { useWhenSeen } from "../hooks/use_when_seen.js";
-import { titleOf } from "../logic/people.js";
+import { sentence, titleOf } from "../logic/people.js";
 import styles from "./channel_list.module.css";
 import { ChannelRow } from "./channel_row.js";
 import { useSession } from "./session.js";
@@ -32,11 +32,13 @@ export function ChannelList({ filter }: { filter: string }) {
       </ul>
       {loading && channels.length === 0 && <Skeleton />}
       {!loading && !error && shown.length === 0 && (
-        <p className={styles.note}>{wanted === "" ? "No chats yet. Start the first one." : "No chat is called so."}</p>
+        <p className={styles.note}>
+          {wanted === "" ? "No chats yet. Start the first one." : "No chat is called so."}
+        </p>
       )}
       {error && (
         <p className={styles.note} role="alert">
-          {error.message}
+          {sentence(error.message)}
         </p>
       )}
       <div ref={end} className={styles.end} />

@@ -2,7 +2,7 @@ import type { Channel, ChannelView } from "@parlour/client";
 import { useChannel } from "@parlour/react";
 import { useState } from "react";
 import { leaveTo } from "../hooks/use_place.js";
-import { otherOne, titleOf } from "../logic/people.js";
+import { otherOne, sentence, titleOf } from "../logic/people.js";
 import { Button } from "./button.js";
 import { ChannelHeader } from "./channel_header.js";
 import styles from "./channel_pane.module.css";
@@ -27,18 +27,16 @@ export function ChannelPane({ cid, phone }: { cid: string; phone: boolean }) {
   const back = () => leaveTo(placeOf(session, undefined));
 
   if (!channel) return <Gone text="This is no channel’s address." onBack={back} />;
-  if (view.status === "gone") return <Gone text="This channel is not there, or is no longer for you." onBack={back} />;
-  if (view.error && view.status !== "ready") return <Gone text={view.error.message} onBack={back} />;
+  if (view.status === "gone")
+    return <Gone text="This channel is not there, or is no longer for you." onBack={back} />;
+  if (view.error && view.status !== "ready")
+    return <Gone text={sentence(view.error.message)} onBack={back} />;
 
   const title = titleOf(view.data, view.members, session.me) || channel.id;
   const open = { channel, view, title, other: otherOne(view.data, view.members, session.me) };
   return (
     <>
-      <ChannelHeader
-        open={open}
-        onBack={phone ? back : undefined}
-        onMembers={() => setShowsMembers(true)}
-      />
+      <ChannelHeader open={open} onBack={phone ? back : undefined} onMembers={() => setShowsMembers(true)} />
       <Conversation open={open} />
       {showsMembers && <MembersDialog open={open} onClose={() => setShowsMembers(false)} onLeft={back} />}
     </>
@@ -48,9 +46,9 @@ export function ChannelPane({ cid, phone }: { cid: string; phone: boolean }) {
 function Gone({ text, onBack }: { text: string; onBack: () => void }) {
   return (
     <div className={styles.gone}>
-      <h1 className={styles.why} role="alert">
-        {text}
-      </h1>
+      <div role="alert">
+        <h1 className={styles.why}>{text}</h1>
+      </div>
       <Button onClick={onBack}>Back to the chats</Button>
     </div>
   );

@@ -25,7 +25,8 @@ interface Props {
 
 /** Where one writes. Enter sends, Shift+Enter begins a new line. */
 export function Composer(props: Props) {
-  const { cid, title, editing, disabled, onSend, onKeystroke, onPause, onEditLast, onEdited, onCancelEdit } = props;
+  const { cid, title, editing, disabled, onSend, onKeystroke, onPause, onEditLast, onEdited, onCancelEdit } =
+    props;
   const [text, setText] = useState(editing?.message.text ?? drafts.get(cid) ?? "");
   const field = useRef<HTMLTextAreaElement>(null);
   // Where the caret belongs after a change that was not typed.
@@ -83,7 +84,10 @@ export function Composer(props: Props) {
   };
 
   const insert = (emoji: string) => {
-    const { selectionStart, selectionEnd } = field.current ?? { selectionStart: text.length, selectionEnd: text.length };
+    const { selectionStart, selectionEnd } = field.current ?? {
+      selectionStart: text.length,
+      selectionEnd: text.length,
+    };
     caret.current = selectionStart + emoji.length;
     change(text.slice(0, selectionStart) + emoji + text.slice(selectionEnd));
   };

@@ -4,6 +4,7 @@ import type { ReactNode } from "react";
 import { useCountdown } from "../hooks/use_countdown.js";
 import { go } from "../hooks/use_place.js";
 import { safeHref } from "../logic/links.js";
+import { sentence } from "../logic/people.js";
 import { Button } from "./button.js";
 import styles from "./connection_banner.module.css";
 import { Icon, type IconName } from "./icon.js";
@@ -66,13 +67,17 @@ function noticeOf(connection: ConnectionStatus, actions: Actions): Notice | unde
         icon: "offline",
         bad: false,
         text: connection.state === "no_network" ? "No network. It goes on by itself." : "You are offline.",
-        action: <Button onClick={connection.state === "no_network" ? actions.retry : actions.connect}>Connect</Button>,
+        action: (
+          <Button onClick={connection.state === "no_network" ? actions.retry : actions.connect}>
+            Connect
+          </Button>
+        ),
       };
     case "needs_action":
       return {
         icon: "alert",
         bad: true,
-        text: connection.error?.message ?? "The connection has ended.",
+        text: sentence(connection.error?.message ?? "the connection has ended"),
         action: (
           <>
             <Docs href={connection.error?.docs} />
@@ -83,7 +88,12 @@ function noticeOf(connection: ConnectionStatus, actions: Actions): Notice | unde
     case "signed_out":
       // Before the first connect there is no user either, for the blink of an eye.
       if (connection.state === "idle") return undefined;
-      return { icon: "leave", bad: false, text: "You are signed out.", action: <Button onClick={actions.signIn}>Sign in</Button> };
+      return {
+        icon: "leave",
+        bad: false,
+        text: "You are signed out.",
+        action: <Button onClick={actions.signIn}>Sign in</Button>,
+      };
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ListedMessage } from "@parlour/client";
 import { useConnection, useMessages } from "@parlour/react";
 import { useCallback, useMemo, useState } from "react";
+import { sentence } from "../logic/people.js";
 import type { OpenChannel } from "./channel_pane.js";
 import { Composer } from "./composer.js";
 import styles from "./conversation.module.css";
@@ -109,7 +110,7 @@ function Loading({ text, onRetry }: { text: string | undefined; onRetry: () => v
         </div>
       ) : (
         <>
-          <p role="alert">{text}</p>
+          <p role="alert">{sentence(text)}</p>
           <Button onClick={onRetry}>Try again</Button>
         </>
       )}

@@ -9,8 +9,8 @@ interface Props {
 }
 
 /**
- * A dialog over the page. The browser's own: it holds the focus, closes at Escape, and gives the focus back to where
- * it was.
+ * A dialog over the page. The browser's own: it holds the focus, closes at Escape, and gives the focus back
+ * to where it was.
  */
 export function Dialog({ title, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);

@@ -27,12 +27,32 @@ export function MessageActions({ entry, own, mayDelete, focusable, deeds }: Prop
   const mayCopy = navigator.clipboard !== undefined && entry.message.text !== "";
   return (
     <div className={styles.actions} role="group" aria-label="Message actions">
-      {mayCopy && <IconButton label="Copy" icon="copy" size={17} tabIndex={tabIndex} onClick={() => deeds.copy(entry)} />}
+      {mayCopy && (
+        <IconButton
+          label="Copy"
+          icon="copy"
+          size={17}
+          tabIndex={tabIndex}
+          onClick={() => deeds.copy(entry)}
+        />
+      )}
       {own && sent && (
-        <IconButton label="Edit" icon="edit" size={17} tabIndex={tabIndex} onClick={() => deeds.edit(entry)} />
+        <IconButton
+          label="Edit"
+          icon="edit"
+          size={17}
+          tabIndex={tabIndex}
+          onClick={() => deeds.edit(entry)}
+        />
       )}
       {mayDelete && sent && (
-        <IconButton label="Delete" icon="trash" size={17} tabIndex={tabIndex} onClick={() => deeds.remove(entry)} />
+        <IconButton
+          label="Delete"
+          icon="trash"
+          size={17}
+          tabIndex={tabIndex}
+          onClick={() => deeds.remove(entry)}
+        />
       )}
     </div>
   );

@@ -1,4 +1,5 @@
 import type { ListedMessage } from "@parlour/client";
+import { sentence } from "../logic/people.js";
 import type { MessageDeeds } from "./message_actions.js";
 import styles from "./message_failure.module.css";
 
@@ -7,7 +8,7 @@ export function MessageFailure({ entry, deeds }: { entry: ListedMessage; deeds: 
   return (
     <div className={styles.failure}>
       <span className={styles.reason} role="alert">
-        Not sent. {entry.error?.message}
+        Not sent. {entry.error && sentence(entry.error.message)}
       </span>
       <span className={styles.buttons}>
         <button type="button" onClick={() => deeds.retry(entry)}>

@@ -1,7 +1,7 @@
 import type { MessagesView, UserBrief } from "@parlour/client";
 import { useCallback, useMemo, useRef, useState, type CSSProperties, type ReactNode, type Ref } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
-import { useAttention } from "../hooks/use_attention.js";
+import { useAttention, useVisible } from "../hooks/use_attention.js";
 import { useAutoscroll } from "../hooks/use_autoscroll.js";
 import { useEntrance } from "../hooks/use_entrance.js";
 import { useFloatingDay } from "../hooks/use_floating_day.js";
@@ -10,6 +10,7 @@ import { usePrepended } from "../hooks/use_prepended.js";
 import { useRowFocus } from "../hooks/use_row_focus.js";
 import { useToday } from "../hooks/use_today.js";
 import { useUnreadDivider } from "../hooks/use_unread_divider.js";
+import { sentence } from "../logic/people.js";
 import { readMarks } from "../logic/read_marks.js";
 import { shapeAt } from "../logic/rows.js";
 import { dayLabel } from "../logic/times.js";
@@ -43,7 +44,7 @@ export function MessageList({ open, messages, deeds, editingId }: Props) {
   const list = useRef<VirtualizerHandle>(null);
   const scroller = useRef<HTMLDivElement>(null);
   const attention = useAttention();
-  const dividerId = useUnreadDivider(view, entries, me, attention);
+  const dividerId = useUnreadDivider(view, entries, me, useVisible());
   const [openAt] = useState(dividerId);
   const shift = usePrepended(entries);
   useToday();
@@ -69,12 +70,16 @@ export function MessageList({ open, messages, deeds, editingId }: Props) {
   const day = useFloatingDay(list, entries, !scroll.atEnd);
   useEntrance(scroller, entries);
   const focus = useRowFocus(list, scroller, entries);
-  const people = useMemo(() => new Map(view.members.map((member) => [member.user_id, member.user])), [view.members]);
+  const people = useMemo(
+    () => new Map(view.members.map((member) => [member.user_id, member.user])),
+    [view.members],
+  );
   const { endsAt, allUpTo } = useMemo(
     () => readMarks(entries, view.reads, [...people.keys()], me),
     [entries, view.reads, people, me],
   );
-  const mayDeleteAll = view.membership?.channel_role === "owner" || view.membership?.channel_role === "moderator";
+  const mayDeleteAll =
+    view.membership?.channel_role === "owner" || view.membership?.channel_role === "moderator";
   const now = new Date();
 
   const toLatest = () => {
@@ -132,7 +137,9 @@ export function MessageList({ open, messages, deeds, editingId }: Props) {
             return (
               <div key={entry.id} className={styles.row} data-last={index === entries.length - 1}>
                 {index === 0 && !hasOlder && <Beginning open={open} />}
-                {shape.newDay && <DaySeparator at={message.created_at} label={dayLabel(new Date(message.created_at), now)} />}
+                {shape.newDay && (
+                  <DaySeparator at={message.created_at} label={dayLabel(new Date(message.created_at), now)} />
+                )}
                 {shape.divider && <UnreadDivider />}
                 <MessageRow
                   entry={entry}
@@ -153,27 +160,44 @@ export function MessageList({ open, messages, deeds, editingId }: Props) {
         </Virtualizer>
       </div>
       {day.at !== undefined && <FloatingDay label={dayLabel(new Date(day.at), now)} />}
-      {loading === "older" && <div className={styles.loading} role="status" aria-label="Loading older messages" />}
+      {loading === "older" && (
+        <div className={styles.loading} role="status" aria-label="Loading older messages" />
+      )}
       {error && (
         <div className={styles.error} role="alert">
-          {error.message}
+          {sentence(error.message)}
           <button type="button" onClick={loadOlder}>
             Try again
           </button>
         </div>
       )}
-      <JumpButton shown={scroll.settled && (!scroll.atEnd || hasNewer)} newCount={scroll.newCount} onJump={toLatest} />
+      <JumpButton
+        shown={scroll.settled && (!scroll.atEnd || hasNewer)}
+        newCount={scroll.newCount}
+        onJump={toLatest}
+      />
       <Announcer entries={entries} me={me} />
     </div>
   );
 }
 
-function readersOf(ids: readonly string[] | undefined, people: ReadonlyMap<string, UserBrief>): readonly UserBrief[] {
+function readersOf(
+  ids: readonly string[] | undefined,
+  people: ReadonlyMap<string, UserBrief>,
+): readonly UserBrief[] {
   return ids ? ids.map((id) => people.get(id) ?? { id }) : NOBODY;
 }
 
 /** Said aloud, because a list without bullets is no list to some screen readers. */
-function Rows({ style, children, ref }: { style: CSSProperties; children: ReactNode; ref?: Ref<HTMLOListElement> }) {
+function Rows({
+  style,
+  children,
+  ref,
+}: {
+  style: CSSProperties;
+  children: ReactNode;
+  ref?: Ref<HTMLOListElement>;
+}) {
   return (
     <ol role="list" ref={ref} style={style}>
       {children}

@@ -24,7 +24,14 @@ export function MessageMeta({ entry, own, direct, readByAll }: Props) {
         {clockTime(at)}
       </time>
       {own && message.type !== "deleted" && (
-        <span className={styles.standing} data-read={readByAll} data-status={status} role="img" aria-label={said} title={said}>
+        <span
+          className={styles.standing}
+          data-read={readByAll}
+          data-status={status}
+          role="img"
+          aria-label={said}
+          title={said}
+        >
           <Icon name={icon} size={15} />
         </span>
       )}
@@ -32,7 +39,11 @@ export function MessageMeta({ entry, own, direct, readByAll }: Props) {
   );
 }
 
-function standingOf(status: ListedMessage["status"], direct: boolean, readByAll: boolean): [IconName, string] {
+function standingOf(
+  status: ListedMessage["status"],
+  direct: boolean,
+  readByAll: boolean,
+): [IconName, string] {
   if (status === "pending") return ["clock", "Sending"];
   if (status === "failed") return ["alert", "Not sent"];
   return readByAll ? ["checks", direct ? "Read" : "Read by all"] : ["check", "Sent"];

@@ -58,7 +58,9 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
       aria-label={`${name}, ${time}`}
       tabIndex={focusable ? 0 : -1}
     >
-      {!own && !direct && <div className={styles.gutter}>{last && <Avatar user={message.user} size={30} />}</div>}
+      {!own && !direct && (
+        <div className={styles.gutter}>{last && <Avatar user={message.user} size={30} />}</div>
+      )}
       <div className={styles.column}>
         {first && !own && !direct && (
           <div className={styles.author} data-hue={hueOf(message.user.id)}>
@@ -77,7 +79,13 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
             <MessageMeta entry={entry} own={own} direct={direct} readByAll={readByAll} />
           </div>
           {!deleted && (
-            <MessageActions entry={entry} own={own} mayDelete={mayDelete} focusable={focusable} deeds={deeds} />
+            <MessageActions
+              entry={entry}
+              own={own}
+              mayDelete={mayDelete}
+              focusable={focusable}
+              deeds={deeds}
+            />
           )}
         </div>
         {status === "failed" && <MessageFailure entry={entry} deeds={deeds} />}

@@ -10,7 +10,14 @@ export const MessageText = memo(function MessageText({ text }: { text: string })
         piece.href === undefined ? (
           <Fragment key={at}>{piece.text}</Fragment>
         ) : (
-          <a key={at} className={styles.link} href={piece.href} title={piece.href} target="_blank" rel="noopener noreferrer nofollow">
+          <a
+            key={at}
+            className={styles.link}
+            href={piece.href}
+            title={piece.href}
+            target="_blank"
+            rel="noopener noreferrer nofollow"
+          >
             {piece.text}
           </a>
         ),

@@ -15,9 +15,17 @@ import { PeoplePicker } from "./people_picker.js";
 type Kind = "direct" | "channel" | "livestream";
 
 const KINDS: readonly { kind: Kind; label: string; hint: string }[] = [
-  { kind: "direct", label: "One-to-one", hint: "A chat with one other person. There is one for each two people." },
+  {
+    kind: "direct",
+    label: "One-to-one",
+    hint: "A chat with one other person. There is one for each two people.",
+  },
   { kind: "channel", label: "Channel", hint: "For its members alone." },
-  { kind: "livestream", label: "Livestream", hint: "Open to everybody. The same name leads to the same livestream." },
+  {
+    kind: "livestream",
+    label: "Livestream",
+    hint: "Open to everybody. The same name leads to the same livestream.",
+  },
 ];
 
 interface Props {
@@ -67,7 +75,13 @@ export function NewChatDialog({ onOpen, onClose }: Props) {
           <legend className="hidden-visually">Kind of chat</legend>
           {KINDS.map(({ kind: each, label }) => (
             <label key={each} className={styles.kind}>
-              <input type="radio" name="kind" value={each} checked={kind === each} onChange={() => choose(each)} />
+              <input
+                type="radio"
+                name="kind"
+                value={each}
+                checked={kind === each}
+                onChange={() => choose(each)}
+              />
               <span>{label}</span>
             </label>
           ))}
@@ -79,7 +93,12 @@ export function NewChatDialog({ onOpen, onClose }: Props) {
             <ul className={styles.people} aria-label="People">
               {people.slice(0, 8).map((user) => (
                 <li key={user.id}>
-                  <button type="button" className={styles.person} disabled={busy} onClick={() => chatWith(user.id)}>
+                  <button
+                    type="button"
+                    className={styles.person}
+                    disabled={busy}
+                    onClick={() => chatWith(user.id)}
+                  >
                     <Avatar user={user} size={32} />
                     <bdi className={styles.name}>{nameOf(user)}</bdi>
                     <span className={styles.id}>{user.id}</span>

@@ -79,7 +79,11 @@ export function PeoplePicker({ label, picked, onPick, typed, onType, known }: Pr
           .slice(0, 12)
           .map((user) => (
             <li key={user.id}>
-              <button type="button" className={styles.suggestion} onClick={() => onPick([...picked, user.id])}>
+              <button
+                type="button"
+                className={styles.suggestion}
+                onClick={() => onPick([...picked, user.id])}
+              >
                 <Avatar user={user} size={24} />
                 <span>
                   <span className="hidden-visually">Add </span>

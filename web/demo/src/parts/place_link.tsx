@@ -10,7 +10,9 @@ type Props = Omit<ComponentProps<"a">, "href"> & {
 
 /** A link inside the demo: a plain click stays in the page, everything else is the browser's. */
 export function PlaceLink({ to, by = go, onClick, ...rest }: Props) {
-  return <a {...rest} href={hrefOf(to)} onClick={(event) => (onClick?.(event), staysHere(event) && by(to))} />;
+  return (
+    <a {...rest} href={hrefOf(to)} onClick={(event) => (onClick?.(event), staysHere(event) && by(to))} />
+  );
 }
 
 /** Takes a click from the browser, unless it asks for another tab or window. */

@@ -1,10 +1,10 @@
-import { useClient, useConnection, useMe } from "@parlour/react";
+import { useClient, useConnection } from "@parlour/react";
 import type { ConnectionStatus } from "@parlour/client";
 import { go } from "../hooks/use_place.js";
+import { useSelf } from "../hooks/use_self.js";
 import { nameOf } from "../logic/people.js";
-import type { Place } from "../logic/place.js";
+import { hrefOf, type Place } from "../logic/place.js";
 import { Avatar } from "./avatar.js";
-import { hrefOf } from "../logic/place.js";
 import { IconButton, IconLink } from "./icon_button.js";
 import { staysHere } from "./place_link.js";
 import styles from "./self_bar.module.css";
@@ -24,10 +24,7 @@ export function SelfBar() {
   const session = useSession();
   const client = useClient();
   const connection = useConnection();
-  const me = useMe();
-  const known = session.config.users.find((user) => user.id === session.me);
-  const user = me ?? { id: session.me, name: session.place.name ?? known?.name };
-  const name = nameOf(user as { id: string; name?: string });
+  const self = useSelf();
   const online = connection.state === "connected";
   const standing = connection.state === "connecting" ? "Connecting…" : STANDING[connection.uiStatus];
 
@@ -39,16 +36,18 @@ export function SelfBar() {
   const second = session.config.users.find((other) => other.id !== session.me);
   return (
     <header className={styles.bar}>
-      <Avatar user={{ ...user, name }} size={38} online={online} />
+      <Avatar user={self} size={38} online={online} />
       <div className={styles.who}>
         <div className={styles.name}>
-          <bdi>{name}</bdi>
+          <bdi>{nameOf(self)}</bdi>
         </div>
         <div className={styles.standing} data-online={online}>
           {standing}
         </div>
       </div>
-      {second && !isFramed() && <SideBySideLink to={sideBySide(session.me, second.id, session.place.channel)} />}
+      {second && !isFramed() && (
+        <SideBySideLink to={sideBySide(session.me, second.id, session.place.channel)} />
+      )}
       <ThemeToggle />
       <IconButton label="Sign out" icon="leave" onClick={signOut} />
     </header>

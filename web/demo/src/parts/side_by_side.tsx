@@ -1,5 +1,6 @@
-import { hrefOf } from "../logic/place.js";
+import { useTheme } from "../hooks/use_theme.js";
 import { useTitle } from "../hooks/use_title.js";
+import { hrefOf } from "../logic/place.js";
 import { Brand } from "./brand.js";
 import { PlaceLink } from "./place_link.js";
 import styles from "./side_by_side.module.css";
@@ -11,6 +12,8 @@ interface Props {
 
 /** Several users next to each other, each in a page of its own with a connection of its own. */
 export function SideBySide({ users, channel }: Props) {
+  // The frames change the theme; this page follows.
+  useTheme();
   useTitle(`${users.join(" and ")} · Parlour`, 0);
   const open = channel === undefined ? {} : { channel };
   return (

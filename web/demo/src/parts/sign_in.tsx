@@ -39,7 +39,9 @@ export function SignIn({ users, refused }: Props) {
         </div>
         <h1 className={card.title}>Who would you like to be?</h1>
         {refused === undefined ? (
-          <p className={card.text}>A development server needs no password. Open a second window as somebody else.</p>
+          <p className={card.text}>
+            A development server needs no password. Open a second window as somebody else.
+          </p>
         ) : (
           <p className={styles.refused} role="alert">
             “{refused}” cannot be the id of a user: ids are made of a–z, 0–9, @, _ and -.

@@ -1,5 +1,7 @@
 // Short notes about what was just done, or could not be done, and is not shown elsewhere.
 
+import { sentence } from "../logic/people.js";
+
 export interface Toast {
   id: number;
   text: string;
@@ -34,5 +36,5 @@ export function toast(text: string, bad = false): void {
 
 /** Shows why something that was asked for did not happen. */
 export function toastError(error: unknown): void {
-  toast(error instanceof Error ? error.message : String(error), true);
+  toast(sentence(error instanceof Error ? error.message : String(error)), true);
 }

@@ -1,4 +1,5 @@
-import { useClient, useMe } from "@parlour/react";
+import { useClient } from "@parlour/react";
+import { useSelf } from "../hooks/use_self.js";
 import { nameOf } from "../logic/people.js";
 import { Avatar } from "./avatar.js";
 import { Button } from "./button.js";
@@ -16,10 +17,7 @@ interface Props {
 export function Welcome({ onNew, onOpen }: Props) {
   const session = useSession();
   const client = useClient();
-  const me = useMe();
   const others = session.config.users.filter((user) => user.id !== session.me);
-  const known = session.config.users.find((user) => user.id === session.me);
-  const name = nameOf({ id: session.me, ...known, ...me } as { id: string; name?: string });
 
   const start = (userId: string) => {
     client.createDistinct("messaging", [userId]).then((channel) => onOpen(channel.cid), toastError);
@@ -27,9 +25,15 @@ export function Welcome({ onNew, onOpen }: Props) {
 
   return (
     <div className={styles.welcome}>
-      <img className={styles.mark} src={`${import.meta.env.BASE_URL}favicon.svg`} alt="" width="72" height="72" />
+      <img
+        className={styles.mark}
+        src={`${import.meta.env.BASE_URL}favicon.svg`}
+        alt=""
+        width="72"
+        height="72"
+      />
       <h1 className={styles.title}>
-        Hello, <bdi>{name}</bdi>
+        Hello, <bdi>{nameOf(useSelf())}</bdi>
       </h1>
       <p className={styles.text}>Choose a chat from the list, or begin one.</p>
       <div className={styles.people}>
