@@ -192,10 +192,8 @@ export class Connection {
         this.#retryNow(turn);
         break;
       case "connect":
-        if (user) {
-          this.#intent = "up";
-          this.#retryNow(turn);
-        }
+        this.#intent = "up";
+        this.#retryNow(turn);
         break;
       case "disconnect":
         this.#intent = "down";

@@ -134,11 +134,11 @@ function watchTopic(topic: Topic, { cursor }: Place): WatchTopic {
   return cursor ? { topic, after: cursor.last } : { topic };
 }
 
-const KINDS = ["channel:", "user:", "app:"];
+const KINDS = ["channel:", "user:", "app:", ""];
 
 /** A text that sorts as topics do: channels (by type, then by id), users, apps, others. */
 function sortKey(topic: Topic): string {
   const kind = KINDS.findIndex((prefix) => topic.startsWith(prefix));
   // A space sorts before every character of a type or an id, so that `team:x` comes before `team2:x`.
-  return kind === 0 ? kind + topic.replaceAll(":", " ") : (kind < 0 ? KINDS.length : kind) + topic;
+  return kind + (kind === 0 ? topic.replaceAll(":", " ") : topic);
 }

@@ -25,10 +25,12 @@ function forEachSeed(story: (seed: number) => void): void {
 test("at most one transport is open or opening", () => {
   forEachSeed((seed) => {
     const world = new World(seed);
+    let most = 0;
     for (let step = 0; step < STEPS; step += 1) {
       world.step();
-      expect(world.transports.length).toBeLessThanOrEqual(1);
+      most = Math.max(most, world.transports.length);
     }
+    expect(most).toBeLessThanOrEqual(1);
   });
 });
 
@@ -36,17 +38,21 @@ test("what comes late of an old dial changes nothing", () => {
   forEachSeed((seed) => {
     const [world, same] = [new World(seed), new World(seed)];
     const late = new Chance(seed);
-    const tell = (input: Input) => world.machine.handle(world.now, 0, input);
+    const answers: string[] = [];
+    const answersToOpened: string[] = [];
+    const tell = (input: Input) => world.machine.handle(world.now, 0, input).map(({ type }) => type);
     for (let step = 0; step < STEPS; step += 1) {
       const code = late.pick([null, 4005, 4202]);
       const frame = { type: "event", topic: "user:alice", seq: late.below(12), event: {} };
       const dial = late.pick([...world.gone, ...world.closing]);
-      expect(tell({ type: "received", dial, frame })).toEqual([]);
-      expect(tell({ type: "opened", dial })).toMatchObject([{ type: "close", dial }]);
-      expect(tell({ type: "closed", dial: late.pick(world.gone), code, reason: "" })).toEqual([]);
+      answers.push(...tell({ type: "received", dial, frame }));
+      answers.push(...tell({ type: "closed", dial: late.pick(world.gone), code, reason: "" }));
+      answersToOpened.push(tell({ type: "opened", dial }).join());
       world.step();
       same.step();
     }
+    expect(answers).toEqual([]);
+    expect([...new Set(answersToOpened)]).toEqual(["close"]);
     expect(world.said).toEqual(same.said);
     expect(world.machine.deadline()).toBe(same.machine.deadline());
   });
@@ -58,11 +64,7 @@ test("in the end there is what is wanted, or a reason why not", () => {
     for (let step = 0; step < STEPS; step += 1) world.step();
     world.takes({ type: "network", level: "up" });
     for (let round = 0; round < 100; round += 1) {
-      while (world.closing.length > 0) world.closes(null);
-      world.getsToken(`fresh ${round}`);
-      world.opens();
-      if (world.machine.state().type === "connected") world.hears({ type: "pong", id: 1 });
-      else world.getsReady();
+      world.goesWell(`fresh ${round}`);
       world.passes(1_000);
     }
     const ends = { nobody: ["idle", "closed"], down: ["offline"], up: ["connected", "failed"] };
@@ -91,27 +93,34 @@ test("no input throws, and a tick at the deadline leaves no deadline in the past
   forEachSeed((seed) => {
     const chance = new Chance(seed);
     const machine = new Connection(defaults());
-    let now = 0;
+    const last = { dial: 0, fetch: 1 };
+    let [now, past] = [0, 0];
+    machine.handle(now, 0, { type: "connect_user", user: { id: "alice" } });
     for (let step = 0; step < STEPS; step += 1) {
-      machine.handle(now, chance.next(), anyInput(chance));
-      const deadline = machine.deadline() ?? now;
+      for (const output of machine.handle(now, chance.next(), anyInput(chance, last))) {
+        if (output.type === "open") last.dial = output.dial;
+        if (output.type === "fetch_token") last.fetch = output.fetch;
+      }
       if (chance.below(3) > 0) continue;
-      now = Math.max(now, deadline);
+      now = Math.max(now, machine.deadline() ?? now);
       machine.handle(now, chance.next(), { type: "tick" });
-      expect(machine.deadline() ?? now).toBeGreaterThanOrEqual(now);
+      if ((machine.deadline() ?? now) < now) past += 1;
     }
+    expect(past).toBe(0);
   });
 });
 
 test("a deadline is never stood still at", () => {
   forEachSeed((seed) => {
     const world = new World(seed);
+    let stoodStill = 0;
     for (let step = 0; step < STEPS; step += 1) {
       world.step();
       world.now = Math.max(world.now, world.machine.deadline() ?? 0);
       // One tick ends what was waited for; where the next wait is of nothing, another ends that.
       for (let ticks = 0; ticks < 2; ticks += 1) world.takes({ type: "tick" });
-      expect(world.machine.deadline() ?? Infinity).toBeGreaterThan(world.now);
+      if ((world.machine.deadline() ?? Infinity) <= world.now) stoodStill += 1;
     }
+    expect(stoodStill).toBe(0);
   });
 });

@@ -22,6 +22,7 @@ test.each([
   [null, {}],
   [{}, null],
   [[], {}],
+  [5, {}],
   ["ab", ["a", "b"]],
   [["a", "b"], "ab"],
 ])("%j is not %j", (one, other) => {

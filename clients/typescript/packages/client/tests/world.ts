@@ -99,19 +99,23 @@ function frame(chance: Chance): Frame {
   ]);
 }
 
-/** Anything at all: of dials and questions that never were, and frames that lack what their type needs. */
-export function anyInput(chance: Chance): Input {
-  const [dial, fetch] = [chance.below(5), chance.below(5)];
-  const { type } = frame(chance);
+/** Anything at all: mostly of the last dial and question, and also frames that lack what their type needs. */
+export function anyInput(chance: Chance, last: { dial: number; fetch: number }): Input {
+  const dial = last.dial + chance.pick([0, 0, 0, 0, 0, 0, -1, 1]);
+  const fetch = last.fetch + chance.pick([0, 0, 0, 0, 0, 0, -1, 1]);
+  const broken = { type: chance.pick([frame(chance).type, "ready"]) };
   return chance.pick<Input>([
     chance.pick(WISHES),
-    { type: "opened", dial },
-    { type: "closed", dial, code: chance.pick(CODES), reason: "" },
     { type: "token_fetched", fetch, token: chance.pick(["t1", "t2"]) },
-    { type: "token_failed", fetch, permanent: chance.below(2) === 0, message: "no" },
+    { type: "token_fetched", fetch, token: "t3" },
+    { type: "opened", dial },
     { type: "received", dial, frame: ready(chance) },
     { type: "received", dial, frame: frame(chance) },
-    { type: "received", dial, frame: { type } },
+    { type: "received", dial, frame: broken },
+    chance.pick<Input>([
+      { type: "token_failed", fetch, permanent: chance.below(4) === 0, message: "no" },
+      { type: "closed", dial, code: chance.pick(CODES), reason: "" },
+    ]),
   ]);
 }
 
@@ -140,30 +144,44 @@ export class World {
 
   constructor(seed: number) {
     this.chance = new Chance(seed);
+    this.takes({ type: "connect_user", user: { id: "alice" } });
   }
 
-  /** Something happens that can happen now. */
+  /** Something happens that can happen now; half of the time, what is under way goes well. */
   step(): void {
     const { chance } = this;
+    const token = chance.pick(["t1", "t2", "t3"]);
+    if (chance.below(2) === 0) return this.goesWell(token);
     chance.pick([
       () => this.passes(chance.pick([0, 10, 300, 2_000, 40_000])),
       () => this.takes(chance.pick(WISHES)),
       () => this.takes(chance.pick(WISHES)),
-      () => this.opens(),
-      () => this.getsReady(),
+      () => this.hears(frame(chance)),
       () => this.hears(frame(chance)),
       () => this.hears(frame(chance)),
       () => this.closes(chance.pick(CODES)),
-      () => this.getsToken(chance.pick(["t1", "t2", "t3"])),
-      () => this.getsToken(chance.pick(["t1", "t2", "t3"])),
+      () => this.getsToken(token),
       () => this.lacksToken(chance.below(4) === 0),
     ])();
+  }
+
+  /** What is under way goes on: an end, a token, a transport, a hello, or the talk on the connection. */
+  goesWell(token: string): void {
+    if (this.closing.length > 0) this.closes(null);
+    else if (this.fetch !== undefined) this.getsToken(token);
+    else if (this.transports.some(({ opened }) => !opened)) this.opens();
+    else if (this.machine.state().type !== "connected") this.hears(ready(this.chance));
+    else this.hears({ type: "ping", as_of: "2026-11-21T00:02:05.000Z" });
   }
 
   /** Lets the time pass, with a tick at each deadline. */
   passes(ms: number): void {
     const until = this.now + ms;
+    let ticks = 0;
     for (let at = this.machine.deadline(); at !== undefined && at <= until; at = this.machine.deadline()) {
+      ticks = at > this.now ? 0 : ticks + 1;
+      // A wait of nothing takes a tick, and the dial after it another.
+      if (ticks > 3) throw new Error(`stands still at ${at}`);
       this.now = Math.max(this.now, at);
       this.takes({ type: "tick" });
     }
@@ -175,10 +193,6 @@ export class World {
     if (!transport) return;
     transport.opened = true;
     this.takes({ type: "opened", dial: transport.dial });
-  }
-
-  getsReady(): void {
-    this.hears(ready(this.chance));
   }
 
   hears(received: Frame): void {
