@@ -93,17 +93,22 @@ fn pages() -> Result<Vec<Generated>> {
     Ok(pages)
 }
 
-/// The README with the tested example between its markers.
+/// The pages that show the tested example, with it between their markers.
 fn quickstart() -> Result<Vec<Generated>> {
     let example = read("crates/parlour-client/examples/quickstart.rs")?;
-    let readme = read("README.md")?;
     let tested = dedented(marked(&example, "// quickstart: begin\n", "// quickstart: end\n")?);
-    let (before, after) =
-        readme.split_once("<!-- quickstart -->\n").context("README.md has no quickstart")?;
-    let (_, after) =
-        after.split_once("<!-- /quickstart -->\n").context("README.md's quickstart has no end")?;
-    let text = format!("{before}<!-- quickstart -->\n```rust\n{tested}```\n<!-- /quickstart -->\n{after}");
-    Ok(vec![Generated::text("README.md", text)])
+    let shown = |page: &'static str| {
+        let text = read(page)?;
+        let (before, after) =
+            text.split_once("<!-- quickstart -->\n").with_context(|| format!("{page} has no quickstart"))?;
+        let (_, after) = after
+            .split_once("<!-- /quickstart -->\n")
+            .with_context(|| format!("the quickstart of {page} has no end"))?;
+        let text =
+            format!("{before}<!-- quickstart -->\n```rust\n{tested}```\n<!-- /quickstart -->\n{after}");
+        Ok(Generated::text(page, text))
+    };
+    ["README.md", "docs/src/rust.md"].into_iter().map(shown).collect()
 }
 
 /// openapi.json and the types that are made from it.

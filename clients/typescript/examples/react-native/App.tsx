@@ -1,5 +1,6 @@
 // A small chat in React Native. The same hooks as in a page; nothing has to be installed beside them.
 
+// quickstart: begin
 import { ParlourProvider, useChannel, useConnection, useMessages } from "@parlour/react";
 import { useState } from "react";
 import { FlatList, Text, TextInput, View } from "react-native";
@@ -35,3 +36,4 @@ export function App(props: { url: string; appKey: string; user: string; token: (
     </ParlourProvider>
   );
 }
+// quickstart: end

@@ -19,12 +19,17 @@ it("the types of all examples fit", () => {
   }
 }, 60_000);
 
+const DOCS = "../../../docs/src";
+
 it.each([
-  ["client", ["plain/chat.ts", "node-server/server.ts"]],
-  ["react", ["react/App.tsx"]],
-])("the README of @parlour/%s shows them to the letter", (name, examples) => {
-  const readme = readFileSync(join(PACKAGES, name, "README.md"), "utf8");
-  const shown = [...readme.matchAll(SHOWN)];
+  ["client/README.md", ["plain/chat.ts", "node-server/server.ts"]],
+  ["react/README.md", ["react/App.tsx"]],
+  [`${DOCS}/typescript.md`, ["plain/chat.ts"]],
+  [`${DOCS}/react.md`, ["react/App.tsx"]],
+  [`${DOCS}/react-native.md`, ["react-native/App.tsx"]],
+  [`${DOCS}/node.md`, ["node-server/server.ts"]],
+])("%s shows them to the letter", (page, examples) => {
+  const shown = [...readFileSync(join(PACKAGES, page), "utf8").matchAll(SHOWN)];
   expect(shown.map(([, example]) => example)).toEqual(examples);
   for (const [, example, code] of shown) expect(code).toBe(marked(example!));
 });
