@@ -9,7 +9,7 @@ mod peer;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,17 +32,35 @@ const HEADERS_MAX: usize = 100;
 /// When the server stops, requests under way have this long to end.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
-/// A place among the connections of one address that only wait; given back when it is dropped everywhere.
+/// A place among the connections of one address that only wait; given back at the latest when it is dropped
+/// everywhere.
 #[derive(Clone)]
-pub struct Pending(#[expect(dead_code, reason = "held for its drop")] Arc<PendingGuard>);
+pub struct Pending(Arc<PendingGuard>);
 
 struct PendingGuard {
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
     address: IpAddr,
+    is_held: AtomicBool,
+}
+
+impl Pending {
+    /// The connection has become a user's: it only waits no longer, whoever else still holds the place.
+    pub(crate) fn give_back(&self) {
+        self.0.give_back();
+    }
 }
 
 impl Drop for PendingGuard {
     fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+impl PendingGuard {
+    fn give_back(&self) {
+        if !self.is_held.swap(false, Ordering::Relaxed) {
+            return;
+        }
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.address) {
             *count -= 1;
@@ -120,7 +138,11 @@ fn take_place(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr, max:
         return None;
     }
     *count += 1;
-    Some(Pending(Arc::new(PendingGuard { counts: Arc::clone(counts), address })))
+    Some(Pending(Arc::new(PendingGuard {
+        counts: Arc::clone(counts),
+        address,
+        is_held: AtomicBool::new(true),
+    })))
 }
 
 async fn serve_connection(

@@ -29,7 +29,7 @@ pub struct ServerConfig {
     pub allowed_origins: Vec<String>,
     /// Open TCP connections in all; further ones are closed at once.
     pub connections_max: usize,
-    /// Open TCP connections of one address, but for WebSockets that have said `hello`. Raise it where a proxy
+    /// Open TCP connections of one address, but for WebSockets and event streams that have said `hello`. Raise it where a proxy
     /// keeps many HTTP connections open.
     pub pending_per_address_max: usize,
     /// Whether the demo is served at `/demo/`. Absent: while developing.

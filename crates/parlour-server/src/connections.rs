@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use parlour_proto::Millis;
 use parlour_store::AppId;
 use parlour_wire::frames::{AppState, Hello, ReplacedBy};
-use parlour_wire::{CloseCode, ServerFrame, UserId};
+use parlour_wire::{CloseCode, ConnectionId, ServerFrame, UserId};
 
+use crate::gateway::inbox::{Inbox, Parcel};
 use crate::mailbox::{Mail, Mailbox};
 
 /// All admitted connections.
@@ -29,6 +30,8 @@ struct Inner {
 /// One admitted connection.
 struct Admitted {
     mailbox: Arc<Mailbox>,
+    /// For the frames that come by requests of their own, where the transport takes such.
+    inbox: Option<Arc<Inbox>>,
     app_state: AppState,
     /// When the user last did something on it.
     active_at: Millis,
@@ -46,6 +49,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) user: &'a UserId,
     pub(crate) hello: &'a Hello,
     pub(crate) mailbox: &'a Arc<Mailbox>,
+    pub(crate) inbox: Option<&'a Arc<Inbox>>,
     pub(crate) now: Millis,
     pub(crate) limit: u32,
     /// Dials per minute and at once; `None`: not limited.
@@ -61,13 +65,22 @@ pub(crate) enum Admittance {
     TooManyDials { retry_after_ms: u32 },
 }
 
+/// Why frames were not taken for a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    /// The user has no such connection that takes frames this way.
+    NoConnection,
+    /// What was sent before has not been taken yet.
+    Full,
+}
+
 /// How many client instances are remembered for their dials before those with a full bucket are forgotten.
 const DIALS_REMEMBERED: usize = 10_000;
 
 impl Connections {
     /// Admits a connection, making room by ending the stalest where the user has as many as allowed.
     pub(crate) fn admit(&self, candidate: &Candidate<'_>) -> Admittance {
-        let Candidate { app, user, hello, mailbox, now, limit, dials } = *candidate;
+        let Candidate { app, user, hello, mailbox, inbox, now, limit, dials } = *candidate;
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((per_minute, burst)) = dials
             && let Err(retry_after_ms) = inner.dial(app, user, &hello.client.instance, now, per_minute, burst)
@@ -94,6 +107,7 @@ impl Connections {
         }
         of_user.push(Admitted {
             mailbox: Arc::clone(mailbox),
+            inbox: inbox.map(Arc::clone),
             app_state: hello.app_state.clone(),
             active_at: now,
         });
@@ -155,6 +169,20 @@ impl Connections {
         if let Some(connection) = connection {
             act(connection);
         }
+    }
+
+    /// Hands the frames of a request to the user's connection with this id.
+    pub(crate) fn put(
+        &self,
+        app: AppId,
+        user: &UserId,
+        id: &ConnectionId,
+        parcel: Parcel,
+    ) -> Result<(), NotTaken> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_user = inner.users.get(&(app, user.clone())).map_or(&[][..], Vec::as_slice);
+        let inbox = of_user.iter().find(|c| c.mailbox.connection == *id).and_then(|c| c.inbox.as_ref());
+        inbox.ok_or(NotTaken::NoConnection)?.put(parcel)
     }
 
     /// Connections of each app.
@@ -228,7 +256,6 @@ impl Admitted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parlour_wire::ConnectionId;
     use parlour_wire::frames::{ClientInfo, PresenceSubscription};
 
     const APP: AppId = AppId(1);
@@ -268,6 +295,7 @@ mod tests {
             user: &alice(),
             hello,
             mailbox: &mailbox,
+            inbox: None,
             now: number,
             limit: 3,
             dials,

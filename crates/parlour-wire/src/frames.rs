@@ -303,6 +303,16 @@ pub struct Limits {
     pub message_chars: u32,
 }
 
+/// Frames that a client says by a request of their own, in their order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ClientFrames {
+    /// As they came: each is read as it would be on a WebSocket, where it may close the connection.
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<ClientFrame>))]
+    pub frames: Vec<serde_json::Value>,
+}
+
 /// The connection that took another one's place.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use parlour_wire::error::ErrorResponse;
 use parlour_wire::events::{ClientSignal, Signal};
-use parlour_wire::{ClientFrame, Event, Open, ServerFrame, channels, json, members, messages, reads, users};
+use parlour_wire::{
+    ClientFrame, Event, Open, ServerFrame, channels, frames, json, members, messages, reads, users,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -48,6 +50,7 @@ fn through_its_type(block: &Block) -> Value {
         "server frame" => through::<ServerFrame>(block),
         "event" => through::<Event>(block),
         "error response" => through::<ErrorResponse>(block),
+        "request: ClientFrames" => through::<frames::ClientFrames>(block),
         "request: EditMessage" => through::<messages::EditMessage>(block),
         "request: GetOrCreateChannel" => through::<channels::GetOrCreateChannel>(block),
         "request: MarkRead" => through::<reads::MarkRead>(block),

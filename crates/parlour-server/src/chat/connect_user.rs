@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::auth::{self, Bearer};
 use crate::connections::{Admittance, Candidate};
 use crate::error::ApiError;
+use crate::gateway::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::node::Node;
 use crate::presence::Audience;
@@ -41,6 +42,7 @@ impl Refusal {
 pub(crate) async fn connect_user(
     node: &Node,
     mailbox: &Arc<Mailbox>,
+    inbox: Option<&Arc<Inbox>>,
     hello: &Hello,
 ) -> Result<Welcome, Refusal> {
     let app = node.app(&hello.app_key).map_err(|error| Refusal::new(CloseCode::UNKNOWN_APP, error))?;
@@ -57,6 +59,7 @@ pub(crate) async fn connect_user(
         user: &user,
         hello,
         mailbox,
+        inbox,
         now: node.clock.millis(),
         limit: per_user,
         dials: (app.mode == AppMode::Production).then_some((limits.dials_per_minute, limits.dials_burst)),

@@ -3,6 +3,8 @@
 //! One task per connection. What the session asks of the store is done in its turn, so that everything that
 //! reaches the client comes from one place, in one order.
 
+pub mod event_stream;
+pub mod inbox;
 pub mod websocket;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -30,12 +32,15 @@ use crate::hub::{encode, to_frame};
 use crate::mailbox::{Frame, Mail, Mailbox};
 use crate::node::Node;
 use crate::presence::Departure;
+use inbox::Inbox;
 
 /// What a transport brings.
 #[derive(Debug)]
 pub enum Received {
     /// A whole text.
     Text(Frame),
+    /// A frame that was read with what it came in.
+    Frame(Value),
     /// Bytes that are no text: frames are JSON texts.
     Binary,
     /// A control frame of the transport, which it has answered itself.
@@ -59,6 +64,12 @@ pub enum SendError {
 pub trait Transport: Send + 'static {
     /// The transport's name in logs.
     const NAME: &'static str;
+    /// Whether its end carries the close code. Where it does not, the last frame is a `bye`, always.
+    const CARRIES_CODE: bool = true;
+    /// Where frames come in that the client sends by a request of their own; `None`: they come this way alone.
+    fn inbox(&self) -> Option<&Arc<Inbox>> {
+        None
+    }
     /// Waits for what comes next. May be dropped at any time without losing anything.
     fn recv(&mut self) -> impl Future<Output = Received> + Send;
     /// Sends a frame; waits while the other side is slow.
@@ -106,6 +117,7 @@ pub async fn serve<T: Transport>(
         attached: BTreeSet::new(),
         departure: Departure::Lost,
         checked: node.hub.checked_at(),
+        said_bye: false,
         closed_with: None,
     };
     gateway.run().await;
@@ -125,6 +137,8 @@ struct Gateway<T> {
     attached: BTreeSet<Topic>,
     departure: Departure,
     checked: parlour_wire::Timestamp,
+    /// Whether the client was told the code and everything that belongs to it.
+    said_bye: bool,
     closed_with: Option<(CloseCode, String)>,
 }
 
@@ -155,7 +169,8 @@ impl<T: Transport> Gateway<T> {
                 // What has come is looked at before anybody is judged for not having sent it.
                 biased;
                 received = self.transport.recv() => match received {
-                    Received::Text(text) => read_frame(text.as_bytes()),
+                    Received::Text(text) => read_text(text.as_bytes()),
+                    Received::Frame(frame) => read_frame(frame),
                     Received::Binary => SessionInput::Malformed {
                         error: ErrorCode::BadFrame.because("Frames are JSON texts; this one is binary."),
                     },
@@ -169,8 +184,7 @@ impl<T: Transport> Gateway<T> {
                         return;
                     }
                     Received::Broken { code, reason } => {
-                        self.transport.close(code, &reason).await;
-                        self.closed_with = Some((code, reason));
+                        self.close(code, reason).await;
                         return;
                     }
                 },
@@ -252,7 +266,10 @@ impl<T: Transport> Gateway<T> {
         inputs: &mut VecDeque<SessionInput<Frame>>,
     ) -> std::ops::ControlFlow<()> {
         match output {
-            SessionOutput::Send(frame) => return self.send(to_frame(&frame)).await,
+            SessionOutput::Send(frame) => {
+                self.said_bye = matches!(*frame, ServerFrame::Bye { .. });
+                return self.send(to_frame(&frame)).await;
+            }
             SessionOutput::SendShared(frame) => return self.send(frame).await,
             SessionOutput::Admit(hello) => inputs.push_back(self.admit(*hello).await),
             SessionOutput::Attach(topic) => self.attach(topic),
@@ -291,8 +308,7 @@ impl<T: Transport> Gateway<T> {
                 }
             }
             SessionOutput::Close { code, reason } => {
-                self.transport.close(code, &reason).await;
-                self.closed_with = Some((code, reason));
+                self.close(code, reason).await;
                 return std::ops::ControlFlow::Break(());
             }
         }
@@ -315,10 +331,24 @@ impl<T: Transport> Gateway<T> {
         }
     }
 
+    /// Says why, and ends.
+    async fn close(&mut self, code: CloseCode, reason: String) {
+        if !T::CARRIES_CODE && !self.said_bye {
+            let bye =
+                ServerFrame::Bye { code, reason: reason.clone(), retry_after_ms: None, replaced_by: None };
+            // Whoever takes no more frames is told nothing more.
+            let _ = self.transport.send(to_frame(&bye)).await;
+        }
+        self.transport.close(code, &reason).await;
+        self.closed_with = Some((code, reason));
+    }
+
     async fn admit(&mut self, hello: Hello) -> SessionInput<Frame> {
-        match connect_user::connect_user(&self.node, &self.mailbox, &hello).await {
+        match connect_user::connect_user(&self.node, &self.mailbox, self.transport.inbox(), &hello).await {
             Ok(Welcome { app, admission }) => {
-                self.pending = None;
+                if let Some(pending) = self.pending.take() {
+                    pending.give_back();
+                }
                 let me = &admission.ready.me.user;
                 tracing::info!(
                     connection = %self.mailbox.connection, user = %me.id, transport = T::NAME,
@@ -496,20 +526,24 @@ fn shows_typing(user: &User) -> bool {
 }
 
 /// A text as a frame, or why it is none.
-fn read_frame(text: &[u8]) -> SessionInput<Frame> {
-    let malformed = |code: ErrorCode, why: String| SessionInput::Malformed { error: code.because(why) };
-    let value = match json::parse(text) {
-        Ok(value) => value,
-        Err(error) => return malformed(ErrorCode::InvalidJson, format!("{error}.")),
-    };
+fn read_text(text: &[u8]) -> SessionInput<Frame> {
+    match json::parse(text) {
+        Ok(value) => read_frame(value),
+        Err(error) => SessionInput::Malformed { error: ErrorCode::InvalidJson.because(format!("{error}.")) },
+    }
+}
+
+/// A JSON value as a frame, or why it is none.
+fn read_frame(value: Value) -> SessionInput<Frame> {
+    let malformed = |why: String| SessionInput::Malformed { error: ErrorCode::BadFrame.because(why) };
     let Some(kind) = value.get("type").and_then(Value::as_str) else {
-        return malformed(ErrorCode::BadFrame, "A frame is an object with a `type`.".to_owned());
+        return malformed("A frame is an object with a `type`.".to_owned());
     };
     if !ClientFrame::KINDS.contains(&kind) {
         return SessionInput::Frame(Open::Unknown(value));
     }
     match serde_json::from_value(value) {
         Ok(frame) => SessionInput::Frame(Open::Known(frame)),
-        Err(error) => malformed(ErrorCode::BadFrame, format!("{error}.")),
+        Err(error) => malformed(format!("{error}.")),
     }
 }

@@ -8,6 +8,7 @@ use http::header;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use parlour_wire::{ErrorCode, json};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::node::Node;
@@ -19,10 +20,25 @@ impl<T: DeserializeOwned> FromRequest<Arc<Node>> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, node: &Arc<Node>) -> Result<Self, ApiError> {
+        let Object { value, .. } = Object::read(request, node, node.config.limits.body_bytes_max).await?;
+        serde_json::from_value(value)
+            .map(Self)
+            .map_err(|error| ErrorCode::InvalidInput.because(format!("{error}.")).into())
+    }
+}
+
+/// A body that is one JSON object, and its size.
+pub(super) struct Object {
+    pub(super) value: Value,
+    pub(super) bytes: usize,
+}
+
+impl Object {
+    /// Reads a body of at most this many bytes.
+    pub(super) async fn read(request: Request, node: &Node, bytes_max: usize) -> Result<Self, ApiError> {
         if !is_json(&request) {
             return Err(ErrorCode::UnsupportedMediaType.into());
         }
-        let bytes_max = node.config.limits.body_bytes_max;
         let too_large = || ErrorCode::TooLarge.because(format!("The body is larger than {bytes_max} bytes."));
         let announced =
             request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
@@ -46,9 +62,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Node>> for Body<T> {
         if !value.is_object() {
             return Err(ErrorCode::InvalidInput.because("The body has to be a JSON object.").into());
         }
-        serde_json::from_value(value)
-            .map(Self)
-            .map_err(|error| ErrorCode::InvalidInput.because(format!("{error}.")).into())
+        Ok(Self { value, bytes: bytes.len() })
     }
 }
 

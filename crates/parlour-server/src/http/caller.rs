@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Path};
 use http::header;
 use http::request::Parts;
-use parlour_wire::{AppKey, ChannelId, ChannelType, Cid, ErrorBody, ErrorCode, IdError, MessageId, UserId};
+use parlour_wire::{
+    AppKey, ChannelId, ChannelType, Cid, ConnectionId, ErrorBody, ErrorCode, IdError, MessageId, UserId,
+};
 use serde::de::DeserializeOwned;
 
 use crate::access::Caller;
@@ -122,6 +124,17 @@ impl FromRequestParts<Arc<Node>> for UserPath {
 
 fn cid(channel_type: &str, id: &str) -> Result<Cid, ErrorBody> {
     Ok(Cid::new(ChannelType::parse(channel_type).map_err(bad_id)?, ChannelId::parse(id).map_err(bad_id)?))
+}
+
+/// `/{connection_id}`
+pub(super) struct ConnectionPath(pub(super) ConnectionId);
+
+impl FromRequestParts<Arc<Node>> for ConnectionPath {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
+        let id: String = texts(parts, node).await?;
+        Ok(Self(ConnectionId::parse(&id).map_err(bad_id)?))
+    }
 }
 
 /// The query's parameters; unknown ones are refused, for a misspelt one would be ignored.

@@ -1,19 +1,24 @@
-//! `/v1/connect`: where connections begin.
+//! `/v1/connect`: where connections begin, as a WebSocket or as an event stream.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use super::body::Object;
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, header};
-use parlour_wire::ErrorCode;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use parlour_wire::frames::FRAME_BYTES_MAX;
+use parlour_wire::{ClientFrame, ErrorBody, ErrorCode, ServerFrame};
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::request::PeerAddress;
 use crate::accept::Pending;
-use crate::error::ApiError;
+use crate::error::{ApiError, ApiResult};
+use crate::gateway::event_stream::EventStream;
 use crate::gateway::websocket;
 use crate::node::Node;
 
@@ -26,10 +31,8 @@ pub(super) async fn connect(State(node): State<Arc<Node>>, request: Request) -> 
     let (mut parts, _) = request.into_parts();
     let peer = parts.extensions.get::<PeerAddress>().copied();
     let pending = parts.extensions.get::<Pending>().cloned();
-    // Any query at all: a token may hide in it under many names, and nothing else belongs there.
-    if parts.uri.query().is_some_and(|query| !query.is_empty()) {
-        let why = "Something stood in the URL's query, where proxies write it into their logs; a token goes into `hello`.";
-        return ApiError::from(ErrorCode::InvalidInput.because(why)).into_response();
+    if let Err(error) = refuse_query(&parts.uri) {
+        return ApiError::from(error).into_response();
     }
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => upgrade,
@@ -54,6 +57,67 @@ pub(super) async fn connect(State(node): State<Arc<Node>>, request: Request) -> 
             ));
             std::future::ready(())
         })
+}
+
+/// Opens a connection where no WebSocket gets through. The body is `hello`, the answer a stream of server-sent
+/// events, each with one frame as its data: `ready` first, `bye` last. Further client frames go to
+/// `/v1/connections/{id}/frames`.
+#[utoipa::path(
+    post, path = "/v1/connect",
+    request_body(content = ClientFrame, description = "`hello`: the token stands in it and nowhere else."),
+    responses((status = 200, description = "A stream of frames.", body = ServerFrame, content_type = "text/event-stream"))
+)]
+pub(super) async fn connect_over_http(
+    State(node): State<Arc<Node>>,
+    request: Request,
+) -> ApiResult<Response> {
+    refuse_query(request.uri())?;
+    if !accepts(request.headers(), "text/event-stream") {
+        let why =
+            "Say how the frames are to come: `Accept: text/event-stream`. A WebSocket is opened by GET.";
+        return Err(ErrorCode::InvalidInput.because(why).into());
+    }
+    let address = request.extensions().get::<PeerAddress>().map(|PeerAddress(ip)| *ip);
+    let pending = request.extensions().get::<Pending>().cloned();
+    let Object { value: hello, .. } = Object::read(request, &node, FRAME_BYTES_MAX).await?;
+    check_hello(&hello)?;
+    let slow_reader = Duration::from_millis(node.config.limits.slow_reader_ms);
+    let (stream, body) = EventStream::open(hello, slow_reader);
+    tokio::spawn(crate::gateway::serve(node, stream, address, pending));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        // `no-transform`: a proxy that compresses holds frames back until there is enough to compress.
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform")),
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        // The place among those who only wait is given back: no other request may follow on it.
+        (header::CONNECTION, HeaderValue::from_static("close")),
+    ];
+    Ok((headers, body).into_response())
+}
+
+/// Any query at all: a token may hide in it under many names, and nothing else belongs there.
+fn refuse_query(uri: &Uri) -> Result<(), ErrorBody> {
+    if uri.query().is_none_or(str::is_empty) {
+        return Ok(());
+    }
+    let why = "Something stood in the URL's query, where proxies write it into their logs; a token goes into `hello`.";
+    Err(ErrorCode::InvalidInput.because(why))
+}
+
+/// Whether the client names this media type as one that it takes.
+fn accepts(headers: &HeaderMap, media: &str) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = values.flat_map(|value| value.split(',')).filter_map(|part| part.split(';').next());
+    types.any(|named| named.trim().eq_ignore_ascii_case(media))
+}
+
+/// What is no `hello` at all is refused as a request is; whatever else is wrong with it is said in frames.
+fn check_hello(value: &Value) -> Result<(), ErrorBody> {
+    match ClientFrame::deserialize(value) {
+        Ok(ClientFrame::Hello(_)) => Ok(()),
+        Ok(_) => Err(ErrorCode::BadFrame.because("The body is the frame `hello`; this is another one.")),
+        Err(error) => Err(ErrorCode::BadFrame.because(format!("The body is the frame `hello`: {error}."))),
+    }
 }
 
 /// A request that did not arrive as a WebSocket's: most often because a proxy on the way took something off.

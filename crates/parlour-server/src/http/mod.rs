@@ -8,6 +8,7 @@ mod connect;
 mod cors;
 mod demo;
 mod dev_token;
+mod frames;
 mod health;
 mod members;
 mod messages;
@@ -67,7 +68,8 @@ fn documented() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(reads::mark_unread))
         .routes(routes!(reads::unread))
         .routes(routes!(usage::usage))
-        .routes(routes!(connect::connect))
+        .routes(routes!(connect::connect, connect::connect_over_http))
+        .routes(routes!(frames::send_frames))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
 }

@@ -299,7 +299,8 @@ async fn a_request_that_is_no_upgrade_is_told_which_header_is_missing() {
         assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{version}");
         answer.refused("upgrade_required");
     }
-    ask("POST", "/v1/connect", &all).await.refused("method_not_allowed");
+    ask("POST", "/v1/connect", &all).await.refused("invalid_input");
+    ask("PATCH", "/v1/connect", &all).await.refused("method_not_allowed");
     for query in ["?token=x", "?access_token=x", "?a=b&token=x", "?Token=x", "?tok%65n=x"] {
         let error = ask("GET", &format!("/v1/connect{query}"), &all).await.refused("invalid_input");
         assert!(error["message"].as_str().unwrap().contains("URL"), "{error}");

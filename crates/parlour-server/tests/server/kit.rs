@@ -335,6 +335,29 @@ impl Person {
         live
     }
 
+    /// Opens an event stream, and waits for nothing.
+    pub(crate) async fn opens_stream(&self, hello: &Value) -> EventStream {
+        EventStream::open(self, TcpStream::connect(self.address).await.unwrap(), hello).await
+    }
+
+    /// Connects by an event stream with these fields in `hello`, and is let in.
+    pub(crate) async fn streams_with(&self, fields: Value) -> EventStream {
+        self.streams_over(TcpStream::connect(self.address).await.unwrap(), fields).await
+    }
+
+    /// The same over this TCP connection.
+    pub(crate) async fn streams_over(&self, tcp: TcpStream, fields: Value) -> EventStream {
+        let mut stream = EventStream::open(self, tcp, &self.hello_with(fields)).await;
+        stream.ready = stream.next().await.expect("ready");
+        assert_eq!(stream.ready["type"], "ready");
+        stream
+    }
+
+    /// Says frames on a connection by a request of their own.
+    pub(crate) async fn says_on(&self, connection: &str, body: Value) -> Answer {
+        self.post(&format!("/v1/connections/{connection}/frames"), body).await
+    }
+
     /// Connects, and is let in.
     pub(crate) async fn connects(&self) -> Live {
         self.connects_with(json!({})).await
@@ -489,6 +512,123 @@ impl Live {
     /// The link breaks.
     pub(crate) fn breaks(self) {
         drop(self);
+    }
+}
+
+/// The bytes of a request to `/v1/connect` over HTTP, with these header lines.
+pub(crate) fn connect_request(address: SocketAddr, lines: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "POST /v1/connect HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n{lines}\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// One connection as an event stream.
+pub(crate) struct EventStream {
+    tcp: TcpStream,
+    person: Person,
+    /// The answer's head, and what of its body is not read yet.
+    pub(crate) head: Answer,
+    /// What the chunks held and is not read yet.
+    text: Vec<u8>,
+    is_over: bool,
+    /// The answer to `hello`.
+    pub(crate) ready: Value,
+    /// The server's pings are answered.
+    pub(crate) answers_pings: bool,
+}
+
+impl EventStream {
+    async fn open(person: &Person, mut tcp: TcpStream, hello: &Value) -> Self {
+        let body = hello.to_string();
+        let request = connect_request(person.address, "Accept: text/event-stream\r\n", body.as_bytes());
+        tcp.write_all(&request).await.unwrap();
+        let mut read = Vec::new();
+        let head = loop {
+            assert_ne!(soon(tcp.read_buf(&mut read)).await.unwrap(), 0, "no answer");
+            if let Some(answer) = Answer::read(&read) {
+                break answer;
+            }
+        };
+        assert_eq!(head.status, 200, "{}", head.text());
+        let person = person.clone();
+        let (text, ready) = (Vec::new(), Value::Null);
+        Self { tcp, person, head, text, is_over: false, ready, answers_pings: true }
+    }
+
+    /// Takes whole chunks out of what was read.
+    fn unchunk(&mut self) {
+        let read = &mut self.head.body;
+        while let Some(end) = read.windows(2).position(|window| window == b"\r\n") {
+            let length = usize::from_str_radix(std::str::from_utf8(&read[..end]).unwrap(), 16).unwrap();
+            if read.len() < end + 2 + length + 2 {
+                return;
+            }
+            self.text.extend_from_slice(&read[end + 2..end + 2 + length]);
+            self.is_over = length == 0;
+            read.drain(..end + 2 + length + 2);
+        }
+    }
+
+    /// The next block of lines; `None` at the end, which has to be one that the server meant.
+    pub(crate) async fn block(&mut self) -> Option<String> {
+        loop {
+            self.unchunk();
+            if let Some(end) = self.text.windows(2).position(|window| window == b"\n\n") {
+                let block = self.text.drain(..end + 2).collect();
+                return Some(String::from_utf8(block).unwrap());
+            }
+            if self.is_over {
+                assert_eq!(self.text, b"");
+                return None;
+            }
+            let count = soon(self.tcp.read_buf(&mut self.head.body)).await.unwrap();
+            assert_ne!(count, 0, "the stream broke off");
+        }
+    }
+
+    /// The next frame, but for pings.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        loop {
+            let block = self.block().await?;
+            if block.starts_with(':') {
+                continue;
+            }
+            let data = block.strip_prefix("data: ").unwrap_or_else(|| panic!("no data, but {block:?}"));
+            let frame: Value = serde_json::from_str(data).unwrap();
+            if frame["type"] != "ping" || !self.answers_pings {
+                return Some(frame);
+            }
+            self.says(&json!({ "type": "pong" })).await.ok_with(204);
+        }
+    }
+
+    /// The next frame of this kind; others before it are passed over.
+    pub(crate) async fn hears(&mut self, wanted: &str) -> Value {
+        let mut others = Vec::new();
+        while let Some(frame) = self.next().await {
+            if kind(&frame) == wanted {
+                return frame;
+            }
+            others.push(frame);
+        }
+        panic!("the end before {wanted}: {others:?}");
+    }
+
+    /// Everything until the end.
+    pub(crate) async fn until_over(&mut self) -> Vec<Value> {
+        let mut frames = Vec::new();
+        while let Some(frame) = self.next().await {
+            frames.push(frame);
+        }
+        frames
+    }
+
+    /// Says a frame, by a request of its own.
+    pub(crate) async fn says(&self, frame: &Value) -> Answer {
+        self.person.says_on(self.ready["connection_id"].as_str().unwrap(), json!({ "frames": [frame] })).await
     }
 }
 

@@ -7,6 +7,7 @@ mod kit;
 mod channels;
 mod connecting;
 mod demo;
+mod event_stream;
 mod hostile_http;
 mod hostile_json;
 mod hostile_websocket;

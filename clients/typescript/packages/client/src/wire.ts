@@ -113,6 +113,12 @@ export type ClientFrame =
       intent: ByeIntent;
     };
 
+/** Frames that a client says by a request of their own, in their order. */
+export interface ClientFrames {
+  /** As they came: each is read as it would be on a WebSocket, where it may close the connection. */
+  frames: ClientFrame[];
+}
+
 /** What tells one client, page and program from another. */
 export interface ClientInfo {
   /** Made once per client object. */

@@ -1,0 +1,87 @@
+//! The event stream: frames to the client in the body of one HTTP answer, for networks that let no WebSocket
+//! through. Its client's frames come by requests of their own.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use parlour_wire::CloseCode;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::inbox::Inbox;
+use super::{Received, SendError, Transport};
+use crate::mailbox::Frame;
+
+/// Goes out with the headers: a proxy that waits for the first bytes of a body has them at once.
+const OPENING: Bytes = Bytes::from_static(b":\n\n");
+/// A frame goes out in pieces of at most this many bytes, so that a reader who is slow but reads is not taken for
+/// one who stands still.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// One answer that goes on until the connection ends.
+pub struct EventStream {
+    /// The request's body: the first frame.
+    hello: Option<Value>,
+    inbox: Arc<Inbox>,
+    /// What goes out next; nothing follows once it is dropped.
+    body: Option<mpsc::Sender<Bytes>>,
+    slow_reader: Duration,
+}
+
+impl EventStream {
+    /// A stream that begins with this `hello`, and the body in which its frames go out.
+    pub(crate) fn open(hello: Value, slow_reader: Duration) -> (Self, Body) {
+        // One piece at a time: what waits longer waits in the mailbox, whose size is bounded.
+        let (sender, receiver) = mpsc::channel(1);
+        let _ = sender.try_send(OPENING);
+        let pieces = stream::unfold(receiver, async |mut receiver| {
+            let piece = receiver.recv().await?;
+            Some((Ok::<_, Infallible>(piece), receiver))
+        });
+        let stream = Self { hello: Some(hello), inbox: Arc::default(), body: Some(sender), slow_reader };
+        (stream, Body::from_stream(pieces))
+    }
+}
+
+impl Transport for EventStream {
+    const NAME: &'static str = "event_stream";
+    const CARRIES_CODE: bool = false;
+
+    fn inbox(&self) -> Option<&Arc<Inbox>> {
+        Some(&self.inbox)
+    }
+
+    async fn recv(&mut self) -> Received {
+        if let Some(hello) = self.hello.take() {
+            return Received::Frame(hello);
+        }
+        let Some(body) = &self.body else { return Received::Closed(None) };
+        tokio::select! {
+            biased;
+            frame = self.inbox.next() => Received::Frame(frame),
+            () = body.closed() => Received::Closed(None),
+        }
+    }
+
+    async fn send(&mut self, frame: Frame) -> Result<(), SendError> {
+        let Some(body) = &self.body else { return Err(SendError::Gone) };
+        let mut rest = Bytes::from(format!("data: {frame}\n\n"));
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+            match tokio::time::timeout(self.slow_reader, body.send(piece)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(SendError::Gone),
+                Err(_) => return Err(SendError::Stalled),
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self, _: CloseCode, _: &str) {
+        self.body = None;
+    }
+}
