@@ -19,7 +19,7 @@ const FIELDS: Record<ServerFrame["type"], Record<string, string>> = {
   reset: { topic: "string", reason: "string", head: "number" },
   ping: { as_of: "string" },
   pong: { id: "number" },
-  token_expiring: {},
+  token_expiring: { grace_ms: "number" },
   throttle: { feature: "string", retry_after_ms: "number" },
   drain: { retry_after_ms: "number" },
   bye: { code: "number", reason: "string", retry_after_ms: "number?" },
