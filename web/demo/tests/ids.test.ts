@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   channelIdFrom,
   idsIn,
+  isCid,
   isUserId,
   livestreamIdFrom,
   randomSuffix,
@@ -43,6 +44,15 @@ describe("ids", () => {
     for (const bad of ["", "Alice", "al ice", "älice", "a:b", "a/b", "a".repeat(129)])
       expect(isUserId(bad)).toBe(false);
     expect(isUserId("a".repeat(128))).toBe(true);
+  });
+
+  it("of channels name their type", () => {
+    for (const cid of ["messaging:general", "livestream:Cup_final-2", "messaging:!members-1f"]) {
+      expect(isCid(cid)).toBe(true);
+    }
+    for (const bad of [undefined, "", "general", "messaging:", ":general", "a:b:c", "messaging:a/b", "M:a"]) {
+      expect(isCid(bad)).toBe(false);
+    }
   });
 
   it("of channels differ for the same name, those of livestreams do not", () => {

@@ -53,13 +53,20 @@ describe("a group", () => {
 describe("the divider", () => {
   it("stands above the first message of others that is not read", () => {
     const entries = [said("bob", 1), said("alice", 2), systemSaid(3), said("bob", 4), said("bob", 5)];
-    expect(firstUnread(entries, 1, "alice")).toBe("m4");
-    expect(firstUnread(entries, 4, "alice")).toBe("m5");
-    expect(firstUnread(entries, 5, "alice")).toBeUndefined();
+    expect(firstUnread(entries, false, 1, "alice")).toBe("m4");
+    expect(firstUnread(entries, false, 4, "alice")).toBe("m5");
+    expect(firstUnread(entries, false, 5, "alice")).toBeUndefined();
+  });
+
+  it("waits until everything unread is loaded", () => {
+    const entries = [said("bob", 5), said("bob", 6)];
+    expect(firstUnread(entries, true, 2, "alice")).toBeUndefined();
+    expect(firstUnread(entries, false, 2, "alice")).toBe("m5");
+    expect(firstUnread(entries, true, 5, "alice")).toBe("m6");
   });
 
   it("is never above a message that is still on its way", () => {
-    expect(firstUnread([said("bob", 1), pending("bob", "p")], 1, "alice")).toBeUndefined();
+    expect(firstUnread([said("bob", 1), pending("bob", "p")], false, 1, "alice")).toBeUndefined();
   });
 });
 

@@ -51,8 +51,8 @@ export function useAutoscroll(options: Options): Autoscroll {
   const lastOffset = useRef(0);
   const [settled, setSettled] = useState(false);
   const lastId = entries.at(-1)?.id;
-  // The last message when the reader left the end; undefined while at the end.
-  const [leftAt, setLeftAt] = useState(openAt === undefined ? undefined : lastId);
+  // The last message that the reader knows, while away from the end; undefined while there.
+  const [leftAt, setLeftAt] = useState(() => before(entries, openAt));
 
   const hold = useCallback((next: Anchor) => {
     anchor.current = next;
@@ -136,4 +136,10 @@ export function useAutoscroll(options: Options): Autoscroll {
     onScroll: look,
     onResize,
   };
+}
+
+/** The message above the one with this id, or that one itself where it is the first. */
+function before(entries: readonly ListedMessage[], id: string | undefined): string | undefined {
+  if (id === undefined) return undefined;
+  return entries[entries.findIndex((entry) => entry.id === id) - 1]?.id ?? id;
 }

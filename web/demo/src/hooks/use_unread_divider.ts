@@ -1,4 +1,4 @@
-import type { ChannelView, ListedMessage } from "@parlour/client";
+import type { ChannelView, MessagesView } from "@parlour/client";
 import { useMemo, useState } from "react";
 import { firstUnread } from "../logic/rows.js";
 
@@ -8,7 +8,7 @@ import { firstUnread } from "../logic/rows.js";
  */
 export function useUnreadDivider(
   view: ChannelView,
-  entries: readonly ListedMessage[],
+  { messages, hasOlder }: MessagesView,
   me: string,
   visible: boolean,
 ): string | undefined {
@@ -19,7 +19,7 @@ export function useUnreadDivider(
     if (visible && view.unread > 0) setReadUpTo(view.lastReadSeq);
   }
   return useMemo(
-    () => (readUpTo === undefined ? undefined : firstUnread(entries, readUpTo, me)),
-    [entries, readUpTo, me],
+    () => (readUpTo === undefined ? undefined : firstUnread(messages, hasOlder, readUpTo, me)),
+    [messages, hasOlder, readUpTo, me],
   );
 }

@@ -1,5 +1,6 @@
 // Ids made from what people type. The server's rules stand in spec/protocol.md, section 1.
 
+const CID = /^[a-z0-9_-]{1,64}:[a-zA-Z0-9_!-]{1,128}$/;
 const USER_ID = /^[a-z0-9@_-]{1,128}$/;
 
 /** Leaves room for a suffix below the 128 characters of an id. */
@@ -8,6 +9,11 @@ const STEM_MAX = 100;
 /** Whether the server takes it as the id of a user. */
 export function isUserId(text: string): boolean {
   return USER_ID.test(text);
+}
+
+/** Whether it can be the full name of a channel, `type:id`. An address may hold anything. */
+export function isCid(text: string | undefined): text is string {
+  return text !== undefined && CID.test(text);
 }
 
 /**

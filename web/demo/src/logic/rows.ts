@@ -37,12 +37,18 @@ export function shapeAt(
   };
 }
 
-/** The first message of others that is above the read position: where the unread divider stands. */
+/**
+ * The first message of others that is above the read position: where the unread divider stands. Undefined as
+ * well while that message may be older than what is loaded.
+ */
 export function firstUnread(
   entries: readonly ListedMessage[],
+  hasOlder: boolean,
   lastReadSeq: number,
   me: string,
 ): string | undefined {
+  const oldest = entries[0];
+  if (hasOlder && oldest && oldest.message.seq > lastReadSeq) return undefined;
   return entries.find(
     ({ message, status }) => status === "sent" && message.seq > lastReadSeq && countsFor(me, message),
   )?.id;

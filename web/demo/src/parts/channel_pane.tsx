@@ -2,6 +2,7 @@ import type { Channel, ChannelView } from "@parlour/client";
 import { useChannel } from "@parlour/react";
 import { useState } from "react";
 import { leaveTo } from "../hooks/use_place.js";
+import { isCid } from "../logic/ids.js";
 import { otherOne, sentence, titleOf } from "../logic/people.js";
 import { Button } from "./button.js";
 import { ChannelHeader } from "./channel_header.js";
@@ -52,9 +53,4 @@ function Gone({ text, onBack }: { text: string; onBack: () => void }) {
       <Button onClick={onBack}>Back to the chats</Button>
     </div>
   );
-}
-
-/** An address may hold anything; the SDK throws at what cannot be a channel. */
-function isCid(text: string): boolean {
-  return /^[a-z0-9_-]{1,64}:[a-zA-Z0-9_!-]{1,128}$/.test(text);
 }

@@ -6,11 +6,12 @@ import { EmojiPicker } from "./emoji_picker.js";
 import { Icon } from "./icon.js";
 import { IconButton } from "./icon_button.js";
 
-/** What was begun in each channel, for as long as the page lives. */
+/** What each user began to write in each channel, for as long as the page lives. */
 const drafts = new Map<string, string>();
 
 interface Props {
-  cid: string;
+  /** Names the user and the channel: what one has begun is no business of the next one at this page. */
+  draftKey: string;
   title: string;
   /** The message whose text is being changed, in place of a new one. */
   editing: ListedMessage | undefined;
@@ -25,9 +26,19 @@ interface Props {
 
 /** Where one writes. Enter sends, Shift+Enter begins a new line. */
 export function Composer(props: Props) {
-  const { cid, title, editing, disabled, onSend, onKeystroke, onPause, onEditLast, onEdited, onCancelEdit } =
-    props;
-  const [text, setText] = useState(editing?.message.text ?? drafts.get(cid) ?? "");
+  const {
+    draftKey,
+    title,
+    editing,
+    disabled,
+    onSend,
+    onKeystroke,
+    onPause,
+    onEditLast,
+    onEdited,
+    onCancelEdit,
+  } = props;
+  const [text, setText] = useState(editing?.message.text ?? drafts.get(draftKey) ?? "");
   const field = useRef<HTMLTextAreaElement>(null);
   // Where the caret belongs after a change that was not typed.
   const caret = useRef<number>(undefined);
@@ -51,7 +62,7 @@ export function Composer(props: Props) {
   const change = (next: string) => {
     setText(next);
     if (isEdit) return;
-    drafts.set(cid, next);
+    drafts.set(draftKey, next);
     if (next.trim() === "") onPause();
     else onKeystroke();
   };
@@ -65,7 +76,7 @@ export function Composer(props: Props) {
     if (trimmed === "") return;
     onSend(trimmed);
     setText("");
-    drafts.delete(cid);
+    drafts.delete(draftKey);
     field.current?.focus();
   };
   const onKeyDown = (event: KeyboardEvent) => {

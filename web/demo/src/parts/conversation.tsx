@@ -1,6 +1,7 @@
 import type { ListedMessage } from "@parlour/client";
 import { useConnection, useMessages } from "@parlour/react";
 import { useCallback, useMemo, useState } from "react";
+import { useReachUnread } from "../hooks/use_reach_unread.js";
 import { sentence } from "../logic/people.js";
 import type { OpenChannel } from "./channel_pane.js";
 import { Composer } from "./composer.js";
@@ -56,7 +57,8 @@ export function Conversation({ open }: { open: OpenChannel }) {
     [channel],
   );
 
-  const loaded = messages.loading !== "first" && view.status === "ready";
+  // What is there stays while it is loaded anew: the reader's place would be lost with the list.
+  const loaded = useReachUnread(channel, view, messages);
   const away = connection.uiStatus === "signed_out" || connection.uiStatus === "needs_action";
   return (
     <section className={styles.conversation} aria-label="Conversation">
@@ -69,7 +71,7 @@ export function Conversation({ open }: { open: OpenChannel }) {
       <Composer
         // Whoever edits another message begins with its text.
         key={editing?.id ?? ""}
-        cid={channel.cid}
+        draftKey={`${me} ${channel.cid}`}
         title={open.title}
         editing={editing}
         disabled={away}

@@ -44,7 +44,7 @@ export function MessageList({ open, messages, deeds, editingId }: Props) {
   const list = useRef<VirtualizerHandle>(null);
   const scroller = useRef<HTMLDivElement>(null);
   const attention = useAttention();
-  const dividerId = useUnreadDivider(view, entries, me, useVisible());
+  const dividerId = useUnreadDivider(view, messages, me, useVisible());
   const [openAt] = useState(dividerId);
   const shift = usePrepended(entries);
   useToday();

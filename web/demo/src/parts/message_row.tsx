@@ -73,6 +73,8 @@ export const MessageRow = memo(function MessageRow(props: MessageRowProps) {
               <span className={styles.deleted}>
                 <Icon name="trash" size={15} /> Message deleted
               </span>
+            ) : message.text === "" ? (
+              <span className={styles.deleted}>Attachment</span>
             ) : (
               <MessageText text={message.text} />
             )}

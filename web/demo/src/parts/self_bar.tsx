@@ -2,13 +2,13 @@ import { useClient, useConnection } from "@parlour/react";
 import type { ConnectionStatus } from "@parlour/client";
 import { go } from "../hooks/use_place.js";
 import { useSelf } from "../hooks/use_self.js";
+import { useSideMate } from "../hooks/use_side_mate.js";
 import { nameOf } from "../logic/people.js";
-import { hrefOf, type Place } from "../logic/place.js";
+import { hrefOf } from "../logic/place.js";
 import { Avatar } from "./avatar.js";
 import { IconButton, IconLink } from "./icon_button.js";
 import { staysHere } from "./place_link.js";
 import styles from "./self_bar.module.css";
-import { useSession } from "./session.js";
 import { ThemeToggle } from "./theme_toggle.js";
 
 const STANDING: Readonly<Record<ConnectionStatus["uiStatus"], string>> = {
@@ -21,7 +21,6 @@ const STANDING: Readonly<Record<ConnectionStatus["uiStatus"], string>> = {
 
 /** Who one is, whether one is there, and the way out. */
 export function SelfBar() {
-  const session = useSession();
   const client = useClient();
   const connection = useConnection();
   const self = useSelf();
@@ -33,7 +32,7 @@ export function SelfBar() {
     client.disconnectUser().then(leave, leave);
   };
 
-  const second = session.config.users.find((other) => other.id !== session.me);
+  const mate = useSideMate();
   return (
     <header className={styles.bar}>
       <Avatar user={self} size={38} online={online} />
@@ -45,29 +44,19 @@ export function SelfBar() {
           {standing}
         </div>
       </div>
-      {second && !isFramed() && (
-        <SideBySideLink to={sideBySide(session.me, second.id, session.place.channel)} />
+      {mate && !isFramed() && (
+        <IconLink
+          label="Side by side"
+          title={`Open as ${mate.name}, side by side`}
+          icon="columns"
+          href={hrefOf(mate.to)}
+          onClick={(event) => staysHere(event) && go(mate.to)}
+        />
       )}
       <ThemeToggle />
       <IconButton label="Sign out" icon="leave" onClick={signOut} />
     </header>
   );
-}
-
-function SideBySideLink({ to }: { to: Place }) {
-  return (
-    <IconLink
-      label="Side by side"
-      icon="columns"
-      href={hrefOf(to)}
-      onClick={(event) => staysHere(event) && go(to)}
-      className={styles.side}
-    />
-  );
-}
-
-function sideBySide(me: string, other: string, channel: string | undefined): Place {
-  return { at: "side", users: [me, other], ...(channel === undefined ? {} : { channel }) };
 }
 
 /** Inside the side-by-side page, a further one would be a hall of mirrors. */

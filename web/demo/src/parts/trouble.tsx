@@ -2,15 +2,15 @@ import { Brand } from "./brand.js";
 import { Button } from "./button.js";
 import styles from "./card_page.module.css";
 
-/** The demo cannot begin, and what to do about it. */
-export function Trouble({ why }: { why: string }) {
+/** The demo cannot go on, why, and the one thing to try. */
+export function Trouble({ title, why }: { title: string; why: string }) {
   return (
     <main className={styles.page}>
       <div className={styles.card}>
         <Brand />
-        <h1 className={styles.title}>The demo needs a development server</h1>
+        <h1 className={styles.title}>{title}</h1>
         <p className={styles.text} role="alert">
-          {why} Start one with <code>parlour dev</code>, and open the address that it prints.
+          {why}
         </p>
         <Button kind="primary" onClick={() => location.reload()}>
           Try again
