@@ -58,6 +58,7 @@ macro_rules! stories {
 stories! {
     users {
         connect_merges_key_by_key_and_keeps_a_null,
+        a_user_who_comes_again_is_as_old_as_before_and_seen_now,
         upsert_replaces_and_keeps_role_and_teams_that_are_not_named,
         a_partial_update_sets_and_unsets,
         a_user_of_the_limit_is_refused_and_nothing_is_stored_on_every_path,

@@ -19,7 +19,7 @@ pub(crate) async fn a_replay_renders_the_present(kit: Kit) {
     kit.deletes(GENERAL, "m2", Deletion::Soft).await.unwrap();
     let set = fields(json!({"name": "General"}));
     kit.store.update_channel(kit.app, &cid(GENERAL), set, vec![], at(0)).await.unwrap();
-    kit.connects("alice", json!({"name": "Alice"})).await.unwrap();
+    kit.connects("alice", json!({"name": "Alice", "image": "a.png"})).await.unwrap();
 
     let events = kit.events(&channel_topic(GENERAL), 0).await;
     let kinds: Vec<_> = events.iter().map(|logged| event(logged).kind()).collect();
@@ -44,7 +44,8 @@ pub(crate) async fn a_replay_renders_the_present(kit: Kit) {
     match event(&events[2]) {
         Event::MessageNew { message, .. } => {
             assert_eq!((message.text.as_str(), message.seq), ("edited", 3));
-            assert_eq!(message.user.name.as_deref(), Some("Alice"));
+            let user = (message.user.name.as_deref(), message.user.image.as_deref());
+            assert_eq!(user, (Some("Alice"), Some("a.png")));
         }
         other => panic!("{other:?}"),
     }

@@ -1,13 +1,16 @@
 //! Two apps in one store.
 
 use parlour_store::{
-    AppMode, ChannelQuery, Deletion, Events, Filter, NewApp, Page, ReadTo, Reader, Requires, StoreError,
+    AppMode, ChannelQuery, Connect, Deletion, Events, Filter, NewApp, Page, ReadTo, Reader, Requires,
+    StoreError, UserChange,
 };
 use parlour_wire::Topic;
 use parlour_wire::messages::EditMessage;
 use serde_json::json;
 
-use crate::kit::{Kit, assert_err, at, channel_topic, cid, lines, message_id, user, user_topic, users};
+use crate::kit::{
+    Kit, assert_err, at, channel_topic, cid, fields, lines, message_id, user, user_topic, users,
+};
 
 const GENERAL: &str = "messaging:general";
 
@@ -75,8 +78,16 @@ pub(crate) async fn two_apps_share_nothing(kit: Kit) {
         lines(&kit.events(&channel_topic(GENERAL), 3).await),
         ["channel:messaging:general 4 message.new", "channel:messaging:general 5 message.read"]
     );
-    let name = kit.store.me(kit.app, &user("alice")).await.unwrap().unwrap().user.custom["name"].clone();
-    assert_eq!(name, "Alice of the first");
+
+    // Nor does what becomes of a user there reach her namesake.
+    let namesake = kit.store.me(kit.app, &user("alice")).await.unwrap().unwrap().user;
+    let renamed =
+        Connect { fields: fields(json!({"name": "Alice of the second"})), ..other.connect("alice") };
+    other.store.connect(Connect { now: at(99), ..renamed }).await.unwrap();
+    let change = UserChange { set: fields(json!({"name": "Alison"})), ..UserChange::default() };
+    other.store.update_user(other.app, &user("alice"), change, at(99)).await.unwrap();
+    assert_eq!(kit.store.me(kit.app, &user("alice")).await.unwrap().unwrap().user, namesake);
+    assert_eq!(namesake.custom["name"], "Alice of the first");
 }
 
 pub(crate) async fn an_app_is_made_once(kit: Kit) {

@@ -21,6 +21,30 @@ pub(crate) async fn connect_merges_key_by_key_and_keeps_a_null(kit: Kit) {
     let merged = fields(json!({"name": "Alice", "color": "blue", "age": null, "new": [1]}));
     assert_eq!(second.value.me.user.custom, merged);
     assert_eq!(kit.store.users(kit.app, &[user("alice")]).await.unwrap()[0].custom, merged);
+
+    // One level deep: what was within a key does not shine through.
+    kit.connects("alice", json!({"pet": {"name": "Rex", "age": 3}})).await.unwrap();
+    let third = kit.connects("alice", json!({"pet": {"name": "Tom"}})).await.unwrap();
+    assert_eq!(third.value.me.user.custom["pet"], json!({"name": "Tom"}));
+}
+
+pub(crate) async fn a_user_who_comes_again_is_as_old_as_before_and_seen_now(kit: Kit) {
+    // When she connects, with what, and when she is then said to have changed and to have been seen.
+    for (now, sent, updated, seen) in [
+        (10, json!({"name": "Alice"}), 10, 10),
+        (20, json!({"name": "Alicia"}), 20, 20),
+        (30, json!({"name": "Alicia"}), 20, 30),
+        // A clock that was set back takes nothing back.
+        (5, json!({"name": "Alice"}), 20, 30),
+    ] {
+        let connect = Connect { fields: fields(sent), now: at(now), ..kit.connect("alice") };
+        let answered = kit.store.connect(connect).await.unwrap().value.me.user;
+        let stored = kit.store.users(kit.app, &[user("alice")]).await.unwrap().remove(0);
+        assert_eq!(answered, stored, "at {now}: what she is told is what others are");
+        let times = (stored.created_at, stored.updated_at, stored.last_active);
+        assert_eq!(times, (at(10), at(updated), Some(at(seen))), "at {now}");
+        assert_eq!((stored.role, stored.teams.len()), (Role::User, 0));
+    }
 }
 
 pub(crate) async fn upsert_replaces_and_keeps_role_and_teams_that_are_not_named(kit: Kit) {
