@@ -124,6 +124,10 @@ pub struct LimitsConfig {
     pub slow_reader_ms: u64,
     /// Missed events of one topic that a resume replays.
     pub replay_max: u64,
+    /// How long a poll waits for something to happen; shorter than `dead_link_ms`.
+    pub poll_hold_ms: u64,
+    /// When a poll was answered and the next does not come for this long, the connection is lost.
+    pub poll_lease_ms: u64,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
     /// Between two looks at the heads of the topics that are listened to.
@@ -191,6 +195,8 @@ impl Default for Config {
                 queue_bytes_max: 1 << 20,
                 slow_reader_ms: 30_000,
                 replay_max: 300,
+                poll_hold_ms: 25_000,
+                poll_lease_ms: 15_000,
                 body_bytes_max: 1 << 20,
                 head_check_ms: 5_000,
                 presence_grace_ms: 15_000,
@@ -283,6 +289,8 @@ impl Config {
             ("limits.dead_link_ms", limits.dead_link_ms),
             ("limits.slow_reader_ms", limits.slow_reader_ms),
             ("limits.head_check_ms", limits.head_check_ms),
+            ("limits.poll_hold_ms", limits.poll_hold_ms),
+            ("limits.poll_lease_ms", limits.poll_lease_ms),
             ("limits.frames_per_second", u64::from(limits.frames_per_second)),
             ("limits.frames_burst", u64::from(limits.frames_burst)),
             ("limits.connections_per_user", u64::from(limits.connections_per_user.unwrap_or(1))),
@@ -297,6 +305,12 @@ impl Config {
             let (dead, beat) = (limits.dead_link_ms, limits.heartbeat_ms);
             return wrong(format!(
                 "limits.dead_link_ms ({dead}) has to be longer than limits.heartbeat_ms ({beat}): else every quiet link is taken for dead"
+            ));
+        }
+        if limits.dead_link_ms <= limits.poll_hold_ms {
+            let (dead, hold) = (limits.dead_link_ms, limits.poll_hold_ms);
+            return wrong(format!(
+                "limits.dead_link_ms ({dead}) has to be longer than limits.poll_hold_ms ({hold}): else every quiet poll is taken for dead"
             ));
         }
         for origin in &self.server.allowed_origins {
@@ -377,6 +391,8 @@ mod tests {
         for (toml, word) in [
             ("[limits]\nheartbeat_ms = 0", "limits.heartbeat_ms"),
             ("[limits]\nheartbeat_ms = 40000", "limits.dead_link_ms"),
+            ("[limits]\npoll_hold_ms = 35000", "limits.poll_hold_ms"),
+            ("[limits]\npoll_lease_ms = 0", "limits.poll_lease_ms"),
             ("[app]\nsecret = \"short\"", "app.secret"),
             ("[app]\nkey = \"a b\"", "app.key"),
             ("[server]\nallowed_origins = [\"example.com\"]", "allowed_origins"),

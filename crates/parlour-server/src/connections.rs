@@ -25,16 +25,48 @@ struct Inner {
     users: HashMap<(AppId, UserId), Vec<Admitted>>,
     per_app: HashMap<AppId, u64>,
     dials: HashMap<(AppId, UserId, String), Dials>,
+    /// Those that were evicted between two polls, until they are told or their lease would be over.
+    untold: HashMap<(AppId, UserId), Vec<Untold>>,
+}
+
+/// What a connection lasts by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastsBy {
+    /// Its link: it ends when that does.
+    Link,
+    /// A lease that each poll renews.
+    Lease,
+}
+
+/// How a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    Anew,
+    /// By the next poll of one that is there.
+    Again,
 }
 
 /// One admitted connection.
 struct Admitted {
+    lasts_by: LastsBy,
+    /// Which connection the latest poll named as its predecessor: until the answer has reached the client, it knows
+    /// no other.
+    predecessor: Option<ConnectionId>,
     mailbox: Arc<Mailbox>,
     /// For the frames that come by requests of their own, where the transport takes such.
     inbox: Option<Arc<Inbox>>,
     app_state: AppState,
     /// When the user last did something on it.
     active_at: Millis,
+}
+
+/// A poller who has lost its place and does not know it.
+struct Untold {
+    connection: ConnectionId,
+    predecessor: Option<ConnectionId>,
+    bye: ServerFrame,
+    code: CloseCode,
+    until: Millis,
 }
 
 /// The dials of one client instance, as a bucket that refills.
@@ -50,10 +82,22 @@ pub(crate) struct Candidate<'a> {
     pub(crate) hello: &'a Hello,
     pub(crate) mailbox: &'a Arc<Mailbox>,
     pub(crate) inbox: Option<&'a Arc<Inbox>>,
+    pub(crate) lasts_by: LastsBy,
     pub(crate) now: Millis,
     pub(crate) limit: u32,
     /// Dials per minute and at once; `None`: not limited.
     pub(crate) dials: Option<(u32, u32)>,
+}
+
+/// Where a candidate stands before it is admitted.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// It is new here.
+    None,
+    /// It goes on a poller's connection; the app has this many.
+    Leased { concurrent: u64 },
+    /// The connection that it would go on was ended: this is still to be told.
+    Ended { bye: Box<ServerFrame>, code: CloseCode },
 }
 
 /// The answer to a candidate.
@@ -77,10 +121,63 @@ pub(crate) enum NotTaken {
 /// How many client instances are remembered for their dials before those with a full bucket are forgotten.
 const DIALS_REMEMBERED: usize = 10_000;
 
+/// How long a poller who lost its place between two polls may stay away and still be told.
+const UNTOLD_MS: Millis = 60_000;
+
 impl Connections {
+    /// Whether a poll is the next of a connection that is there, or was.
+    pub(crate) fn standing(&self, candidate: &Candidate<'_>) -> Standing {
+        let Candidate { app, user, hello, lasts_by: LastsBy::Lease, now, .. } = *candidate else {
+            return Standing::None;
+        };
+        let Some(replaces) = &hello.replaces else { return Standing::None };
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (app, user.clone());
+        if inner.leased(&key, replaces).is_some() {
+            return Standing::Leased { concurrent: inner.per_app.get(&app).copied().unwrap_or(0) };
+        }
+        let untold = inner.untold.get_mut(&key);
+        let is_meant = |untold: &Untold| {
+            untold.until > now
+                && (untold.connection == *replaces || untold.predecessor.as_ref() == Some(replaces))
+        };
+        let found = untold.and_then(|untold| Some(untold.remove(untold.iter().position(is_meant)?)));
+        found
+            .map_or(Standing::None, |untold| Standing::Ended { bye: Box::new(untold.bye), code: untold.code })
+    }
+
+    /// The client of this connection knows that it ended.
+    pub(crate) fn told(&self, app: AppId, user: &UserId, connection: &ConnectionId) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (app, user.clone());
+        let Some(untold) = inner.untold.get_mut(&key) else { return };
+        untold.retain(|untold| untold.connection != *connection);
+        if untold.is_empty() {
+            inner.untold.remove(&key);
+        }
+    }
+
+    /// Hands a poller's connection over to its next poll; `false` if it has ended.
+    pub(crate) fn renew(&self, candidate: &Candidate<'_>) -> bool {
+        let Candidate { app, user, hello, mailbox, inbox, .. } = *candidate;
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let leased = hello.replaces.as_ref().and_then(|id| inner.leased(&(app, user.clone()), id));
+        let Some(connection) = leased else { return false };
+        // The poll before this one may still be under way: its client has given it up.
+        connection.mailbox.is_succeeded();
+        connection.mailbox = Arc::clone(mailbox);
+        if let (Some(inbox), Some(former)) = (inbox, &connection.inbox) {
+            inbox.take_over(former);
+        }
+        connection.inbox = inbox.map(Arc::clone);
+        connection.predecessor.clone_from(&hello.replaces);
+        connection.app_state.clone_from(&hello.app_state);
+        true
+    }
+
     /// Admits a connection, making room by ending the stalest where the user has as many as allowed.
     pub(crate) fn admit(&self, candidate: &Candidate<'_>) -> Admittance {
-        let Candidate { app, user, hello, mailbox, inbox, now, limit, dials } = *candidate;
+        let Candidate { app, user, hello, mailbox, inbox, lasts_by, now, limit, dials } = *candidate;
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((per_minute, burst)) = dials
             && let Err(retry_after_ms) = inner.dial(app, user, &hello.client.instance, now, per_minute, burst)
@@ -92,20 +189,34 @@ impl Connections {
             platform: hello.client.platform.clone(),
             sdk: hello.client.sdk.clone(),
         };
+        let inner = &mut *inner;
         let of_user = inner.users.entry((app, user.clone())).or_default();
         let before = of_user.len();
         // A named predecessor goes first, and silently: it is the same client.
         if let Some(replaces) = &hello.replaces
-            && let Some(at) = of_user.iter().position(|c| c.mailbox.connection == *replaces)
+            && let Some(at) = of_user.iter().position(|c| c.is(replaces))
         {
             of_user.remove(at).end("replaced by its own successor", &newcomer);
         }
         while of_user.len() >= limit as usize {
             let stalest = of_user.iter().enumerate().min_by_key(|(_, c)| c.staleness());
             let Some((at, _)) = stalest else { break };
-            of_user.remove(at).end("another connection of this user took this one's place", &newcomer);
+            let evicted = of_user.remove(at);
+            let reason = "another connection of this user took this one's place";
+            if evicted.lasts_by == LastsBy::Lease {
+                let untold = evicted.untold(reason, &newcomer, now);
+                if inner.untold.len() >= DIALS_REMEMBERED {
+                    inner.untold.retain(|_, untold| untold.iter().any(|untold| untold.until > now));
+                }
+                let of_user = inner.untold.entry((app, user.clone())).or_default();
+                of_user.retain(|untold| untold.until > now);
+                of_user.push(untold);
+            }
+            evicted.end(reason, &newcomer);
         }
         of_user.push(Admitted {
+            lasts_by,
+            predecessor: hello.replaces.clone().filter(|_| lasts_by == LastsBy::Lease),
             mailbox: Arc::clone(mailbox),
             inbox: inbox.map(Arc::clone),
             app_state: hello.app_state.clone(),
@@ -181,7 +292,7 @@ impl Connections {
     ) -> Result<(), NotTaken> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let of_user = inner.users.get(&(app, user.clone())).map_or(&[][..], Vec::as_slice);
-        let inbox = of_user.iter().find(|c| c.mailbox.connection == *id).and_then(|c| c.inbox.as_ref());
+        let inbox = of_user.iter().find(|c| c.is(id)).and_then(|c| c.inbox.as_ref());
         inbox.ok_or(NotTaken::NoConnection)?.put(parcel)
     }
 
@@ -200,6 +311,11 @@ impl Connections {
 }
 
 impl Inner {
+    /// A poller's connection that is there.
+    fn leased(&mut self, key: &(AppId, UserId), id: &ConnectionId) -> Option<&mut Admitted> {
+        self.users.get_mut(key)?.iter_mut().find(|c| c.lasts_by == LastsBy::Lease && c.is(id))
+    }
+
     fn dial(
         &mut self,
         app: AppId,
@@ -242,14 +358,33 @@ impl Admitted {
         (place, self.active_at)
     }
 
-    fn end(self, reason: &str, newcomer: &ReplacedBy) {
-        let bye = ServerFrame::Bye {
+    /// Whether its client may mean this one.
+    fn is(&self, id: &ConnectionId) -> bool {
+        self.mailbox.connection == *id || self.predecessor.as_ref() == Some(id)
+    }
+
+    fn untold(&self, reason: &str, newcomer: &ReplacedBy, now: Millis) -> Untold {
+        Untold {
+            connection: self.mailbox.connection.clone(),
+            predecessor: self.predecessor.clone(),
+            bye: replaced(reason, newcomer),
             code: CloseCode::REPLACED,
-            reason: reason.to_owned(),
-            retry_after_ms: None,
-            replaced_by: Some(newcomer.clone()),
-        };
-        self.mailbox.put(Mail::End { bye: Box::new(bye), code: CloseCode::REPLACED });
+            until: now + UNTOLD_MS,
+        }
+    }
+
+    fn end(self, reason: &str, newcomer: &ReplacedBy) {
+        let bye = Box::new(replaced(reason, newcomer));
+        self.mailbox.put(Mail::End { bye, code: CloseCode::REPLACED });
+    }
+}
+
+fn replaced(reason: &str, newcomer: &ReplacedBy) -> ServerFrame {
+    ServerFrame::Bye {
+        code: CloseCode::REPLACED,
+        reason: reason.to_owned(),
+        retry_after_ms: None,
+        replaced_by: Some(newcomer.clone()),
     }
 }
 
@@ -296,6 +431,7 @@ mod tests {
             hello,
             mailbox: &mailbox,
             inbox: None,
+            lasts_by: LastsBy::Link,
             now: number,
             limit: 3,
             dials,

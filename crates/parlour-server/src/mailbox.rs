@@ -42,6 +42,8 @@ pub(crate) struct Delivery {
     pub(crate) overflowed: bool,
     /// Signals were left out: what they say has to be told anew.
     pub(crate) signals_dropped: bool,
+    /// Another mailbox took this one's place, with everything that the connection has.
+    pub(crate) succeeded: bool,
 }
 
 /// The queue of one connection.
@@ -104,6 +106,15 @@ impl Mailbox {
         if was_empty {
             self.arrived.notify_one();
         }
+    }
+
+    /// Another mailbox is this connection's from now on; nothing comes here any more.
+    pub(crate) fn is_succeeded(&self) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.closed = true;
+        queue.delivery.succeeded = true;
+        drop(queue);
+        self.arrived.notify_one();
     }
 
     /// Takes everything that waits.

@@ -313,6 +313,14 @@ pub struct ClientFrames {
     pub frames: Vec<serde_json::Value>,
 }
 
+/// The answer to a poll: frames in their order, as a stream would have carried them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ServerFrames {
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<ServerFrame>))]
+    pub frames: Vec<Open<ServerFrame>>,
+}
+
 /// The connection that took another one's place.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

@@ -64,6 +64,7 @@ fn through_its_type(block: &Block) -> Value {
         "response: ChannelsResponse" => through::<channels::ChannelsResponse>(block),
         "response: MessageResponse" => through::<messages::MessageResponse>(block),
         "response: MessagesResponse" => through::<messages::MessagesResponse>(block),
+        "response: ServerFrames" => through::<frames::ServerFrames>(block),
         "response: UnreadResponse" => through::<reads::UnreadResponse>(block),
         "response: UnreadTotals" => through::<reads::UnreadTotals>(block),
         "response: UsersResponse" => through::<users::UsersResponse>(block),

@@ -7,11 +7,11 @@ use parlour_proto::{Admission, TopicStart};
 use parlour_store::{App, AppMode, Connect, Connected};
 use parlour_wire::frames::{FRAME_BYTES_MAX, Hello, Limits, PresenceSubscription, Ready, Resumed};
 use parlour_wire::messages::TEXT_CHARS_MAX;
-use parlour_wire::{CloseCode, ErrorBody, ErrorCode, UserId};
+use parlour_wire::{CloseCode, ErrorBody, ErrorCode, ServerFrame, UserId};
 use serde_json::Value;
 
 use crate::auth::{self, Bearer};
-use crate::connections::{Admittance, Candidate};
+use crate::connections::{Admittance, Arrival, Candidate, LastsBy, Standing};
 use crate::error::ApiError;
 use crate::gateway::inbox::Inbox;
 use crate::mailbox::Mailbox;
@@ -30,6 +30,30 @@ pub(crate) struct Refusal {
 pub(crate) struct Welcome {
     pub(crate) app: Arc<App>,
     pub(crate) admission: Box<Admission>,
+    pub(crate) arrival: Arrival,
+}
+
+/// Why nobody was let in.
+pub(crate) enum NotWelcome {
+    Refused(Refusal),
+    /// The connection that this one would go on was ended, and its client has not been told.
+    Ended {
+        bye: Box<ServerFrame>,
+        code: CloseCode,
+    },
+}
+
+impl From<Refusal> for NotWelcome {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Where a connection is reached, and what it lasts by.
+pub(crate) struct Door<'a> {
+    pub(crate) mailbox: &'a Arc<Mailbox>,
+    pub(crate) inbox: Option<&'a Arc<Inbox>>,
+    pub(crate) lasts_by: LastsBy,
 }
 
 impl Refusal {
@@ -39,41 +63,32 @@ impl Refusal {
 }
 
 /// Verifies, admits, merges, counts. Whatever fails after the admission gives the place back.
-pub(crate) async fn connect_user(
-    node: &Node,
-    mailbox: &Arc<Mailbox>,
-    inbox: Option<&Arc<Inbox>>,
-    hello: &Hello,
-) -> Result<Welcome, Refusal> {
+pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) -> Result<Welcome, NotWelcome> {
     let app = node.app(&hello.app_key).map_err(|error| Refusal::new(CloseCode::UNKNOWN_APP, error))?;
     let (user, expires_in_ms) = verify_user(node, &app, &hello.token)?;
     let fields = own_fields(node, &app, &user, hello).await?;
     if node.is_draining() {
         let error = ErrorCode::Unavailable.because("The server restarts.");
-        return Err(Refusal { code: CloseCode::RESTART, error, retry_after_ms: None });
+        return Err(Refusal { code: CloseCode::RESTART, error, retry_after_ms: None }.into());
     }
+    let &Door { mailbox, inbox, lasts_by } = door;
     let limits = &node.config.limits;
     let per_user = node.connections_per_user(&app);
-    let admittance = node.connections.admit(&Candidate {
+    let candidate = Candidate {
         app: app.id,
         user: &user,
         hello,
         mailbox,
         inbox,
+        lasts_by,
         now: node.clock.millis(),
         limit: per_user,
         dials: (app.mode == AppMode::Production).then_some((limits.dials_per_minute, limits.dials_burst)),
-    });
-    let concurrent = match admittance {
-        Admittance::In { concurrent } => concurrent,
-        Admittance::TooManyDials { retry_after_ms } => {
-            let error = ErrorCode::RateLimited.because("This client dials more often than the limits allow.");
-            return Err(Refusal {
-                code: CloseCode::RATE_LIMITED,
-                error,
-                retry_after_ms: Some(retry_after_ms),
-            });
-        }
+    };
+    let (concurrent, arrival) = match node.connections.standing(&candidate) {
+        Standing::Leased { concurrent } => (concurrent, Arrival::Again),
+        Standing::None => (admit(node, &candidate)?, Arrival::Anew),
+        Standing::Ended { bye, code } => return Err(NotWelcome::Ended { bye, code }),
     };
     let connect = Connect {
         app: app.id,
@@ -86,15 +101,39 @@ pub(crate) async fn connect_user(
     let connected = match node.store.connect(connect).await {
         Ok(committed) => committed.value,
         Err(error) => {
-            node.connections.remove(app.id, &user, mailbox);
-            return Err(store_refusal(error.into()));
+            // The lease of a poll goes on until the next one.
+            if arrival == Arrival::Anew {
+                node.connections.remove(app.id, &user, mailbox);
+            }
+            return Err(store_refusal(error.into()).into());
         }
     };
     let invisible = connected.me.user.custom.get("invisible") == Some(&Value::Bool(true));
-    node.presence.up(app.id, &user, &connected.me.user.role, invisible, node.clock.now());
+    match arrival {
+        Arrival::Anew => {
+            node.presence.up(app.id, &user, &connected.me.user.role, invisible, node.clock.now());
+        }
+        Arrival::Again => {
+            if !node.connections.renew(&candidate) {
+                let error = ErrorCode::Unavailable.because("The connection ended while it was renewed.");
+                return Err(Refusal::new(CloseCode::RECONNECT_NOW, error).into());
+            }
+        }
+    }
     let there = subscribe_presence(node, app.id, &user, mailbox, &hello.presence).await;
     let admission = admission(node, mailbox, hello, connected, there, per_user, invisible, expires_in_ms);
-    Ok(Welcome { app, admission })
+    Ok(Welcome { app, admission, arrival })
+}
+
+/// Takes a place for a new connection; answers how many the app has then.
+fn admit(node: &Node, candidate: &Candidate<'_>) -> Result<u64, Refusal> {
+    match node.connections.admit(candidate) {
+        Admittance::In { concurrent } => Ok(concurrent),
+        Admittance::TooManyDials { retry_after_ms } => {
+            let error = ErrorCode::RateLimited.because("This client dials more often than the limits allow.");
+            Err(Refusal { code: CloseCode::RATE_LIMITED, error, retry_after_ms: Some(retry_after_ms) })
+        }
+    }
 }
 
 /// The user of a token that may connect, and when the token ends.

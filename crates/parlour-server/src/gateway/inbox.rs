@@ -57,6 +57,30 @@ impl Inbox {
         }
     }
 
+    /// Waits for a `bye`, and takes it alone. May be dropped at any time without losing anything.
+    pub(crate) async fn bye(&self) -> Value {
+        loop {
+            let found = {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let at = waiting.frames.iter().position(|frame| frame["type"] == "bye");
+                at.and_then(|at| waiting.frames.remove(at))
+            };
+            if let Some(bye) = found {
+                return bye;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    /// Takes over what waits in another one.
+    pub(crate) fn take_over(&self, other: &Self) {
+        let theirs = std::mem::take(&mut *other.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.bytes += theirs.bytes;
+        waiting.frames.extend(theirs.frames);
+        self.arrived.notify_one();
+    }
+
     fn take(&self) -> Option<Value> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let frame = waiting.frames.pop_front();

@@ -5,12 +5,14 @@
 
 pub mod event_stream;
 pub mod inbox;
+pub mod long_poll;
 pub mod websocket;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlour_proto::{Live, Load, Session, SessionConfig, SessionInput, SessionOutput};
 use parlour_store::{App, Events, Reader};
@@ -27,7 +29,9 @@ use crate::accept::Pending;
 use crate::access::{self, Caller, Wish};
 use crate::auth::Bearer;
 use crate::channel_types;
-use crate::chat::connect_user::{self, Refusal, Welcome};
+use crate::chat::connect_user::{self, Door, NotWelcome, Refusal, Welcome};
+use crate::connections::Arrival;
+pub use crate::connections::LastsBy;
 use crate::hub::{encode, to_frame};
 use crate::mailbox::{Frame, Mail, Mailbox};
 use crate::node::Node;
@@ -45,6 +49,8 @@ pub enum Received {
     Binary,
     /// A control frame of the transport, which it has answered itself.
     Control,
+    /// The transport's own time is over; its connection may outlive it.
+    Over,
     /// The other side closed, perhaps with a code.
     Closed(Option<CloseCode>),
     /// The other side broke the transport's own rules: close with this code.
@@ -58,6 +64,8 @@ pub enum SendError {
     Stalled,
     /// The other side is gone.
     Gone,
+    /// The transport carries no more frames; its connection may outlive it.
+    Full,
 }
 
 /// What carries frames: a WebSocket, or anything else that can.
@@ -66,6 +74,10 @@ pub trait Transport: Send + 'static {
     const NAME: &'static str;
     /// Whether its end carries the close code. Where it does not, the last frame is a `bye`, always.
     const CARRIES_CODE: bool = true;
+    /// What the connection lasts by.
+    const LASTS_BY: LastsBy = LastsBy::Link;
+    /// The connection was let in.
+    fn admitted(&mut self, _: Arrival) {}
     /// Where frames come in that the client sends by a request of their own; `None`: they come this way alone.
     fn inbox(&self) -> Option<&Arc<Inbox>> {
         None
@@ -84,6 +96,8 @@ pub trait Transport: Send + 'static {
 
 /// When a tick comes this much after its deadline, the server's own loop is late and judges nobody.
 const LATE_MS: u64 = 1_000;
+/// A poll ends at least this long before it would be pinged.
+const HOLD_MARGIN_MS: u64 = 5_000;
 
 /// Serves one connection until it ends.
 pub async fn serve<T: Transport>(
@@ -93,9 +107,14 @@ pub async fn serve<T: Transport>(
     pending: Option<Pending>,
 ) {
     let limits = &node.config.limits;
+    let (heartbeat_ms, ping_phase) = match T::LASTS_BY {
+        LastsBy::Link => (limits.heartbeat_ms, node.dice.fraction()),
+        // Each poll is a sign of life: it is over before it is asked for another.
+        LastsBy::Lease => (limits.poll_hold_ms + HOLD_MARGIN_MS, 1.0),
+    };
     let config = SessionConfig {
         hello_wait_ms: limits.hello_wait_ms,
-        heartbeat_ms: limits.heartbeat_ms,
+        heartbeat_ms,
         pong_wait_ms: limits.pong_wait_ms,
         token_grace_ms: limits.token_grace_ms,
         frames_per_second: limits.frames_per_second,
@@ -103,7 +122,7 @@ pub async fn serve<T: Transport>(
         replay_max: limits.replay_max,
     };
     let opened_at = node.clock.millis();
-    let session = Session::new(opened_at, config, node.dice.fraction());
+    let session = Session::new(opened_at, config, ping_phase);
     let id =
         ConnectionId::parse(&format!("c-{}", &node.dice.hex()[..24])).expect("hexadecimal is in the charset");
     let mailbox = Arc::new(Mailbox::new(node.next_mailbox(), id, limits.queue_bytes_max));
@@ -114,13 +133,17 @@ pub async fn serve<T: Transport>(
         mailbox,
         pending,
         guest: None,
+        arrival: None,
         attached: BTreeSet::new(),
         departure: Departure::Lost,
         checked: node.hub.checked_at(),
         said_bye: false,
         closed_with: None,
+        is_over: false,
+        is_succeeded: false,
     };
     gateway.run().await;
+    gateway.outlive().await;
     gateway.clean_up(address, opened_at);
 }
 
@@ -134,12 +157,17 @@ struct Gateway<T> {
     pending: Option<Pending>,
     /// Who is connected, once admitted.
     guest: Option<Guest>,
+    arrival: Option<Arrival>,
     attached: BTreeSet<Topic>,
     departure: Departure,
     checked: parlour_wire::Timestamp,
     /// Whether the client was told the code and everything that belongs to it.
     said_bye: bool,
     closed_with: Option<(CloseCode, String)>,
+    /// Whether the transport has ended and the connection has not.
+    is_over: bool,
+    /// Whether the connection went over to another gateway.
+    is_succeeded: bool,
 }
 
 /// An admitted user.
@@ -153,7 +181,7 @@ struct Guest {
 
 impl<T: Transport> Gateway<T> {
     async fn run(&mut self) {
-        while self.closed_with.is_none() {
+        while !self.has_ended() {
             if self.deliver().await.is_break() {
                 return;
             }
@@ -175,6 +203,16 @@ impl<T: Transport> Gateway<T> {
                         error: ErrorCode::BadFrame.because("Frames are JSON texts; this one is binary."),
                     },
                     Received::Control => SessionInput::Control,
+                    Received::Over => {
+                        self.is_over = true;
+                        return;
+                    }
+                    // The answer is lost, the connection is not: the client asks again. One that came anew leaves
+                    // nothing: nobody knows its id.
+                    Received::Closed(_) if self.arrival == Some(Arrival::Again) => {
+                        self.is_over = true;
+                        return;
+                    }
                     Received::Closed(code) => {
                         self.transport.answer_close().await;
                         if code == Some(CloseCode::NORMAL) {
@@ -202,11 +240,56 @@ impl<T: Transport> Gateway<T> {
         }
     }
 
+    fn has_ended(&self) -> bool {
+        self.closed_with.is_some() || self.is_over
+    }
+
+    /// Waits, where the connection goes on without its transport, until it goes over to the next one or ends.
+    async fn outlive(&mut self) {
+        if !self.is_over {
+            return;
+        }
+        self.transport.close(CloseCode::NORMAL, "").await;
+        self.stop_listening();
+        let lease = Duration::from_millis(self.node.config.limits.poll_lease_ms);
+        let until = tokio::time::Instant::now() + lease;
+        let inbox = self.transport.inbox().map(Arc::clone).unwrap_or_default();
+        while !self.is_succeeded && self.closed_with.is_none() {
+            let delivery = self.mailbox.take();
+            self.is_succeeded |= delivery.succeeded;
+            for mail in delivery.mail {
+                if let Mail::End { code, .. } = mail {
+                    self.closed_with = Some((code, "ended between two polls".to_owned()));
+                }
+            }
+            if self.is_succeeded || self.closed_with.is_some() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = self.mailbox.arrived() => {}
+                bye = inbox.bye() => {
+                    if let Ok(ClientFrame::Bye { intent }) = serde_json::from_value(bye) {
+                        self.leaving(&intent);
+                    }
+                    self.closed_with = Some((CloseCode::NORMAL, "left".to_owned()));
+                }
+                () = tokio::time::sleep_until(until) => {
+                    self.closed_with = Some((CloseCode(1006), "no poll came in time".to_owned()));
+                }
+            }
+        }
+    }
+
     /// Takes what waits in the mailbox to the session.
     async fn deliver(&mut self) -> std::ops::ControlFlow<()> {
         // Read before the mailbox is emptied: everything up to then is in it, or was.
         let checked = self.node.hub.checked_at();
         let delivery = self.mailbox.take();
+        if delivery.succeeded {
+            (self.is_over, self.is_succeeded) = (true, true);
+            return std::ops::ControlFlow::Break(());
+        }
         let mut ended = false;
         for mail in delivery.mail {
             let input = match mail {
@@ -230,7 +313,7 @@ impl<T: Transport> Gateway<T> {
                 }
             };
             self.feed(input).await;
-            if self.closed_with.is_some() {
+            if self.has_ended() {
                 return std::ops::ControlFlow::Break(());
             }
         }
@@ -298,15 +381,7 @@ impl<T: Transport> Gateway<T> {
                     return self.send(to_frame(&ServerFrame::Signal { topic: None, signal })).await;
                 }
             }
-            SessionOutput::Leaving(intent) => {
-                if intent == ByeIntent::Leave {
-                    self.departure = Departure::Left;
-                }
-                if let Some(guest) = &self.guest {
-                    let burst = self.node.config.limits.dials_burst;
-                    self.node.connections.refund_dial(guest.app.id, &guest.user.id, &guest.instance, burst);
-                }
-            }
+            SessionOutput::Leaving(intent) => self.leaving(&intent),
             SessionOutput::Close { code, reason } => {
                 self.close(code, reason).await;
                 return std::ops::ControlFlow::Break(());
@@ -322,12 +397,27 @@ impl<T: Transport> Gateway<T> {
                 self.closed_with = Some((CloseCode(1006), "the link broke".to_owned()));
                 std::ops::ControlFlow::Break(())
             }
+            Err(SendError::Full) => {
+                self.is_over = true;
+                std::ops::ControlFlow::Break(())
+            }
             Err(SendError::Stalled) => {
                 let (code, reason) = (CloseCode::SLOW_READER, "nothing was read while events waited");
                 self.transport.close(code, reason).await;
                 self.closed_with = Some((code, reason.to_owned()));
                 std::ops::ControlFlow::Break(())
             }
+        }
+    }
+
+    /// The client said how it goes: a clean goodbye gives its dial back.
+    fn leaving(&mut self, intent: &ByeIntent) {
+        if *intent == ByeIntent::Leave {
+            self.departure = Departure::Left;
+        }
+        if let Some(guest) = &self.guest {
+            let burst = self.node.config.limits.dials_burst;
+            self.node.connections.refund_dial(guest.app.id, &guest.user.id, &guest.instance, burst);
         }
     }
 
@@ -344,23 +434,29 @@ impl<T: Transport> Gateway<T> {
     }
 
     async fn admit(&mut self, hello: Hello) -> SessionInput<Frame> {
-        match connect_user::connect_user(&self.node, &self.mailbox, self.transport.inbox(), &hello).await {
-            Ok(Welcome { app, admission }) => {
+        let door = Door { mailbox: &self.mailbox, inbox: self.transport.inbox(), lasts_by: T::LASTS_BY };
+        match connect_user::connect_user(&self.node, &door, &hello).await {
+            Ok(Welcome { app, admission, arrival }) => {
                 if let Some(pending) = self.pending.take() {
                     pending.give_back();
                 }
+                self.arrival = Some(arrival);
+                self.transport.admitted(arrival);
                 let me = &admission.ready.me.user;
-                tracing::info!(
-                    connection = %self.mailbox.connection, user = %me.id, transport = T::NAME,
-                    sdk = hello.client.sdk, platform = hello.client.platform, "connected"
-                );
+                if arrival == Arrival::Anew {
+                    tracing::info!(
+                        connection = %self.mailbox.connection, user = %me.id, transport = T::NAME,
+                        sdk = hello.client.sdk, platform = hello.client.platform, "connected"
+                    );
+                }
                 let (user, shows_typing) = (brief(me), shows_typing(me));
                 self.guest = Some(Guest { app, user, instance: hello.client.instance, shows_typing });
                 SessionInput::Admitted(admission)
             }
-            Err(Refusal { code, error, retry_after_ms }) => {
+            Err(NotWelcome::Refused(Refusal { code, error, retry_after_ms })) => {
                 SessionInput::Refused { code, error: Box::new(error), retry_after_ms }
             }
+            Err(NotWelcome::Ended { bye, code }) => SessionInput::End { bye, code },
         }
     }
 
@@ -488,23 +584,37 @@ impl<T: Transport> Gateway<T> {
         self.node.connections.app_state(guest.app.id, &guest.user.id, &self.mailbox, state, now);
     }
 
+    /// From now on nothing is told to this connection.
+    fn stop_listening(&mut self) {
+        let Some(guest) = &self.guest else { return };
+        for topic in std::mem::take(&mut self.attached) {
+            self.node.hub.detach(guest.app.id, &topic, &self.mailbox);
+        }
+        self.node.presence.unsubscribe(&self.mailbox);
+    }
+
     /// Takes back everything that this connection had.
     fn clean_up(&mut self, address: Option<IpAddr>, opened_at: u64) {
         let (code, reason) =
             self.closed_with.take().unwrap_or((CloseCode(1006), "the link broke".to_owned()));
         let lasted_ms = self.node.clock.millis() - opened_at;
+        self.stop_listening();
         let Some(guest) = self.guest.take() else {
             tracing::debug!(connection = %self.mailbox.connection, ?address, %code, reason, lasted_ms, "closed before ready");
             return;
         };
-        for topic in std::mem::take(&mut self.attached) {
-            self.node.hub.detach(guest.app.id, &topic, &self.mailbox);
-        }
         let user = &guest.user.id;
+        let was_there = self.node.connections.remove(guest.app.id, user, &self.mailbox).is_some();
+        // The next poll may have come in the very moment in which this one's lease ended.
+        if self.is_succeeded || !was_there && self.mailbox.take().succeeded {
+            tracing::debug!(connection = %self.mailbox.connection, %user, lasted_ms, "went over to the next poll");
+            return;
+        }
+        if !self.is_over {
+            self.node.connections.told(guest.app.id, user, &self.mailbox.connection);
+        }
         self.node.typing.stop_all(&*self.node.bus, self.mailbox.number);
-        self.node.presence.unsubscribe(&self.mailbox);
         self.node.presence.down(guest.app.id, user, self.departure, self.node.clock.now());
-        self.node.connections.remove(guest.app.id, user, &self.mailbox);
         self.node.meter.closed(guest.app.id, user);
         tracing::info!(
             connection = %self.mailbox.connection, %user, transport = T::NAME, %code, reason, lasted_ms, "closed"

@@ -1,5 +1,7 @@
-//! `/v1/connect`: where connections begin, as a WebSocket or as an event stream.
+//! `/v1/connect`: where connections begin, as a WebSocket, as an event stream or as a
+//! long-poll.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use parlour_wire::frames::FRAME_BYTES_MAX;
+use parlour_wire::frames::{FRAME_BYTES_MAX, ServerFrames};
 use parlour_wire::{ClientFrame, ErrorBody, ErrorCode, ServerFrame};
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,6 +21,7 @@ use super::request::PeerAddress;
 use crate::accept::Pending;
 use crate::error::{ApiError, ApiResult};
 use crate::gateway::event_stream::EventStream;
+use crate::gateway::long_poll::LongPoll;
 use crate::gateway::websocket;
 use crate::node::Node;
 
@@ -59,28 +62,36 @@ pub(super) async fn connect(State(node): State<Arc<Node>>, request: Request) -> 
         })
 }
 
-/// Opens a connection where no WebSocket gets through. The body is `hello`, the answer a stream of server-sent
-/// events, each with one frame as its data: `ready` first, `bye` last. Further client frames go to
-/// `/v1/connections/{id}/frames`.
+/// Opens a connection where no WebSocket gets through. The body is `hello`, the answer what `Accept` names: a stream
+/// of server-sent events, each with one frame as its data, `ready` first and `bye` last; or as JSON one batch of
+/// frames, with `ready` and what was missed or happens next (a poll: `hello` comes again with `replaces` and cursors,
+/// and may bring client frames as `frames`). Other client frames go to `/v1/connections/{id}/frames`.
 #[utoipa::path(
     post, path = "/v1/connect",
     request_body(content = ClientFrame, description = "`hello`: the token stands in it and nowhere else."),
-    responses((status = 200, description = "A stream of frames.", body = ServerFrame, content_type = "text/event-stream"))
+    responses((status = 200, description = "A stream of frames, or one batch.", content(
+        (ServerFrame = "text/event-stream"),
+        (ServerFrames = "application/json"),
+    )))
 )]
 pub(super) async fn connect_over_http(
     State(node): State<Arc<Node>>,
     request: Request,
 ) -> ApiResult<Response> {
     refuse_query(request.uri())?;
-    if !accepts(request.headers(), "text/event-stream") {
-        let why =
-            "Say how the frames are to come: `Accept: text/event-stream`. A WebSocket is opened by GET.";
+    let wants_stream = accepts(request.headers(), "text/event-stream");
+    if !wants_stream && !accepts(request.headers(), "application/json") {
+        let why = "Say how the frames are to come: `Accept: text/event-stream`, or `application/json` for a poll. A WebSocket is opened by GET.";
         return Err(ErrorCode::InvalidInput.because(why).into());
     }
     let address = request.extensions().get::<PeerAddress>().map(|PeerAddress(ip)| *ip);
     let pending = request.extensions().get::<Pending>().cloned();
     let Object { value: hello, .. } = Object::read(request, &node, FRAME_BYTES_MAX).await?;
     check_hello(&hello)?;
+    if wants_stream { Ok(stream(node, hello, address, pending)) } else { poll(node, hello, address).await }
+}
+
+fn stream(node: Arc<Node>, hello: Value, address: Option<IpAddr>, pending: Option<Pending>) -> Response {
     let slow_reader = Duration::from_millis(node.config.limits.slow_reader_ms);
     let (stream, body) = EventStream::open(hello, slow_reader);
     tokio::spawn(crate::gateway::serve(node, stream, address, pending));
@@ -91,6 +102,30 @@ pub(super) async fn connect_over_http(
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         // The place among those who only wait is given back: no other request may follow on it.
         (header::CONNECTION, HeaderValue::from_static("close")),
+    ];
+    (headers, body).into_response()
+}
+
+async fn poll(node: Arc<Node>, mut hello: Value, address: Option<IpAddr>) -> ApiResult<Response> {
+    let fields = hello.as_object_mut().ok_or_else(|| ErrorCode::BadFrame.error())?;
+    // A poll is answered before it would be pinged.
+    fields.remove("heartbeat_ms");
+    let frames = match fields.remove("frames") {
+        None => Vec::new(),
+        Some(Value::Array(frames)) => frames,
+        Some(_) => return Err(ErrorCode::BadFrame.because("`frames` is a list of frames.").into()),
+    };
+    let hold = Duration::from_millis(node.config.limits.poll_hold_ms);
+    let (poll, answer) = LongPoll::open(hello, frames, hold);
+    // The TCP connection goes on to count among those that only wait: between polls it does.
+    tokio::spawn(crate::gateway::serve(node, poll, address, None));
+    let batch = answer.await.map_err(|_| ErrorCode::Internal.error())?;
+    // They are JSON already.
+    let frames: Vec<&str> = batch.iter().map(|frame| frame.as_str()).collect();
+    let body = format!("{{\"frames\":[{}]}}", frames.join(","));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, body).into_response())
 }

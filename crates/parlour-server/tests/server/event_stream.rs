@@ -167,6 +167,7 @@ async fn a_body_that_is_no_hello_is_refused_as_a_request_is() {
     for (what, accept, body, code) in [
         ("no Accept", "", hello.clone(), "invalid_input"),
         ("another Accept", "Accept: text/html\r\n", hello.clone(), "invalid_input"),
+        ("any Accept", "Accept: */*\r\n", hello.clone(), "invalid_input"),
         ("no JSON", stream, "hello".to_owned(), "invalid_json"),
         ("a key twice", stream, hello.replace("\"token\":", "\"token\":\"\",\"token\":"), "invalid_json"),
         ("a list", stream, "[]".to_owned(), "invalid_input"),

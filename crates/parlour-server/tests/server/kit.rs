@@ -353,6 +353,20 @@ impl Person {
         stream
     }
 
+    /// Polls once: the frames of the answer.
+    pub(crate) async fn polls(&self, hello: &Value) -> Vec<Value> {
+        let answer = self.asks_to_poll(hello).await;
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+        let batch = answer.ok_with(200);
+        batch["frames"].as_array().unwrap().clone()
+    }
+
+    pub(crate) async fn asks_to_poll(&self, hello: &Value) -> Answer {
+        let mut poller = Self { headers: Vec::new(), ..self.clone() };
+        poller.headers.push(("Accept".to_owned(), "application/json".to_owned()));
+        poller.post("/v1/connect", hello.clone()).await
+    }
+
     /// Says frames on a connection by a request of their own.
     pub(crate) async fn says_on(&self, connection: &str, body: Value) -> Answer {
         self.post(&format!("/v1/connections/{connection}/frames"), body).await

@@ -12,6 +12,7 @@ mod hostile_http;
 mod hostile_json;
 mod hostile_websocket;
 mod http;
+mod long_poll;
 mod members;
 mod messages;
 mod presence;

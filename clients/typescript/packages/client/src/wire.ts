@@ -639,6 +639,11 @@ export type ServerFrame =
       topic?: Topic;
     };
 
+/** The answer to a poll: frames in their order, as a stream would have carried them. */
+export interface ServerFrames {
+  frames: ServerFrame[];
+}
+
 /** Something that is true now and is not stored: whoever listens hears it, nobody hears it later. */
 export type Signal =
   /** A user types. The server ends it after 6 s; clients resend at most every 3 s, and end it themselves at 7 s. */

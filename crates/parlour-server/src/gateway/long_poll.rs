@@ -1,0 +1,111 @@
+//! The long-poll: frames to the client in one answer after the other, for networks that hold every stream back.
+//!
+//! Each poll is a connection of its own as far as delivery is concerned: a resume from the cursors that it names.
+//! What goes on from one poll to the next is the place among the user's connections, for as long as its lease.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlour_wire::CloseCode;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::inbox::Inbox;
+use super::{LastsBy, Received, SendError, Transport};
+use crate::connections::Arrival;
+use crate::mailbox::Frame;
+
+/// What happens within this time goes into one answer.
+const COLLECT: Duration = Duration::from_millis(50);
+/// Bytes of an answer, but for its last frame: the next poll goes on where this one ended.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// One poll.
+pub struct LongPoll {
+    /// The request's body: `hello`, and what is said with it.
+    said: VecDeque<Value>,
+    inbox: Arc<Inbox>,
+    batch: Vec<Frame>,
+    bytes: usize,
+    /// When the answer goes out at the latest.
+    until: Instant,
+    answer: Option<oneshot::Sender<Vec<Frame>>>,
+}
+
+impl LongPoll {
+    /// A poll that begins with this `hello`, and the frames of its answer.
+    pub(crate) fn open(
+        hello: Value,
+        frames: Vec<Value>,
+        hold: Duration,
+    ) -> (Self, oneshot::Receiver<Vec<Frame>>) {
+        let (sender, receiver) = oneshot::channel();
+        let mut said = VecDeque::from(frames);
+        said.push_front(hello);
+        let poll = Self {
+            said,
+            inbox: Arc::default(),
+            batch: Vec::new(),
+            bytes: 0,
+            until: Instant::now() + hold,
+            answer: Some(sender),
+        };
+        (poll, receiver)
+    }
+
+    fn answer_soon(&mut self) {
+        self.until = self.until.min(Instant::now() + COLLECT);
+    }
+}
+
+impl Transport for LongPoll {
+    const NAME: &'static str = "long_poll";
+    const CARRIES_CODE: bool = false;
+    const LASTS_BY: LastsBy = LastsBy::Lease;
+
+    fn inbox(&self) -> Option<&Arc<Inbox>> {
+        Some(&self.inbox)
+    }
+
+    fn admitted(&mut self, arrival: Arrival) {
+        // Who is new waits for `ready`, not for what happens then.
+        if arrival == Arrival::Anew {
+            self.answer_soon();
+        }
+    }
+
+    async fn recv(&mut self) -> Received {
+        if let Some(frame) = self.said.pop_front() {
+            return Received::Frame(frame);
+        }
+        let Some(answer) = &mut self.answer else { return Received::Over };
+        tokio::select! {
+            biased;
+            () = answer.closed() => Received::Closed(None),
+            frame = self.inbox.next() => Received::Frame(frame),
+            () = tokio::time::sleep_until(self.until) => Received::Over,
+        }
+    }
+
+    async fn send(&mut self, frame: Frame) -> Result<(), SendError> {
+        // At least one frame beside `ready`: else a client would poll for ever and get nowhere.
+        if self.batch.len() > 1 && self.bytes + frame.len() > BATCH_BYTES {
+            return Err(SendError::Full);
+        }
+        if !self.batch.is_empty() {
+            self.answer_soon();
+        }
+        self.bytes += frame.len();
+        self.batch.push(frame);
+        Ok(())
+    }
+
+    async fn close(&mut self, _: CloseCode, _: &str) {
+        if let Some(answer) = self.answer.take() {
+            // Who does not wait for it any more asks again.
+            let _ = answer.send(std::mem::take(&mut self.batch));
+        }
+    }
+}
