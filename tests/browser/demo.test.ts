@@ -21,9 +21,10 @@ let open: { page: Page; context: BrowserContext; said: string[]; harmless: RegEx
 
 beforeAll(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true });
-  [server, chrome] = await Promise.all([TestServer.start(), browser()]);
+  server = await TestServer.start();
+  chrome = await browser();
 });
-afterAll(() => Promise.all([server.end(), chrome.close()]));
+afterAll(() => Promise.all([server?.end(), chrome?.close()]));
 afterEach(async () => {
   const said = open.flatMap(({ said, harmless }) => said.filter((text) => !harmless.some((one) => one.test(text))));
   await Promise.all(open.map(({ context }) => context.close()));

@@ -12,11 +12,14 @@ let sockets: Sockets;
 let said: string[];
 
 beforeAll(async () => {
-  [server, fixture, chrome] = await Promise.all([TestServer.start(), Fixture.serve(), browser()]);
+  // One after the other: what is there is ended also where the next does not come.
+  server = await TestServer.start();
+  chrome = await browser();
+  fixture = await Fixture.serve();
   await server.backend.upsertUsers([{ id: "alice" }, { id: "bob" }]);
   await server.backend.asUser("alice").channel("livestream", "stage").getOrCreate();
 });
-afterAll(() => Promise.all([server.end(), fixture.end(), chrome.close()]));
+afterAll(() => Promise.all([server?.end(), fixture?.end(), chrome?.close()]));
 
 beforeEach(async () => {
   page = await chrome.newPage();
@@ -24,9 +27,9 @@ beforeEach(async () => {
   sockets = await Sockets.of(page, server.url);
 });
 afterEach(async () => {
-  expect(said).toEqual([]);
   await page.close();
   await eventually(async () => (await server.connections()) === 0, "the end of all connections");
+  expect(said).toEqual([]);
 });
 
 async function open(name: string): Promise<void> {
@@ -70,7 +73,7 @@ it("navigated away from and back twenty times it never leaves one behind", async
     await shows("alice connected");
     await eventually(async () => (await server.connections()) === 1, "one connection");
     if (n % 2) {
-      await page.goto(`${fixture.url}pages.tsx`);
+      await page.goto(`${fixture.url}elsewhere.html`);
       await page.goBack();
     } else {
       await page.reload();
