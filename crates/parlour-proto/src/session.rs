@@ -8,6 +8,7 @@
 
 mod frame_limit;
 mod heartbeat;
+mod lease;
 mod token_life;
 mod topics;
 
@@ -23,6 +24,7 @@ use parlour_wire::{CloseCode, ErrorBody, ErrorCode, Open, Seq, Timestamp, Topic}
 use crate::Millis;
 use frame_limit::FrameLimit;
 use heartbeat::Heartbeat;
+use lease::{LEASE_MIN_MS, Lease};
 use token_life::TokenLife;
 use topics::Topics;
 
@@ -37,6 +39,10 @@ pub struct SessionConfig {
     pub pong_wait_ms: Millis,
     /// When a token has ended (and `token_expiring` been sent), the client has this long to send another.
     pub token_grace_ms: Millis,
+    /// The longest background lease that a client may ask for.
+    pub lease_max_ms: Millis,
+    /// When a background lease ended this long ago, the connection is closed (4008).
+    pub lease_grace_ms: Millis,
     pub frames_per_second: u32,
     pub frames_burst: u32,
     /// Missed events of one topic that a resume replays; beyond it the topic is reset.
@@ -220,7 +226,7 @@ pub enum SessionOutput<F> {
 /// use parlour_proto::{Session, SessionConfig, SessionInput, SessionOutput};
 /// # let config = SessionConfig {
 /// #     hello_wait_ms: 10_000, heartbeat_ms: 25_000, pong_wait_ms: 8_000, token_grace_ms: 30_000,
-/// #     frames_per_second: 20, frames_burst: 60, replay_max: 300,
+/// #     lease_max_ms: 600_000, lease_grace_ms: 5_000, frames_per_second: 20, frames_burst: 60, replay_max: 300,
 /// # };
 /// let mut session: Session<String> = Session::new(0, config, 0.5);
 /// let mut out = Vec::new();
@@ -259,6 +265,8 @@ struct Listening {
     topics: Topics,
     heartbeat: Heartbeat,
     token: TokenLife,
+    /// While the app is in the background and asked for one.
+    lease: Option<Lease>,
     /// Everything up to this time has been sent.
     as_of: Timestamp,
     /// The last head check.
@@ -344,6 +352,7 @@ impl<F: Clone> Session<F> {
                 let deadlines = [
                     Some(listening.heartbeat.deadline()),
                     listening.token.deadline(),
+                    listening.lease.as_ref().map(Lease::deadline),
                     listening.topics.deadline(),
                 ];
                 deadlines.into_iter().flatten().min()
@@ -366,7 +375,9 @@ impl<F: Clone> Session<F> {
                 out.push(SessionOutput::Leaving(intent));
                 self.close(CloseCode::NORMAL, "left".into(), out);
             }
-            (Phase::Listening(listening), Open::Known(frame)) => listening.frame(frame, out),
+            (Phase::Listening(listening), Open::Known(frame)) => {
+                listening.frame(now, frame, &self.config, out);
+            }
             (Phase::Listening(_), Open::Unknown(value)) => {
                 let kind = value.get("type").and_then(|kind| kind.as_str()).unwrap_or("?");
                 // The kind comes from outside: no more of it than a name is long.
@@ -404,7 +415,7 @@ impl<F: Clone> Session<F> {
             Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Closed => {}
             Phase::Listening(listening) => {
                 listening.topics.tick(now, out);
-                if let Some(code) = listening.tick(now, late, self.config.token_grace_ms, out) {
+                if let Some(code) = listening.tick(now, late, &self.config, out) {
                     self.say_bye(code, out);
                 }
             }
@@ -484,10 +495,17 @@ impl Listening {
         let as_of = ready.as_of;
         out.push(SessionOutput::Send(Box::new(ServerFrame::Ready(ready))));
         out.append(&mut after_ready);
-        Self { topics, heartbeat, token: TokenLife::new(now, token_expires_in_ms), as_of, checked }
+        let token = TokenLife::new(now, token_expires_in_ms);
+        Self { topics, heartbeat, token, lease: None, as_of, checked }
     }
 
-    fn frame<F>(&mut self, frame: ClientFrame, out: &mut Vec<SessionOutput<F>>) {
+    fn frame<F>(
+        &mut self,
+        now: Millis,
+        frame: ClientFrame,
+        config: &SessionConfig,
+        out: &mut Vec<SessionOutput<F>>,
+    ) {
         match frame {
             // Taken care of where a session may end.
             ClientFrame::Hello(_) | ClientFrame::Bye { .. } => {}
@@ -507,10 +525,26 @@ impl Listening {
                 }
             }
             ClientFrame::AppState { state, lease_ms } => {
+                let asked = lease_ms.filter(|_| state == AppState::Background).map(Millis::from);
+                if let Some(ms) = asked
+                    && !(LEASE_MIN_MS..=config.lease_max_ms).contains(&ms)
+                {
+                    let max = config.lease_max_ms;
+                    let why = format!("`lease_ms` is {ms}; a lease is of {LEASE_MIN_MS} to {max}");
+                    let error = ErrorCode::InvalidInput.because(why);
+                    out.push(SessionOutput::Send(Box::new(ServerFrame::Error { error, topic: None })));
+                    return;
+                }
+                self.lease = asked.map(|ms| Lease::new(now, ms, config.lease_grace_ms));
                 out.push(SessionOutput::AppState { state, lease_ms });
             }
             ClientFrame::Presence { subscription } => out.push(SessionOutput::Presence(subscription)),
-            ClientFrame::Ping { id } => out.push(SessionOutput::Send(Box::new(ServerFrame::Pong { id }))),
+            ClientFrame::Ping { id } => {
+                if let Some(lease) = &mut self.lease {
+                    lease.rearm(now, config.lease_grace_ms);
+                }
+                out.push(SessionOutput::Send(Box::new(ServerFrame::Pong { id })));
+            }
             ClientFrame::Pong => self.heartbeat.pong(),
             ClientFrame::Token { token } => out.push(SessionOutput::VerifyToken(token)),
         }
@@ -521,9 +555,10 @@ impl Listening {
         &mut self,
         now: Millis,
         late: bool,
-        grace_ms: Millis,
+        config: &SessionConfig,
         out: &mut Vec<SessionOutput<F>>,
     ) -> Option<CloseCode> {
+        let grace_ms = config.token_grace_ms;
         match self.token.tick(now, late, grace_ms) {
             Some(token_life::Due::AskForAnother) => {
                 let grace_ms = u32::try_from(grace_ms).unwrap_or(u32::MAX);
@@ -531,6 +566,9 @@ impl Listening {
             }
             Some(token_life::Due::Over) => return Some(CloseCode::TOKEN_EXPIRED),
             None => {}
+        }
+        if self.lease.as_mut().is_some_and(|lease| lease.is_over(now, late, config.lease_grace_ms)) {
+            return Some(CloseCode::LEASE_EXPIRED);
         }
         match self.heartbeat.tick(now, late) {
             Some(heartbeat::Due::Ping) => {

@@ -112,6 +112,10 @@ pub struct LimitsConfig {
     pub dead_link_ms: u64,
     /// In which an ended token can be replaced on the connection.
     pub token_grace_ms: u64,
+    /// The longest background lease that a client may ask for.
+    pub lease_max_ms: u64,
+    /// When a background lease ended this long ago without a ping, the connection is closed.
+    pub lease_grace_ms: u64,
     /// Frames that a client may send, per second and at once.
     pub frames_per_second: u32,
     pub frames_burst: u32,
@@ -188,6 +192,8 @@ impl Default for Config {
                 pong_wait_ms: 8_000,
                 dead_link_ms: 35_000,
                 token_grace_ms: 30_000,
+                lease_max_ms: 600_000,
+                lease_grace_ms: 5_000,
                 frames_per_second: 20,
                 frames_burst: 60,
                 dials_per_minute: 30,

@@ -113,6 +113,8 @@ pub(crate) fn session_config() -> SessionConfig {
         heartbeat_ms: 25_000,
         pong_wait_ms: 8_000,
         token_grace_ms: 30_000,
+        lease_max_ms: 600_000,
+        lease_grace_ms: 5_000,
         frames_per_second: 20,
         frames_burst: 60,
         replay_max: 300,

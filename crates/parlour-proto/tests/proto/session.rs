@@ -1,6 +1,6 @@
 //! The server's half, one sentence at a time.
 
-use parlour_proto::{Effect, Load, Session, SessionInput, TopicStart};
+use parlour_proto::{Effect, Load, Session, SessionConfig, SessionInput, TopicStart};
 use parlour_wire::events::ClientSignal;
 use parlour_wire::frames::{
     AppState, ByeIntent, ClientFrame, Hello, PresenceSubscription, Ready, ServerFrame,
@@ -596,4 +596,79 @@ fn ready_is_given_as_admitted_but_for_what_the_session_decides() {
     let said = server.outputs(SessionInput::Admitted(Box::new(admission)));
     assert_eq!(said[0], parlour_proto::SessionOutput::Send(Box::new(ServerFrame::Ready(Box::new(given)))));
     assert_eq!(session_line(&said[1]), "look at heads");
+}
+
+fn background(lease_ms: u32) -> ClientFrame {
+    ClientFrame::AppState { state: AppState::Background, lease_ms: Some(lease_ms) }
+}
+
+/// One that listens, and is never asked whether it is there.
+fn unasked() -> Server {
+    let config = SessionConfig { heartbeat_ms: 1_000_000, ..session_config() };
+    let mut server = Server { machine: Session::new(0, config, 1.0), now: 0 };
+    server.hears(say_hello(None));
+    server.takes(SessionInput::Admitted(Box::new(admission(vec![]))));
+    server
+}
+
+#[test]
+fn a_background_lease_ends_the_connection_five_seconds_after_it_ended() {
+    let mut server = unasked();
+    server.now = 1_000;
+    assert_eq!(server.hears(background(30_000)), ["app_state background"]);
+    assert_eq!(server.machine.deadline(), Some(36_000));
+    assert_eq!(server.ticks_at(35_999), NOTHING);
+    assert_eq!(server.ticks_at(36_000), ["bye 4008", "close 4008 lease_expired"]);
+}
+
+#[test]
+fn every_ping_of_the_client_renews_the_lease_and_nothing_else_does() {
+    let mut server = unasked();
+    server.hears(background(30_000));
+    server.now = 29_000;
+    assert_eq!(server.hears(ClientFrame::Ping { id: 1 }), ["pong 1"]);
+    assert_eq!(server.machine.deadline(), Some(64_000));
+    server.now = 40_000;
+    server.hears(ClientFrame::Presence { subscription: PresenceSubscription::All });
+    server.hears(ClientFrame::Pong);
+    assert_eq!(server.ticks_at(63_999), NOTHING);
+    assert_eq!(server.ticks_at(64_000), ["bye 4008", "close 4008 lease_expired"]);
+}
+
+#[test]
+fn a_lease_is_over_when_the_app_is_no_longer_in_the_background() {
+    for state in [AppState::Foreground, AppState::Hidden, AppState::Background] {
+        let mut server = unasked();
+        server.hears(background(30_000));
+        // The last word counts: without a lease, there is none.
+        server.hears(ClientFrame::AppState { state, lease_ms: None });
+        assert_eq!(server.ticks_at(999_999), NOTHING);
+    }
+    // Outside of the background it means nothing.
+    let mut server = unasked();
+    server.hears(ClientFrame::AppState { state: AppState::Hidden, lease_ms: Some(30_000) });
+    assert_eq!(server.machine.deadline(), Some(1_000_000));
+}
+
+#[test]
+fn a_lease_that_is_too_short_or_too_long_is_refused_and_changes_nothing() {
+    for refused in [0, 999, 600_001, u32::MAX] {
+        let mut server = unasked();
+        server.hears(background(30_000));
+        assert_eq!(server.hears(background(refused)), ["error invalid_input"], "{refused}");
+        assert_eq!(server.machine.deadline(), Some(35_000));
+    }
+    for taken in [1_000, 600_000] {
+        assert_eq!(unasked().hears(background(taken)), ["app_state background"]);
+    }
+}
+
+#[test]
+fn a_lease_is_not_judged_while_the_server_itself_is_late() {
+    let mut server = unasked();
+    server.hears(background(30_000));
+    server.now = 36_000;
+    assert_eq!(server.takes(SessionInput::Tick { late: true }), NOTHING);
+    assert_eq!(server.machine.deadline(), Some(41_000));
+    assert_eq!(server.ticks_at(41_000), ["bye 4008", "close 4008 lease_expired"]);
 }

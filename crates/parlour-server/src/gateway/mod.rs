@@ -117,6 +117,8 @@ pub async fn serve<T: Transport>(
         heartbeat_ms,
         pong_wait_ms: limits.pong_wait_ms,
         token_grace_ms: limits.token_grace_ms,
+        lease_max_ms: limits.lease_max_ms,
+        lease_grace_ms: limits.lease_grace_ms,
         frames_per_second: limits.frames_per_second,
         frames_burst: limits.frames_burst,
         replay_max: limits.replay_max,

@@ -223,6 +223,24 @@ async fn in_production_a_client_that_dials_too_often_is_told_when_to_come_back()
 }
 
 #[tokio::test]
+async fn an_app_in_the_background_stays_as_long_as_it_pings() {
+    let server = TestServer::with(|config| config.limits.lease_grace_ms = 100).await;
+    let mut live = server.user("alice").connects().await;
+    live.says(&json!({"type": "app_state", "state": "background", "lease_ms": 600_001})).await;
+    assert_eq!(live.hears("error").await["error"]["code"], "invalid_input");
+    live.says(&json!({"type": "app_state", "state": "background", "lease_ms": 1_000})).await;
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < std::time::Duration::from_millis(2_500) {
+        // Each asks again at once: the lease is renewed all the time.
+        live.settles().await;
+        tokio::time::timeout(std::time::Duration::from_millis(200), live.next()).await.unwrap_err();
+    }
+    let (frames, code) = live.until_closed().await;
+    assert_eq!((kinds(&frames), code), (vec!["bye"], Some(4008)));
+    assert_eq!(frames[0]["code"], 4008);
+}
+
+#[tokio::test]
 async fn a_server_that_stops_sends_everybody_away_so_that_they_come_back_spread_out() {
     let server = TestServer::start().await;
     let mut live = server.user("alice").connects().await;
