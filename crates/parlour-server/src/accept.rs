@@ -30,7 +30,7 @@ use peer::Peer;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 100;
 /// When the server stops, requests under way have this long to end.
-const STOP_WAIT: Duration = Duration::from_secs(10);
+const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// A place among the connections of one address that only wait; given back at the latest when it is dropped
 /// everywhere.

@@ -32,6 +32,12 @@ pub struct ServerConfig {
     /// Open TCP connections of one address, but for WebSockets and event streams that have said `hello`. Raise it where a proxy
     /// keeps many HTTP connections open.
     pub pending_per_address_max: usize,
+    /// When the server stops, those who were connected are told to come back over this time, each at a turn of its
+    /// own. 0: at once. Absent: 30 s in production, 0 in development.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_window_ms: Option<u64>,
+    /// How long a restart is expected to take: the first turn is after it.
+    pub restart_ms: u64,
     /// Whether the demo is served at `/demo/`. Absent: while developing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub demo: Option<bool>,
@@ -175,6 +181,8 @@ impl Default for Config {
                 allowed_origins: Vec::new(),
                 connections_max: 18_000,
                 pending_per_address_max: 1_024,
+                drain_window_ms: None,
+                restart_ms: 3_000,
                 demo: None,
             },
             storage: StorageConfig {

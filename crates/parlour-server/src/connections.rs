@@ -10,6 +10,7 @@ use parlour_proto::Millis;
 use parlour_store::AppId;
 use parlour_wire::frames::{AppState, Hello, ReplacedBy};
 use parlour_wire::{CloseCode, ConnectionId, ServerFrame, UserId};
+use tokio::sync::Notify;
 
 use crate::gateway::inbox::{Inbox, Parcel};
 use crate::mailbox::{Mail, Mailbox};
@@ -18,6 +19,34 @@ use crate::mailbox::{Mail, Mailbox};
 #[derive(Default)]
 pub(crate) struct Connections {
     inner: Mutex<Inner>,
+    /// A connection was removed.
+    gone: Notify,
+}
+
+/// When those who were sent away may come back, in milliseconds from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Returns {
+    /// When the server is expected to be there again.
+    pub(crate) from_ms: u64,
+    /// They come back over this time; 0: all at once, without waiting for anything.
+    pub(crate) window_ms: u64,
+}
+
+impl Returns {
+    /// The turn of whoever stands at this place (0 to 1) of the row.
+    pub(crate) fn turn(self, place: f64) -> u32 {
+        if self.window_ms == 0 {
+            return 0;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share of a window that is hours at most"
+        )]
+        let into_window = (self.window_ms as f64 * place) as u64;
+        u32::try_from(self.from_ms + into_window).unwrap_or(u32::MAX)
+    }
 }
 
 #[derive(Default)]
@@ -240,6 +269,7 @@ impl Connections {
         }
         let count = inner.per_app.entry(app).or_default();
         *count -= 1;
+        self.gone.notify_waiters();
         Some(*count)
     }
 
@@ -301,11 +331,28 @@ impl Connections {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).per_app.clone()
     }
 
-    /// Ends every connection with this frame.
-    pub(crate) fn end_all(&self, bye: &ServerFrame, code: CloseCode) {
+    /// Sends every connection away, each with a turn of its own to come back: evenly over the time in which they
+    /// are to return.
+    pub(crate) fn drain(&self, returns: Returns) {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        for connection in inner.users.values().flatten() {
-            connection.mailbox.put(Mail::End { bye: Box::new(bye.clone()), code });
+        let mut leaving: Vec<&Arc<Mailbox>> = inner.users.values().flatten().map(|c| &c.mailbox).collect();
+        // The map's own order differs from run to run.
+        leaving.sort_unstable_by_key(|mailbox| mailbox.number);
+        let count = leaving.len();
+        for (at, mailbox) in leaving.into_iter().enumerate() {
+            mailbox.put(Mail::Drain { retry_after_ms: returns.turn(at as f64 / count as f64) });
+        }
+    }
+
+    /// Returns when there is no connection any more.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            // Listened for before it is looked at: what happens in between is not missed.
+            let gone = self.gone.notified();
+            if self.inner.lock().unwrap_or_else(PoisonError::into_inner).users.is_empty() {
+                return;
+            }
+            gone.await;
         }
     }
 }

@@ -27,6 +27,10 @@ pub(crate) enum Mail {
         topic: Topic,
         head: Seq,
     },
+    /// The server goes away: the connection is over, and its client's turn to come back is after this long.
+    Drain {
+        retry_after_ms: u32,
+    },
     /// The connection is over.
     End {
         bye: Box<ServerFrame>,
@@ -83,12 +87,16 @@ impl Mailbox {
             Mail::Signal(frame) => (frame.len() + ENTRY_BYTES, self.bytes_max / 2),
             Mail::Head { .. } => (ENTRY_BYTES, self.bytes_max),
             // What the server itself acts on always fits.
-            Mail::UserChanged(_) | Mail::End { .. } => (0, usize::MAX),
+            Mail::UserChanged(_) | Mail::Drain { .. } | Mail::End { .. } => (0, usize::MAX),
         };
         if queue.bytes + bytes > room {
             match mail {
                 Mail::Signal(_) => queue.delivery.signals_dropped = true,
-                Mail::Live(_) | Mail::UserChanged(_) | Mail::Head { .. } | Mail::End { .. } => {
+                Mail::Live(_)
+                | Mail::UserChanged(_)
+                | Mail::Head { .. }
+                | Mail::Drain { .. }
+                | Mail::End { .. } => {
                     queue.delivery.overflowed = true;
                 }
             }
@@ -99,7 +107,7 @@ impl Mailbox {
             queue.delivery.mail.retain(|waiting| !matches!(waiting, Mail::UserChanged(_)));
         }
         queue.bytes += bytes;
-        queue.closed = matches!(mail, Mail::End { .. });
+        queue.closed = matches!(mail, Mail::Drain { .. } | Mail::End { .. });
         let was_empty = queue.delivery.mail.is_empty();
         queue.delivery.mail.push_back(mail);
         drop(queue);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::bus::{Bus, BusMessage};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::connections::Connections;
+use crate::connections::{Connections, Returns};
 use crate::dice::Dice;
 use crate::hub::Hub;
 use crate::meter::Meter;
@@ -162,8 +162,23 @@ impl Node {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Takes nobody new from now on, and sends everybody away.
     pub(crate) fn drain(&self) {
+        // First this: whoever comes in between is either told with the others or finds it set.
         self.draining.store(true, Ordering::Release);
+        self.connections.drain(self.returns());
+    }
+
+    /// When those who are sent away because the server stops may come back.
+    pub(crate) fn returns(&self) -> Returns {
+        let server = &self.config.server;
+        let default_ms = if self.config.is_development() { 0 } else { 30_000 };
+        Returns { from_ms: server.restart_ms, window_ms: server.drain_window_ms.unwrap_or(default_ms) }
+    }
+
+    /// The turn to come back of somebody who came while the server was about to stop.
+    pub(crate) fn late_turn(&self) -> u32 {
+        self.returns().turn(self.dice.fraction())
     }
 
     /// Records what is not recorded yet.

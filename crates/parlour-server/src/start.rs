@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlour_store::sqlite::{SqliteOptions, Synchronous};
 use parlour_store::{App, AppMode, NewApp, Sqlite, Store};
-use parlour_wire::{AppKey, CloseCode, ServerFrame};
+use parlour_wire::AppKey;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,6 +23,9 @@ use crate::node::{Node, Parts};
 
 /// Connections that the kernel holds for us while we are busy: a storm of returning clients comes at once.
 const BACKLOG: u32 = 4_096;
+
+/// When the server stops, connections have this long to take that they are sent away.
+const TOLD_WAIT: Duration = Duration::from_secs(5);
 
 /// A server that listens.
 pub struct Running {
@@ -113,16 +117,14 @@ impl Running {
         self.node.config.serves_demo().then(|| format!("http://{}/demo/", self.address))
     }
 
-    /// Sends everybody away so that they come back spread out, ends what is under way, closes the store.
+    /// Sends everybody away so that they come back spread out, ends what is under way, closes the store. Takes as
+    /// long as that does, and ten seconds at most.
     pub async fn stop(self) {
         self.node.drain();
-        let bye = ServerFrame::Bye {
-            code: CloseCode::RESTART,
-            reason: "the server restarts".to_owned(),
-            retry_after_ms: None,
-            replaced_by: None,
-        };
-        self.node.connections.end_all(&bye, CloseCode::RESTART);
+        // Still listening: whoever asks is told that this server goes away.
+        if tokio::time::timeout(TOLD_WAIT, self.node.connections.emptied()).await.is_err() {
+            tracing::warn!("some connections could not be told that the server stops");
+        }
         let _ = self.stop.send(true);
         let [background, accepting] = self.tasks;
         let _ = accepting.await;

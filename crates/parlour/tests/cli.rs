@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -222,6 +223,50 @@ fn a_small_load_delivers_every_message_to_every_member() {
     assert_eq!(report["deliveries"]["received"], 80 * 3, "three members each");
     assert_eq!(report["deliveries"]["missing"], 0);
     assert!(report["server_rss"]["before_bytes"].as_u64().unwrap() > 0);
+}
+
+/// A request whose body has not come yet, and its body.
+fn under_way(dev: &Dev) -> (TcpStream, String) {
+    let address = dev.text("url").strip_prefix("http://").unwrap().to_owned();
+    let client = serde_json::json!({"instance": "i", "version": 1});
+    let (key, token) = (dev.text("app_key"), dev.token("alice"));
+    let hello =
+        serde_json::json!({"type": "hello", "app_key": key, "token": token, "client": client}).to_string();
+    let mut tcp = TcpStream::connect(&address).unwrap();
+    let length = hello.len();
+    let head = format!(
+        "POST /v1/connect HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    tcp.write_all(head.as_bytes()).unwrap();
+    // Answered after what was sent before: the server has that request by then.
+    assert!(ok(dev.as_user("alice", &["send", "hi"])).len() > 1);
+    (tcp, hello)
+}
+
+#[test]
+fn a_signal_lets_what_is_under_way_end_and_a_second_one_does_not() {
+    for signals in [1, 2] {
+        let mut dev = Dev::start();
+        let (mut tcp, hello) = under_way(&dev);
+        let pid = dev.process.id().to_string();
+        let terminate = || assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        terminate();
+        // It takes nobody new any more.
+        while TcpStream::connect(tcp.peer_addr().unwrap()).is_ok() {}
+        if signals == 2 {
+            let began = std::time::Instant::now();
+            terminate();
+            assert_eq!(dev.process.wait().unwrap().code(), Some(1));
+            assert!(began.elapsed().as_secs() < 4, "at once: {:?}", began.elapsed());
+        } else {
+            tcp.write_all(hello.as_bytes()).unwrap();
+            let mut answer = String::new();
+            tcp.read_to_string(&mut answer).unwrap();
+            assert!(answer.contains(r#""type":"bye","code":1012"#), "{answer}");
+            assert!(dev.process.wait().unwrap().success());
+        }
+    }
 }
 
 /// The example that the README quotes.

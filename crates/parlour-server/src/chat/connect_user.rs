@@ -67,10 +67,7 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
     let app = node.app(&hello.app_key).map_err(|error| Refusal::new(CloseCode::UNKNOWN_APP, error))?;
     let (user, expires_in_ms) = verify_user(node, &app, &hello.token)?;
     let fields = own_fields(node, &app, &user, hello).await?;
-    if node.is_draining() {
-        let error = ErrorCode::Unavailable.because("The server restarts.");
-        return Err(Refusal { code: CloseCode::RESTART, error, retry_after_ms: None }.into());
-    }
+    refuse_while_draining(node)?;
     let &Door { mailbox, inbox, lasts_by } = door;
     let limits = &node.config.limits;
     let per_user = node.connections_per_user(&app);
@@ -87,7 +84,15 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
     };
     let (concurrent, arrival) = match node.connections.standing(&candidate) {
         Standing::Leased { concurrent } => (concurrent, Arrival::Again),
-        Standing::None => (admit(node, &candidate)?, Arrival::Anew),
+        Standing::None => {
+            let concurrent = admit(node, &candidate)?;
+            // It may have come after all the others were told.
+            if let Err(refusal) = refuse_while_draining(node) {
+                node.connections.remove(app.id, &user, mailbox);
+                return Err(refusal.into());
+            }
+            (concurrent, Arrival::Anew)
+        }
         Standing::Ended { bye, code } => return Err(NotWelcome::Ended { bye, code }),
     };
     let connect = Connect {
@@ -118,11 +123,21 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
                 let error = ErrorCode::Unavailable.because("The connection ended while it was renewed.");
                 return Err(Refusal::new(CloseCode::RECONNECT_NOW, error).into());
             }
+            refuse_while_draining(node)?;
         }
     }
     let there = subscribe_presence(node, app.id, &user, mailbox, &hello.presence).await;
     let admission = admission(node, mailbox, hello, connected, there, per_user, invisible, expires_in_ms);
     Ok(Welcome { app, admission, arrival })
+}
+
+/// A server that is about to stop takes nobody, and says when it will.
+fn refuse_while_draining(node: &Node) -> Result<(), Refusal> {
+    if !node.is_draining() {
+        return Ok(());
+    }
+    let error = ErrorCode::Unavailable.because("The server restarts.");
+    Err(Refusal { code: CloseCode::RESTART, error, retry_after_ms: Some(node.late_turn()) })
 }
 
 /// Takes a place for a new connection; answers how many the app has then.

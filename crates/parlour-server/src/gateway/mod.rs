@@ -260,9 +260,12 @@ impl<T: Transport> Gateway<T> {
             let delivery = self.mailbox.take();
             self.is_succeeded |= delivery.succeeded;
             for mail in delivery.mail {
-                if let Mail::End { code, .. } = mail {
-                    self.closed_with = Some((code, "ended between two polls".to_owned()));
-                }
+                let code = match mail {
+                    Mail::End { code, .. } => code,
+                    Mail::Drain { .. } => CloseCode::RESTART,
+                    Mail::Live(_) | Mail::Signal(_) | Mail::UserChanged(_) | Mail::Head { .. } => continue,
+                };
+                self.closed_with = Some((code, "ended between two polls".to_owned()));
             }
             if self.is_succeeded || self.closed_with.is_some() {
                 return;
@@ -308,6 +311,19 @@ impl<T: Transport> Gateway<T> {
                         return std::ops::ControlFlow::Break(());
                     }
                     continue;
+                }
+                Mail::Drain { retry_after_ms } => {
+                    ended = true;
+                    if self.send(to_frame(&ServerFrame::Drain { retry_after_ms })).await.is_break() {
+                        return std::ops::ControlFlow::Break(());
+                    }
+                    let bye = ServerFrame::Bye {
+                        code: CloseCode::RESTART,
+                        reason: "the server restarts".to_owned(),
+                        retry_after_ms: Some(retry_after_ms),
+                        replaced_by: None,
+                    };
+                    SessionInput::End { bye: Box::new(bye), code: CloseCode::RESTART }
                 }
                 Mail::End { bye, code } => {
                     ended = true;

@@ -79,6 +79,11 @@ pub(super) async fn connect_over_http(
     request: Request,
 ) -> ApiResult<Response> {
     refuse_query(request.uri())?;
+    if node.is_draining() {
+        let mut error = ErrorCode::Unavailable.because("The server restarts.");
+        error.retry_after = Some(node.late_turn().div_ceil(1_000).max(1));
+        return Err(error.into());
+    }
     let wants_stream = accepts(request.headers(), "text/event-stream");
     if !wants_stream && !accepts(request.headers(), "application/json") {
         let why = "Say how the frames are to come: `Accept: text/event-stream`, or `application/json` for a poll. A WebSocket is opened by GET.";

@@ -19,6 +19,7 @@ mod presence;
 mod reads;
 mod resume;
 mod secrets;
+mod stopping;
 mod tokens;
 mod typing;
 mod usage;

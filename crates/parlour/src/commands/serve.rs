@@ -91,14 +91,20 @@ pub(crate) fn print_json(running: &Running, data: &str) {
     println!("{line}");
 }
 
-/// Serves until SIGTERM or ctrl-C, then stops in order.
+/// Serves until SIGTERM or ctrl-C, then stops in order; a second one ends it at once.
 pub(crate) async fn stop_when_told(running: Running) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut told = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    told().await;
     tracing::info!("stopping");
-    running.stop().await;
-    Ok(())
+    tokio::select! {
+        () = running.stop() => Ok(()),
+        () = told() => anyhow::bail!("ended at once by a second signal; what was under way may have no answer"),
+    }
 }
