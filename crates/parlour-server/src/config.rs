@@ -128,6 +128,9 @@ pub struct LimitsConfig {
     /// Dials per minute and at once, for one user and client instance; none in development.
     pub dials_per_minute: u32,
     pub dials_burst: u32,
+    /// Connections that are let in, per second and at once; others are told when to come.
+    pub hellos_per_second: u32,
+    pub hellos_burst: u32,
     /// Bytes of events that wait for one connection; beyond it they are loaded from the store when it reads again.
     pub queue_bytes_max: usize,
     /// When events wait and a connection has taken nothing for this long, it is closed.
@@ -206,6 +209,8 @@ impl Default for Config {
                 frames_burst: 60,
                 dials_per_minute: 30,
                 dials_burst: 10,
+                hellos_per_second: 2_000,
+                hellos_burst: 4_000,
                 queue_bytes_max: 1 << 20,
                 slow_reader_ms: 30_000,
                 replay_max: 300,
@@ -306,6 +311,8 @@ impl Config {
             ("limits.poll_hold_ms", limits.poll_hold_ms),
             ("limits.poll_lease_ms", limits.poll_lease_ms),
             ("limits.frames_per_second", u64::from(limits.frames_per_second)),
+            ("limits.hellos_per_second", u64::from(limits.hellos_per_second)),
+            ("limits.hellos_burst", u64::from(limits.hellos_burst)),
             ("limits.frames_burst", u64::from(limits.frames_burst)),
             ("limits.connections_per_user", u64::from(limits.connections_per_user.unwrap_or(1))),
             ("limits.queue_bytes_max", limits.queue_bytes_max as u64),

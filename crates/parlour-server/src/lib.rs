@@ -23,6 +23,7 @@ mod hub;
 mod mailbox;
 mod meter;
 mod node;
+mod pace;
 mod presence;
 mod start;
 mod typing;

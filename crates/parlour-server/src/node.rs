@@ -16,6 +16,7 @@ use crate::connections::{Connections, Returns};
 use crate::dice::Dice;
 use crate::hub::Hub;
 use crate::meter::Meter;
+use crate::pace::Pace;
 use crate::presence::Presence;
 use crate::typing::Typing;
 
@@ -40,6 +41,7 @@ pub struct Node {
     pub(crate) presence: Presence,
     pub(crate) typing: Typing,
     pub(crate) meter: Meter,
+    pub(crate) pace: Pace,
     apps: RwLock<HashMap<AppKey, Arc<App>>>,
     mailboxes: AtomicU64,
     requests: AtomicU64,
@@ -61,6 +63,7 @@ impl Node {
             presence: Presence::new(grace),
             typing: Typing::default(),
             meter: Meter::default(),
+            pace: Pace::new(config.limits.hellos_per_second, config.limits.hellos_burst),
             apps: RwLock::new(apps),
             mailboxes: AtomicU64::new(1),
             requests: AtomicU64::new(1),

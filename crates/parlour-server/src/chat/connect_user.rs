@@ -142,6 +142,10 @@ fn refuse_while_draining(node: &Node) -> Result<(), Refusal> {
 
 /// Takes a place for a new connection; answers how many the app has then.
 fn admit(node: &Node, candidate: &Candidate<'_>) -> Result<u64, Refusal> {
+    node.pace.take(candidate.now).map_err(|retry_after_ms| {
+        let error = ErrorCode::Unavailable.because("More connections come than the server lets in at once.");
+        Refusal { code: CloseCode::OVER_CAPACITY, error, retry_after_ms: Some(retry_after_ms) }
+    })?;
     match node.connections.admit(candidate) {
         Admittance::In { concurrent } => Ok(concurrent),
         Admittance::TooManyDials { retry_after_ms } => {

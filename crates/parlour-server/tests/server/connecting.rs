@@ -223,6 +223,46 @@ async fn in_production_a_client_that_dials_too_often_is_told_when_to_come_back()
 }
 
 #[tokio::test]
+async fn more_hellos_than_the_rate_are_told_to_come_one_after_the_other() {
+    let server = TestServer::with(|config| {
+        config.limits.hellos_per_second = 1;
+        config.limits.hellos_burst = 2;
+    })
+    .await;
+    let began = tokio::time::Instant::now();
+    let poller = server.user("poller");
+    let polled = poller.polls(&poller.hello()).await;
+    let dials = (0..12).map(|n| {
+        let user = server.user(&format!("u{n}"));
+        async move {
+            let mut live = user.dials(&user.hello()).await;
+            match live.next().await {
+                Heard::Frame(frame) if frame["type"] == "ready" => None,
+                Heard::Frame(error) => {
+                    assert_eq!(error["error"]["code"], "unavailable", "{error}");
+                    let (frames, code) = live.until_closed().await;
+                    assert_eq!((kinds(&frames), code), (vec!["bye"], Some(4100)));
+                    frames[0]["retry_after_ms"].as_u64()
+                }
+                Heard::Closed(code) => panic!("closed with {code:?} and no word"),
+            }
+        }
+    });
+    let mut told: Vec<u64> = join_all(dials).await.into_iter().flatten().collect();
+    let passed = began.elapsed().as_millis() as u64;
+    assert!(told.len() as u64 >= 10 - passed / 1_000, "{told:?}");
+    told.sort_unstable();
+    assert!(told[0] >= 1_000, "{told:?}");
+    // One per second: what lies between two turns is a second, less what lay between the two who were told.
+    assert!(told.windows(2).all(|two| two[1] - two[0] + passed >= 1_000), "{told:?} within {passed} ms");
+    assert!(told.last().unwrap() + passed >= told.len() as u64 * 1_000, "{told:?} within {passed} ms");
+    // The next poll of one who is there is no new connection.
+    let next = poller
+        .hello_with(json!({"replaces": polled[0]["connection_id"], "frames": [{"type": "ping", "id": 1}]}));
+    assert_eq!(kinds(&poller.polls(&next).await), ["ready", "pong"]);
+}
+
+#[tokio::test]
 async fn an_app_in_the_background_stays_as_long_as_it_pings() {
     let server = TestServer::with(|config| config.limits.lease_grace_ms = 100).await;
     let mut live = server.user("alice").connects().await;
