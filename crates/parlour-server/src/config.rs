@@ -30,7 +30,7 @@ pub struct ServerConfig {
     /// Open TCP connections in all; further ones are closed at once.
     pub connections_max: usize,
     /// Open TCP connections of one address, but for WebSockets and event streams that have said `hello`. Raise it where a proxy
-    /// keeps many HTTP connections open.
+    /// keeps many HTTP connections open, or many clients poll.
     pub pending_per_address_max: usize,
     /// When the server stops, those who were connected are told to come back over this time, each at a turn of its
     /// own. 0: at once. Absent: 30 s in production, 0 in development.

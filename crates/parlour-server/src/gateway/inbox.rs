@@ -72,6 +72,13 @@ impl Inbox {
         }
     }
 
+    /// Puts these before everything else, for whoever takes from it next.
+    pub(crate) fn put_back(&self, mut frames: VecDeque<Value>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.append(&mut waiting.frames);
+        waiting.frames = frames;
+    }
+
     /// Takes over what waits in another one.
     pub(crate) fn take_over(&self, other: &Self) {
         let theirs = std::mem::take(&mut *other.waiting.lock().unwrap_or_else(PoisonError::into_inner));

@@ -103,6 +103,8 @@ impl Transport for LongPoll {
     }
 
     async fn close(&mut self, _: CloseCode, _: &str) {
+        // What the answer had no room to do is done by the next poll.
+        self.inbox.put_back(std::mem::take(&mut self.said));
         if let Some(answer) = self.answer.take() {
             // Who does not wait for it any more asks again.
             let _ = answer.send(std::mem::take(&mut self.batch));

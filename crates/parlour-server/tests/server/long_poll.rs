@@ -307,6 +307,31 @@ async fn what_is_said_with_a_poll_or_between_two_is_done_in_the_poll() {
 }
 
 #[tokio::test]
+async fn an_answer_has_room_for_a_mebibyte_and_the_next_poll_goes_on_where_it_ended() {
+    let server = TestServer::with_users(&["alice", "bob"]).await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    alice.makes(GENERAL, &["bob"]).await;
+    let mut poller = Poller::begins(&bob, json!({})).await;
+    let text = "😀".repeat(5_000);
+    for _ in 0..120 {
+        alice.sends(GENERAL, &text).await;
+    }
+    // There is no room for the answer to what was said with it: that waits for its turn.
+    let hello = poller.hello(json!({"frames": [{"type": "ping", "id": 9}]}));
+    let answer = bob.asks_to_poll(&hello).await;
+    assert!((500_000..=(1 << 20) + 1_000).contains(&answer.body.len()), "{}", answer.body.len());
+    let mut frames = answer.ok_with(200)["frames"].as_array().unwrap().clone();
+    let mut polls = 0;
+    while frames.iter().all(|frame| frame["type"] != "pong") {
+        poller.comes(frames);
+        frames = bob.polls(&poller.hello(json!({}))).await;
+        polls += 1;
+    }
+    poller.comes(frames);
+    assert_eq!((poller.heard.len(), polls), (120, 2));
+}
+
+#[tokio::test]
 async fn a_poller_who_lost_its_place_between_two_polls_is_told_and_does_not_take_it_back() {
     let server = TestServer::with(|config| config.limits.connections_per_user = Some(1)).await;
     let bob = server.user("bob");
