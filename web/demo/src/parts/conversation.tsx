@@ -59,7 +59,8 @@ export function Conversation({ open }: { open: OpenChannel }) {
 
   // What is there stays while it is loaded anew: the reader's place would be lost with the list.
   const loaded = useReachUnread(channel, view, messages);
-  const away = connection.uiStatus === "signed_out" || connection.uiStatus === "needs_action";
+  // While it connects for the first time, what is written waits in the outbox.
+  const away = ["idle", "closed", "failed"].includes(connection.state);
   return (
     <section className={styles.conversation} aria-label="Conversation">
       {loaded ? (
