@@ -25,7 +25,14 @@ beforeAll(async () => {
   chrome = await browser();
 });
 afterAll(() => Promise.all([server?.end(), chrome?.close()]));
-afterEach(async () => {
+afterEach(async ({ task }) => {
+  if (task.result?.state === "fail") {
+    // What it looked like, for whoever has to find out why.
+    for (const [n, { page }] of open.entries()) {
+      await page.screenshot({ path: `${SCREENSHOTS}failed-${n}.png` });
+      console.log(`${task.name}, page ${n}: ${await page.locator("body").ariaSnapshot()}`);
+    }
+  }
   const said = open.flatMap(({ said, harmless }) => said.filter((text) => !harmless.some((one) => one.test(text))));
   await Promise.all(open.map(({ context }) => context.close()));
   open = [];
