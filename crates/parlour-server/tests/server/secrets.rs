@@ -57,6 +57,16 @@ async fn everything_that_logs() {
         answers.push(person.is_refused(&person.hello()).await.0.to_string());
         answers.push(person.get("/v1/me").await.text().to_owned());
     }
+    // The same where no WebSocket gets through.
+    let mut stream = bob.streams_with(json!({})).await;
+    stream.says(&json!({"type": "token", "token": bob.token})).await.ok_with(204);
+    stream.says(&json!({"type": "token", "token": expired.token})).await.ok_with(204);
+    answers.extend(stream.until_over().await.iter().map(ToString::to_string));
+    let polled = bob.polls(&bob.hello_with(json!({"frames": [{"type": "token", "token": bob.token}]}))).await;
+    answers.extend(polled.iter().map(ToString::to_string));
+    for hello in [expired.hello(), backend.hello(), json!({"type": "hello", "token": bob.token})] {
+        answers.push(alice.asks_to_poll(&hello).await.text().to_owned());
+    }
     // Tokens in every place where they do not belong.
     let lost = &alice.token;
     for path in
