@@ -8,6 +8,7 @@ import type {
   ChannelsResponse,
   ChannelState,
   EditMessage,
+  ErrorBody,
   GetOrCreateChannel,
   MarkRead,
   MembersResponse,
@@ -48,6 +49,8 @@ export interface Endpoint {
   appKey: string;
   fetch: typeof fetch;
   callTimeoutMs: number;
+  /** An error of the client, with a link to this server's page of it. */
+  error: (code: ClientErrorCode, message: string, more?: Partial<ErrorBody> & ErrorOptions) => ParlourError;
 }
 
 export interface EndpointOptions {
@@ -67,12 +70,13 @@ export interface EndpointOptions {
  */
 export function endpointOf(options: EndpointOptions): Endpoint {
   const { appKey, fetch, callTimeoutMs = CALL_TIMEOUT_MS } = options;
-  const base = parseBaseUrl(options.url);
+  const url = parseBaseUrl(options.url);
+  const error: Endpoint["error"] = (code, message, more) => parlourError(code, message, url, more);
   if (!/^[\w-]{1,64}$/.test(appKey ?? "")) {
-    throw parlourError("invalid_id", `"${appKey}" is no app key: those are 1-64 of a-z A-Z 0-9 _ -`, base);
+    throw error("invalid_id", `"${appKey}" is no app key: those are 1-64 of a-z A-Z 0-9 _ -`);
   }
   // The global one is looked up at each call, since tools that watch the network replace it.
-  return { url: base, appKey, fetch: fetch ?? ((...args) => globalThis.fetch(...args)), callTimeoutMs };
+  return { url, appKey, fetch: fetch ?? ((...args) => globalThis.fetch(...args)), callTimeoutMs, error };
 }
 
 /** By hand, because React Native's `URL` understands little. */
@@ -255,36 +259,38 @@ export class Calls {
     const at = String(id).search(/[^\w@!-]/);
     if (id && at < 0) return encodeURIComponent(id);
     const why = id ? `character ${at + 1} is none of a-z A-Z 0-9 @ _ - !` : "it is empty";
-    throw parlourError("invalid_id", `"${id}" is no id: ${why}`, this.#endpoint.url);
+    throw this.#endpoint.error("invalid_id", `"${id}" is no id: ${why}`);
   };
 
   /** One call within its time; a token that is over is replaced once, by another one. */
   async #call<T>(
     method: Method,
     path: string,
-    { signal, timeoutMs = this.#endpoint.callTimeoutMs }: CallOptions = {},
+    options: CallOptions | undefined,
     body?: unknown,
     field?: string,
   ): Promise<T> {
+    const { error } = this.#endpoint;
     const what = `${method} ${path}`;
-    const request = { method, path, what, field, json: this.#json(body) };
-    const ended = {
-      timeout: `no answer to ${what} within ${timeoutMs} ms`,
-      cancelled: `${what} was cancelled`,
-    };
-    const work = async (signal: AbortSignal): Promise<T> => {
+    let json: string | undefined;
+    try {
+      json = JSON.stringify(body);
+    } catch (cause) {
+      throw error("invalid_input", `the request is no JSON: ${textOf(cause)}`, { cause });
+    }
+    const request = { method, path, what, field, json };
+    return bounded(this.#endpoint, what, options, async (signal) => {
       const authority = await this.#authorize(undefined, signal);
-      if (!authority) throw this.#error("not_logged_in", "the client has no user");
+      if (!authority) throw error("not_logged_in", "the client has no user");
       try {
-        return await this.#ask(request, authority, signal);
-      } catch (error) {
-        if ((error as ParlourError).code !== "token_expired") throw error;
+        return await this.#ask<T>(request, authority, signal);
+      } catch (thrown) {
+        if ((thrown as ParlourError).code !== "token_expired") throw thrown;
         const other = await this.#authorize(authority.token, signal);
-        if (!other || other.token === authority.token) throw error;
-        return this.#ask(request, other, signal);
+        if (!other || other.token === authority.token) throw thrown;
+        return this.#ask<T>(request, other, signal);
       }
-    };
-    return bounded(work, { signal, timeoutMs }, (code) => this.#error(code, ended[code]));
+    });
   }
 
   async #ask<T>(
@@ -293,9 +299,9 @@ export class Calls {
     signal: AbortSignal,
   ): Promise<T> {
     // As a function by itself: a browser's `fetch` refuses to be a method of something else.
-    const { url, appKey, fetch } = this.#endpoint;
+    const { url, appKey, fetch, error } = this.#endpoint;
     if (!/^[\x20-\x7e]*$/.test(token)) {
-      throw this.#error("token_malformed", "the token has characters that no header can carry");
+      throw error("token_malformed", "the token has characters that no header can carry");
     }
     let response: Response;
     let text: string;
@@ -314,8 +320,8 @@ export class Calls {
         signal,
       });
       text = await response.text();
-    } catch (error) {
-      throw this.#error("network", `${what}: ${textOf(error)}`, error);
+    } catch (cause) {
+      throw error("network", `${what}: ${textOf(cause)}`, { cause });
     }
     if (!response.ok) throw refusal(response.status, text, response.headers.get("retry-after"), url);
     if (response.status === 204) return undefined as T;
@@ -324,22 +330,10 @@ export class Calls {
       const value = field ? answer[field] : answer;
       if (Object(value) === value) return value;
       throw new TypeError(`it is ${text.slice(0, 200)}`);
-    } catch (error) {
-      const why = `the answer to ${what} is not what this version understands: ${textOf(error)}`;
-      throw this.#error("internal", why, error);
+    } catch (cause) {
+      const why = `the answer to ${what} is not what this version understands: ${textOf(cause)}`;
+      throw error("internal", why, { cause });
     }
-  }
-
-  #json(body: unknown): string | undefined {
-    try {
-      return JSON.stringify(body);
-    } catch (error) {
-      throw this.#error("invalid_input", `the request is no JSON: ${textOf(error)}`, error);
-    }
-  }
-
-  #error(code: ClientErrorCode, message: string, cause?: unknown): ParlourError {
-    return parlourError(code, message, this.#endpoint.url, { cause });
   }
 }
 
@@ -360,31 +354,32 @@ function query(parameters: Record<string, string | number | boolean | undefined>
 }
 
 /**
- * Runs `work` until `timeoutMs` have passed or `signal` aborts; then the signal that `work` has aborts, and
- * this rejects with what `error` makes, also where `work` does not heed its signal.
+ * Runs `work` until its time is over or its caller's signal aborts; then the signal that `work` has aborts, and this
+ * rejects with `timeout` or `cancelled`, also where `work` does not heed its signal.
  */
 export async function bounded<T>(
+  { callTimeoutMs, error }: Endpoint,
+  what: string,
+  { signal, timeoutMs = callTimeoutMs }: CallOptions = {},
   work: (signal: AbortSignal) => Promise<T>,
-  { signal, timeoutMs }: { signal?: AbortSignal | undefined; timeoutMs: number },
-  error: (code: "timeout" | "cancelled") => Error,
 ): Promise<T> {
+  const cancelled = () => error("cancelled", `${what} was cancelled`);
+  if (signal?.aborted) throw cancelled();
   // By hand: React Native and Node 18 have neither `AbortSignal.any` nor a reliable `AbortSignal.timeout`.
-  if (signal?.aborted) throw error("cancelled");
   const control = new AbortController();
-  let end!: (code: "timeout" | "cancelled") => void;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cancel!: () => void;
   const ended = new Promise<never>((_, reject) => {
-    end = (code) => {
-      reject(error(code));
-      control.abort();
-    };
+    const late = () => reject(error("timeout", `no answer from ${what} within ${timeoutMs} ms`));
+    timer = setTimeout(late, Math.min(timeoutMs, TIMER_MS_MAX));
+    cancel = () => reject(cancelled());
   });
-  const cancel = () => end("cancelled");
-  const timer = setTimeout(() => end("timeout"), Math.min(timeoutMs, TIMER_MS_MAX));
   signal?.addEventListener("abort", cancel);
   try {
     return await Promise.race([work(control.signal), ended]);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", cancel);
+    control.abort();
   }
 }

@@ -8,7 +8,7 @@ import type { Client } from "./client.js";
 import type { Driver } from "./driver.js";
 import { uuid } from "./ids.js";
 import { type ChannelView, type MessagesView, NO_CHANNEL, NO_MESSAGES, STATE_MESSAGES } from "./live_channel.js";
-import { follow, type Observable, Source, switched } from "./observable.js";
+import { follow, type Observable, switched } from "./observable.js";
 import type {
   ChannelState,
   EditMessage,
@@ -25,9 +25,7 @@ import type {
 
 /** When this long has passed since the last `typing.start`, the next is sent. */
 const TYPING_RESEND_MS = 3_000;
-const NOTHING = new Source<ChannelView>(NO_CHANNEL);
-const NO_LIST = new Source<MessagesView>(NO_MESSAGES);
-const NOBODY = new Source<readonly UserBrief[]>([]);
+const NOBODY: readonly UserBrief[] = [];
 
 export class Channel {
   /** The full name, `type:id`. */
@@ -52,9 +50,9 @@ export class Channel {
     this.id = id;
     this.cid = `${type}:${id}`;
     const { cid } = this;
-    this.view = switched(drivers, (driver) => driver?.channel(cid).view ?? NOTHING);
-    this.messages = switched(drivers, (driver) => driver?.channel(cid).messages ?? NO_LIST);
-    this.typing = switched(drivers, (driver) => driver?.channel(cid).typing ?? NOBODY);
+    this.view = switched(drivers, (driver) => driver.channel(cid).view, NO_CHANNEL);
+    this.messages = switched(drivers, (driver) => driver.channel(cid).messages, NO_MESSAGES);
+    this.typing = switched(drivers, (driver) => driver.channel(cid).typing, NOBODY);
   }
 
   /**
@@ -62,7 +60,7 @@ export class Channel {
    * hear of their channels anyway; for others this is what makes the server tell them.
    */
   open(): () => void {
-    return follow(this.#drivers, (driver) => driver?.channel(this.cid).open() ?? (() => {}));
+    return follow(this.#drivers, (driver) => driver.channel(this.cid).open());
   }
 
   /** Loads the channel, if it is not known yet. Fails as any call; `view.status` is `gone` where it may not be seen. */
@@ -78,7 +76,7 @@ export class Channel {
   ): Promise<ChannelState> {
     const driver = this.#driver;
     const state = await driver.calls.getOrCreate(this.cid, { ...request, messages: STATE_MESSAGES }, options);
-    driver.channel(this.cid).adopt(state, STATE_MESSAGES);
+    driver.channel(this.cid).adopt(state);
     return state;
   }
 
@@ -151,22 +149,22 @@ export class Channel {
 
   /** Loads older messages into the list, 1 to 100. */
   loadOlder(limit = STATE_MESSAGES): Promise<void> {
-    return this.#driver.channel(this.cid).page({ kind: "older", limit });
+    return this.#driver.channel(this.cid).page("older", limit);
   }
 
   /** Loads newer messages into the list, where it stands in the past. */
   loadNewer(limit = STATE_MESSAGES): Promise<void> {
-    return this.#driver.channel(this.cid).page({ kind: "newer", limit });
+    return this.#driver.channel(this.cid).page("newer", limit);
   }
 
   /** Makes the list begin anew with the latest messages. */
   loadLatest(limit = STATE_MESSAGES): Promise<void> {
-    return this.#driver.channel(this.cid).page({ kind: "latest", limit });
+    return this.#driver.channel(this.cid).page("latest", limit);
   }
 
   /** Makes the list begin anew around a message. */
   loadAround(messageId: string, limit = STATE_MESSAGES): Promise<void> {
-    return this.#driver.channel(this.cid).page({ kind: "around", limit, id: messageId });
+    return this.#driver.channel(this.cid).page("around", limit, messageId);
   }
 
   /** Marks everything up to this seq as read, or everything. The position never moves back. */

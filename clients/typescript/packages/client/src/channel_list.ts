@@ -1,10 +1,11 @@
 // The app's handle of a live query of channels.
 
 import type { Channel } from "./channel.js";
+import type { Client } from "./client.js";
 import type { Driver } from "./driver.js";
 import type { ParlourError } from "./errors.js";
-import { type ChannelListQuery, type CidsView, type LiveList, NO_CIDS } from "./live_list.js";
-import { type Observable, Source, switched } from "./observable.js";
+import { type CidsView, type LiveList, NO_CIDS } from "./live_list.js";
+import { type Observable, switched } from "./observable.js";
 
 export interface ChannelListView {
   /** In the order that was asked for; the latest activity first where none was. */
@@ -13,25 +14,18 @@ export interface ChannelListView {
   hasMore: boolean;
   loading: boolean;
   /** Why the last load failed. */
-  error?: ParlourError;
+  error?: ParlourError | undefined;
 }
-
-const NO_LIST = new Source<CidsView>({ ...NO_CIDS, loading: true });
 
 export class ChannelList {
   /** Loads when it is first subscribed to, and is kept current from then on. */
   readonly view: Observable<ChannelListView>;
   readonly #list: () => LiveList;
 
-  /** @internal Made by `client.channels`. */
-  constructor(
-    drivers: Observable<Driver | undefined>,
-    driver: () => Driver,
-    query: ChannelListQuery,
-    channelAt: (cid: string) => Channel,
-  ) {
-    this.#list = () => driver().list(query);
-    const cids = switched(drivers, (driver) => driver?.list(query).view ?? NO_LIST);
+  /** @internal Made by `client.channels`. `query` as JSON. */
+  constructor(client: Client, drivers: Observable<Driver | undefined>, query: string) {
+    this.#list = () => client.driver.list(query);
+    const cids = switched(drivers, (driver) => driver.list(query).view, NO_CIDS);
     let from: CidsView | undefined;
     let view: ChannelListView;
     this.view = {
@@ -41,7 +35,7 @@ export class ChannelList {
         if (current !== from) {
           const { cids: names, ...rest } = current;
           const same = from?.cids === names;
-          view = { ...rest, channels: same ? view.channels : names.map(channelAt) };
+          view = { ...rest, channels: same ? view.channels : names.map((cid) => client.channelAt(cid)) };
           from = current;
         }
         return view;

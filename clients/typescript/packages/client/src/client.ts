@@ -3,16 +3,15 @@
 // Handles of one page with the same address, app key and user share everything: even an app that makes a client
 // per render holds one socket. What is shared is the driver; a handle only shows whichever it is attached to.
 
-import { bounded, type CallOptions, type Endpoint, endpointOf, splitCid } from "./calls.js";
+import { type CallOptions, type Endpoint, endpointOf, splitCid } from "./calls.js";
 import { Channel } from "./channel.js";
 import { ChannelList } from "./channel_list.js";
 import type { WebSocketConstructor } from "./dial.js";
 import { Driver, NOTHING_UNREAD } from "./driver.js";
-import { type ClientErrorCode, parlourError } from "./errors.js";
 import { type ClientEvent, type ClientEventOf, type ClientEventType, iterate } from "./events.js";
 import { PAGE, uuid } from "./ids.js";
 import type { ChannelListQuery } from "./live_list.js";
-import { follow, type Observable, Source, switched } from "./observable.js";
+import { follow, kept, type Observable, Source, switched } from "./observable.js";
 import { Outbox } from "./outbox.js";
 import { PLATFORM } from "./platform.js";
 import { type ConnectionStatus, IDLE } from "./status.js";
@@ -53,20 +52,9 @@ export interface ClientOptions {
   fetch?: typeof fetch;
 }
 
-/** One user's connection on this page, and how many handles hold it. */
-interface Shared {
-  driver: Driver;
-  handles: number;
-  linger?: ReturnType<typeof setTimeout>;
-}
-
 /** By address, app key and user. */
-const shared = new Map<string, Shared>();
+const drivers = new Map<string, Driver>();
 const outboxes = new Map<string, Outbox>();
-
-function forget(which: (one: Shared) => boolean): void {
-  for (const [key, one] of shared) if (which(one)) shared.delete(key);
-}
 
 /**
  * One user's client: connects, listens, asks.
@@ -94,7 +82,6 @@ export class Client {
   readonly #options: ClientOptions;
   readonly #instance = uuid();
   readonly #driver = new Source<Driver | undefined>(undefined);
-  #held: Shared | undefined;
   #channels = new Map<string, Channel>();
   #lists = new Map<string, ChannelList>();
   #presence: PresenceSubscription;
@@ -104,10 +91,9 @@ export class Client {
     this.#endpoint = endpointOf(options);
     this.#options = options;
     this.#presence = options.presence ?? "none";
-    const [idle, nobody, nothing] = [new Source(IDLE), new Source<Me | undefined>(undefined), new Source(NOTHING_UNREAD)];
-    this.connection = switched(this.#driver, (driver) => driver?.connection ?? idle);
-    this.me = switched(this.#driver, (driver) => driver?.me ?? nobody);
-    this.unread = switched(this.#driver, (driver) => driver?.unreadCounts ?? nothing);
+    this.connection = switched(this.#driver, (driver) => driver.connection, IDLE);
+    this.me = switched(this.#driver, (driver) => driver.me, undefined);
+    this.unread = switched(this.#driver, (driver) => driver.unreadCounts, NOTHING_UNREAD);
   }
 
   /** The server's address, without a slash at its end. */
@@ -135,18 +121,18 @@ export class Client {
   async connectUser(user: UserInput | string, token: TokenProvider, options?: CallOptions): Promise<Me> {
     const input = typeof user === "string" ? { id: user } : { ...user };
     if (typeof input.id !== "string" || !/^[a-z0-9@_-]{1,128}$/.test(input.id)) {
-      throw this.#error("invalid_id", `"${input.id}" is no id of a user: 1-128 of a-z 0-9 @ _ -`);
+      throw this.#endpoint.error("invalid_id", `"${input.id}" is no id of a user: 1-128 of a-z 0-9 @ _ -`);
     }
     const { driver, after } = this.#attach(input.id);
     driver.connectUser(input, token, after);
-    return this.#up(driver, options);
+    return driver.up(options);
   }
 
   /** Connects again, after `disconnect` or a failure. Fails with `not_logged_in` without a user; else as `connectUser`. */
   async connect(options?: CallOptions): Promise<Me> {
     const { driver } = this;
     driver.connect();
-    return this.#up(driver, options);
+    return driver.up(options);
   }
 
   /**
@@ -163,10 +149,7 @@ export class Client {
    * may be called right away, and waits for it.
    */
   async disconnectUser(): Promise<void> {
-    const driver = this.#driver.get();
-    if (!driver) return;
-    await driver.disconnectUser();
-    forget(({ driver: other }) => other === driver);
+    await this.#driver.get()?.disconnectUser();
   }
 
   /**
@@ -174,21 +157,14 @@ export class Client {
    * shared it was closed; the user is not logged out. `connectUser` opens this client again.
    */
   close(): void {
-    const held = this.#held;
-    this.#held = undefined;
+    const driver = this.#driver.get();
     this.#driver.set(undefined);
-    if (!held || --held.handles > 0) return;
-    held.linger = setTimeout(() => {
-      held.driver.drop();
-      forget((other) => other === held);
-    }, LINGER_MS);
+    if (driver && --driver.handles === 0) driver.linger = setTimeout(() => driver.drop(), LINGER_MS);
   }
 
   /** The round trip to the server and back, in milliseconds. Fails with `not_connected`, `timeout`. */
   async ping(options?: CallOptions): Promise<number> {
-    const { driver } = this;
-    const late = (code: "timeout" | "cancelled") => this.#error(code, "no answer to the ping");
-    return bounded((signal) => driver.ping(signal), this.#bounds(options), late);
+    return this.driver.ping(options);
   }
 
   /** Dials now rather than at `retryAt`. */
@@ -204,9 +180,8 @@ export class Client {
 
   /** Whether a user is there, as far as the presence subscription tells. */
   presence(userId: string): Observable<Presence | undefined> {
-    const none = new Source<ReadonlyMap<string, Presence>>(new Map());
-    const all = switched(this.#driver, (driver) => driver?.presence ?? none);
-    return { subscribe: all.subscribe, get: () => all.get().get(userId) };
+    const all = switched(this.#driver, (driver) => driver.presence, undefined);
+    return { subscribe: all.subscribe, get: () => all.get()?.get(userId) };
   }
 
   /** The channel `type:id`; always the same handle. Asks nothing yet. */
@@ -216,13 +191,7 @@ export class Client {
 
   /** The channel with this full name; always the same handle. Asks nothing yet. Throws `invalid_id`. */
   channelAt(cid: string): Channel {
-    let channel = this.#channels.get(cid);
-    if (!channel) {
-      const [type, id] = splitCid(cid, this.url);
-      channel = new Channel(this, this.#driver, type, id);
-      this.#channels.set(cid, channel);
-    }
-    return channel;
+    return kept(this.#channels, cid, () => new Channel(this, this.#driver, ...splitCid(cid, this.url)));
   }
 
   /**
@@ -243,13 +212,9 @@ export class Client {
 
   /** Channels that match, live; those of which the user is a member where no filter is given. */
   channels(query: ChannelListQuery = {}): ChannelList {
-    const key = JSON.stringify([query.filter, query.sort, query.limit]);
-    let list = this.#lists.get(key);
-    if (!list) {
-      list = new ChannelList(this.#driver, () => this.driver, query, (cid) => this.channelAt(cid));
-      this.#lists.set(key, list);
-    }
-    return list;
+    const { filter, sort, limit } = query;
+    const json = JSON.stringify({ filter, sort, limit });
+    return kept(this.#lists, json, () => new ChannelList(this, this.#driver, json));
   }
 
   /** The channels that match, of those that the user may see: one page, once. */
@@ -270,7 +235,7 @@ export class Client {
 
   /** Calls `listener` with every event of a type (`"all"`: of every type), until the returned function is called. */
   on<K extends ClientEventType>(type: K, listener: (event: ClientEventOf<K>) => void): () => void {
-    return follow(this.#driver, (driver) => driver?.listeners.on(type, listener) ?? (() => {}));
+    return follow(this.#driver, (driver) => driver.listeners.on(type, listener));
   }
 
   /** Every event from now on, until `signal` aborts or the loop is left. */
@@ -281,7 +246,7 @@ export class Client {
   /** @internal Whoever is connected. Throws `not_logged_in`. */
   get driver(): Driver {
     const driver = this.#driver.get();
-    if (!driver || driver.isLeaving) throw this.#error("not_logged_in", "the client has no user");
+    if (!driver || driver.isLeaving) throw this.#endpoint.error("not_logged_in", "the client has no user");
     return driver;
   }
 
@@ -290,37 +255,32 @@ export class Client {
     const current = this.#driver.get();
     if (current && !current.isLeaving) {
       if (current.userId === userId) return { driver: current, after: undefined };
-      throw this.#error("already_connected_as", `the client is connected as ${current.userId}`);
+      throw this.#endpoint.error("already_connected_as", `the client is connected as ${current.userId}`);
     }
-    const key = [this.#endpoint.url, this.#endpoint.appKey, userId].join("\n");
-    let found = shared.get(key);
+    const { url, appKey } = this.#endpoint;
+    const key = [url, appKey, userId].join("\n");
+    let driver = drivers.get(key);
     // Another handle may just be logging the same user out.
-    const leaving = [current, found?.driver].filter((driver) => driver?.isLeaving);
+    const leaving = [current, driver].filter((driver) => driver?.isLeaving);
     const after = leaving.length ? Promise.all(leaving.map((driver) => driver!.gone)) : undefined;
-    if (!found || found.driver.isLeaving) {
-      found = { driver: this.#makeDriver(userId, key), handles: 0 };
-      shared.set(key, found);
-    }
-    clearTimeout(found.linger);
-    found.handles++;
-    this.#held = found;
-    this.#driver.set(found.driver);
-    return { driver: found.driver, after };
+    if (!driver || driver.isLeaving) drivers.set(key, (driver = this.#makeDriver(userId, key)));
+    clearTimeout(driver.linger);
+    driver.handles++;
+    this.#driver.set(driver);
+    return { driver, after };
   }
 
   #makeDriver(userId: string, key: string): Driver {
     const webSocket = this.#options.webSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
     if (!webSocket) {
       const message = "this platform has no WebSocket; give one: new Client({ webSocket }), from the package ws";
-      throw this.#error("invalid_input", message);
+      throw this.#endpoint.error("invalid_input", message);
     }
-    let outbox = outboxes.get(key);
-    if (!outbox) outboxes.set(key, (outbox = new Outbox()));
-    return new Driver({
+    const driver = new Driver({
       userId,
       endpoint: this.#endpoint,
       webSocket,
-      outbox,
+      outbox: kept(outboxes, key, () => new Outbox()),
       config: {
         app_key: this.#endpoint.appKey,
         client: {
@@ -341,19 +301,9 @@ export class Client {
         ui_grace_ms: 2_000,
       },
     });
-  }
-
-  #up(driver: Driver, options?: CallOptions): Promise<Me> {
-    const late = (code: "timeout" | "cancelled") =>
-      code === "timeout" ? driver.whyNotUp() : this.#error(code, "the call was cancelled; still dialling");
-    return bounded((signal) => driver.up(signal), this.#bounds(options), late);
-  }
-
-  #bounds({ signal, timeoutMs = this.#endpoint.callTimeoutMs }: CallOptions = {}) {
-    return { signal, timeoutMs };
-  }
-
-  #error(code: ClientErrorCode, message: string) {
-    return parlourError(code, message, this.#endpoint.url);
+    void driver.gone.then(() => {
+      if (drivers.get(key) === driver) drivers.delete(key);
+    });
+    return driver;
   }
 }

@@ -47,14 +47,12 @@ type Row = readonly [status: number, retryable: boolean, hint: string, number?: 
 export const CLIENT_ERRORS = {
   invalid_input: [400, false, "Read `message` and `fields`, correct the request, send it again.", 4],
   invalid_id: [400, false, "User ids are 1-128 of a-z 0-9 @ _ -; the message names the character.", 4],
-  unknown_app: [401, false, "Compare the key with the one that the server printed at its start.", 2],
   token_missing: [
     401,
     false,
     "Send `Authorization: Bearer <token>`; make one with `parlour token create`.",
     5,
   ],
-  token_expired: [401, false, "Fetch a new token from your token provider.", 40],
   token_malformed: [
     401,
     false,
@@ -62,19 +60,10 @@ export const CLIENT_ERRORS = {
       "`server: true`.",
     5,
   ],
-  server_token_cannot_connect: [
-    403,
-    false,
-    "Connect with a user token; act over HTTP with the server token.",
-    17,
-  ],
-  user_banned: [403, false, "Lift the ban from your backend.", 99],
   not_found: [404, false, "Check the id, and that the user is a member.", 16],
   already_connected_as: [409, false, "Call `disconnect_user()` first, or use a second client.", 4],
   too_large: [413, false, "Send less; the message names the limit.", 22],
   rate_limited: [429, true, "Wait for `retry_after` seconds.", 9],
-  too_many_connections: [429, true, "Close another device's or tab's connection.", 9],
-  unsupported_version: [400, false, "Update the SDK.", 4],
   cancelled: [499, false, "Nothing to do."],
   not_logged_in: [401, false, "Call `connect_user` first.", 5],
   not_connected: [409, true, "Call `connect_user`, or wait until `connection` says `connected`."],
@@ -99,6 +88,13 @@ export function parlourError(
   const body = { code, status, message, hint, retryable, docs, ...(number && { number }), ...more };
   return new ParlourError(body, docsBase, cause === undefined ? {} : { cause });
 }
+
+/** Whether what was asked for is not there, or not for this user. */
+export const isGone = ({ status }: ParlourError): boolean => status === 403 || status === 404;
+
+/** When to try again, in ms: after what the server asks for, and up to `spreadMs` more. */
+export const retryAfterMs = ({ retryAfter = 0 }: ParlourError, spreadMs: number): number =>
+  retryAfter * 1_000 + spreadMs * Math.random();
 
 /** The error that an HTTP answer is. */
 export function refusal(

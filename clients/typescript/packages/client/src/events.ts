@@ -23,7 +23,7 @@ export type LocalEvent =
   | { type: "outbox.changed"; cid: string; id: string; status: "sent"; message: Message }
   | { type: "outbox.changed"; cid: string; id: string; status: "failed"; error: ParlourError }
   /** The server refused something that was sent over the connection. */
-  | { type: "refused"; error: ParlourError; topic?: string }
+  | { type: "refused"; error: ParlourError; topic?: string | undefined }
   /** The server paused a feature for a while; the connection stays. */
   | { type: "throttled"; feature: string; retryAfterMs: number }
   /** This reader took its events too slowly, and this many were left out here. Load what you keep. */

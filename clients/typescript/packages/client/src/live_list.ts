@@ -3,9 +3,9 @@
 // The server alone knows what matches a filter. Where the answer may have changed, the first page is asked for
 // again; what is known of a channel by itself (its order, that it is gone) needs no question.
 
-import type { Calls } from "./calls.js";
-import type { ParlourError } from "./errors.js";
-import type { LiveChannel } from "./live_channel.js";
+import type { Driver } from "./driver.js";
+import { type ParlourError, retryAfterMs } from "./errors.js";
+import { STATE_MESSAGES } from "./live_channel.js";
 import { Source } from "./observable.js";
 import type { QueryChannels } from "./wire.js";
 
@@ -19,29 +19,20 @@ export interface CidsView {
   hasMore: boolean;
   loading: boolean;
   /** Why the last load failed. */
-  error?: ParlourError;
+  error?: ParlourError | undefined;
 }
 
-export const NO_CIDS: CidsView = Object.freeze({ cids: [], hasMore: false, loading: false });
+export const NO_CIDS: CidsView = Object.freeze({ cids: [], hasMore: false, loading: true });
 /** When something changed that may change the answer, it is asked for after this. */
 const RELOAD_AFTER_MS = 200;
 const RETRY_MS = 5_000;
 const LIMIT = 20;
-/** Messages that each channel comes with: enough to open it without another call. */
-const MESSAGES = 30;
-
-/** What a list needs of the driver. */
-interface Host {
-  readonly userId: string;
-  readonly calls: Calls;
-  channel(cid: string): LiveChannel;
-}
 
 export class LiveList {
-  readonly view = new Source<CidsView>({ ...NO_CIDS, loading: true }, (watched) => {
-    if (watched && !this.#begun) void this.reload().catch(() => {});
+  readonly view = new Source<CidsView>(NO_CIDS, () => {
+    if (!this.#begun) void this.reload();
   });
-  readonly #host: Host;
+  readonly #driver: Driver;
   readonly #query: ChannelListQuery;
   #begun = false;
   /** Channels that were heard of since the last answer was asked for. */
@@ -49,13 +40,14 @@ export class LiveList {
   /** Channels that were asked about and do not match: their messages are no reason to ask again. */
   #notHere = new Set<string>();
   #next: string | undefined;
-  #running: Promise<void> | undefined;
+  #running = Promise.resolve();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #ended = false;
 
-  constructor(host: Host, query: ChannelListQuery) {
-    this.#host = host;
-    this.#query = query;
+  /** `query` as JSON. */
+  constructor(driver: Driver, query: string) {
+    this.#driver = driver;
+    this.#query = JSON.parse(query) as ChannelListQuery;
   }
 
   /** Asks for the first page again. Channels beyond it stay until they are known to be gone. */
@@ -63,12 +55,12 @@ export class LiveList {
     this.#begun = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    return this.#load(undefined);
+    return this.#load();
   }
 
   /** Loads the next page, if there is one. */
-  loadMore(): Promise<void> {
-    return this.#next === undefined ? Promise.resolve() : this.#load(this.#next);
+  async loadMore(): Promise<void> {
+    if (this.#next) await this.#load(this.#next);
   }
 
   /** Something happened in a channel. */
@@ -106,45 +98,42 @@ export class LiveList {
   #reloadSoon(ms: number): void {
     // What waits already is not put off: else a channel where much happens would keep it waiting.
     if (!this.#begun || this.#ended || this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => void this.reload().catch(() => {}), ms);
+    this.#timer = setTimeout(() => void this.reload(), ms);
   }
 
-  #load(next: string | undefined): Promise<void> {
-    if (this.#running) return this.#running.catch(() => {}).then(() => this.#load(next));
-    const { filter, sort, limit } = this.#query;
-    const mine = { members: { $in: [this.#host.userId] } };
-    const query: QueryChannels = { filter: filter ?? mine, limit: limit ?? LIMIT, messages: MESSAGES };
-    if (sort) query.sort = sort;
-    if (next !== undefined) query.next = next;
+  /** One after the other. A rejection that nobody handles is silent: the view says it. */
+  #load(next?: string): Promise<void> {
+    const load = this.#running.then(() => this.#ask(next));
+    this.#running = load.catch(() => {});
+    return load;
+  }
+
+  /** Asks for the first page, or for the next one. */
+  async #ask(next: string | undefined): Promise<void> {
     const heard = this.#heard;
     this.#heard = new Set();
-    const { error: _, ...view } = this.view.get();
-    this.view.set({ ...view, loading: true });
-    const running = this.#host.calls.queryChannels(query).then(
-      (answer) => {
-        this.#running = undefined;
-        for (const state of answer.channels) this.#host.channel(state.channel.cid).adopt(state, MESSAGES);
-        const found = answer.channels.map(({ channel }) => channel.cid);
-        const known = this.view.get().cids;
-        // A first page that is the last one is the whole list.
-        const whole = next === undefined && answer.next === undefined;
-        const first = next === undefined ? found : known;
-        const rest = next === undefined ? known : found;
-        const cids = whole ? found : [...first, ...rest.filter((cid) => !first.includes(cid))];
-        if (next !== undefined || cids.length <= found.length) this.#next = answer.next;
-        for (const cid of heard) if (!cids.includes(cid)) this.#notHere.add(cid);
-        this.view.set({ cids, hasMore: this.#next !== undefined, loading: false });
-        this.#order();
-      },
-      (error: ParlourError) => {
-        this.#running = undefined;
-        this.view.patch({ loading: false, error });
-        if (error.retryable) this.#reloadSoon((error.retryAfter ?? 0) * 1_000 + RETRY_MS * Math.random());
-        throw error;
-      },
-    );
-    this.#running = running;
-    return running;
+    this.view.patch({ loading: true, error: undefined });
+    const filter = { members: { $in: [this.#driver.userId] } };
+    const query = { filter, limit: LIMIT, ...this.#query, messages: STATE_MESSAGES, ...(next && { next }) };
+    try {
+      const answer = await this.#driver.calls.queryChannels(query);
+      if (this.#ended) return;
+      for (const state of answer.channels) this.#driver.channel(state.channel.cid).adopt(state);
+      const found = answer.channels.map(({ channel }) => channel.cid);
+      const known = this.view.get().cids;
+      // A first page that is the last one is the whole list.
+      const kept = next || answer.next ? known : [];
+      const cids = [...new Set(next ? [...kept, ...found] : [...found, ...kept])];
+      if (next || cids.length <= found.length) this.#next = answer.next;
+      for (const cid of heard) if (!cids.includes(cid)) this.#notHere.add(cid);
+      this.view.patch({ cids, hasMore: this.#next !== undefined, loading: false });
+      this.#order();
+    } catch (thrown) {
+      const error = thrown as ParlourError;
+      if (!this.#ended) this.view.patch({ loading: false, error });
+      if (error.retryable) this.#reloadSoon(retryAfterMs(error, RETRY_MS));
+      throw error;
+    }
   }
 
   /** Puts the latest activity first, where that is the order. */
@@ -153,7 +142,7 @@ export class LiveList {
     const isByActivity = !by || (by.field === "last_message_at" && by.direction !== 1 && more.length === 0);
     if (!isByActivity) return;
     const at = (cid: string) => {
-      const data = this.#host.channel(cid).view.get().data;
+      const data = this.#driver.channel(cid).view.get().data;
       return Date.parse(data?.last_message_at ?? data?.created_at ?? "") || 0;
     };
     const { cids } = this.view.get();

@@ -11,10 +11,13 @@ export interface ListedMessage {
   readonly message: Message;
   /** `sent`: stored by the server. `pending`: waits or is on its way. `failed`: refused for good, see `error`. */
   readonly status: "sent" | "pending" | "failed";
-  readonly error?: ParlourError;
+  readonly error?: ParlourError | undefined;
 }
 
 const listed = (message: Message): ListedMessage => ({ id: message.id, message, status: "sent" });
+
+/** Which messages to load. */
+export type PageKind = "older" | "newer" | "latest" | "around";
 
 export class MessageWindow {
   /** Replaced at every change, never changed. */
@@ -34,43 +37,34 @@ export class MessageWindow {
     return this.messages.some((entry) => entry.id === id);
   }
 
-  replace(page: MessagesResponse): void {
-    this.messages = page.messages.map(listed);
-    this.hasOlder = page.has_more_before;
-    this.hasNewer = page.has_more_after;
-  }
-
-  prepend(page: MessagesResponse): void {
-    this.messages = [...page.messages.filter(({ id }) => !this.has(id)).map(listed), ...this.messages];
-    this.hasOlder = page.has_more_before;
-  }
-
-  append(page: MessagesResponse): void {
-    this.messages = [...this.messages, ...page.messages.filter(({ id }) => !this.has(id)).map(listed)];
-    this.hasNewer = page.has_more_after;
+  /** Takes a page that was asked for: older and newer ones continue what is here, others take its place. */
+  take(kind: PageKind, page: MessagesResponse): void {
+    const older = kind === "older";
+    const newer = kind === "newer";
+    if (!older && !newer) this.messages = [];
+    const fresh = page.messages.filter(({ id }) => !this.has(id)).map(listed);
+    this.messages = newer ? [...this.messages, ...fresh] : [...fresh, ...this.messages];
+    if (!newer) this.hasOlder = page.has_more_before;
+    if (!older) this.hasNewer = page.has_more_after;
   }
 
   /** Takes a message that is new here, or one that is there as it now is. */
   add(message: Message): void {
-    if (this.change(message)) return;
-    const { oldest, newest } = this;
-    const beyond =
-      (this.hasNewer && message.seq > (newest ?? 0)) || (this.hasOlder && message.seq < (oldest ?? Infinity));
-    if (beyond && newest !== undefined) return;
+    const { id, seq } = message;
+    if (this.has(id)) return this.change(id, message);
+    const { messages, oldest = Infinity, newest = 0 } = this;
+    const beyond = (this.hasNewer && seq > newest) || (this.hasOlder && seq < oldest);
+    if (beyond && newest) return;
     // Nearly always the end: an acknowledged message of one's own may come before the others' events.
-    let at = this.messages.length;
-    while (at > 0 && this.messages[at - 1]!.message.seq > message.seq) at--;
-    this.messages = [...this.messages.slice(0, at), listed(message), ...this.messages.slice(at)];
+    let at = messages.length;
+    while (at > 0 && messages[at - 1]!.message.seq > seq) at--;
+    this.messages = [...messages.slice(0, at), listed(message), ...messages.slice(at)];
   }
 
-  /** Takes what a message is now, if it is here. */
-  change(message: Message): boolean {
-    if (!this.has(message.id)) return false;
-    this.messages = this.messages.map((entry) => (entry.id === message.id ? listed(message) : entry));
-    return true;
-  }
-
-  remove(id: string): void {
-    if (this.has(id)) this.messages = this.messages.filter((entry) => entry.id !== id);
+  /** Takes what a message is now, if it is here; without one, it is gone. */
+  change(id: string, message: Message | undefined): void {
+    if (!this.has(id)) return;
+    const now = message ? [listed(message)] : [];
+    this.messages = this.messages.flatMap((entry) => (entry.id === id ? now : entry));
   }
 }

@@ -24,10 +24,10 @@ export function call<A extends unknown[]>(listener: (...args: A) => void, ...arg
 export class Source<T> implements Observable<T> {
   #value: T;
   #listeners = new Set<() => void>();
-  /** Told when the first listener comes (`true`) and when the last one goes (`false`). */
-  #watched: ((watched: boolean) => void) | undefined;
+  #watched: (() => void) | undefined;
 
-  constructor(value: T, watched?: (watched: boolean) => void) {
+  /** `watched` is called when a listener has come. */
+  constructor(value: T, watched?: () => void) {
     this.#value = value;
     this.#watched = watched;
   }
@@ -38,10 +38,8 @@ export class Source<T> implements Observable<T> {
     // A wrapper of its own, so that one function subscribed twice is two subscriptions.
     const own = () => listener();
     this.#listeners.add(own);
-    if (this.#listeners.size === 1) this.#watched?.(true);
-    return () => {
-      if (this.#listeners.delete(own) && this.#listeners.size === 0) this.#watched?.(false);
-    };
+    this.#watched?.();
+    return () => void this.#listeners.delete(own);
   };
 
   set(value: T): void {
@@ -59,22 +57,32 @@ export class Source<T> implements Observable<T> {
 }
 
 /** Keeps something attached to whatever `from` holds at the moment, until the returned function is called. */
-export function follow<S>(from: Observable<S>, attach: (source: S) => () => void): () => void {
-  let detach = attach(from.get());
-  const stop = from.subscribe(() => {
-    detach();
-    detach = attach(from.get());
-  });
+export function follow<S>(from: Observable<S | undefined>, attach: (source: S) => () => void): () => void {
+  let detach: (() => void) | undefined;
+  const again = () => {
+    detach?.();
+    const source = from.get();
+    detach = source && attach(source);
+  };
+  again();
+  const stop = from.subscribe(again);
   return () => {
     stop();
-    detach();
+    detach?.();
   };
 }
 
-/** What `pick` finds in whatever `from` holds at the moment. */
-export function switched<S, T>(from: Observable<S>, pick: (source: S) => Observable<T>): Observable<T> {
+/** What `pick` finds in whatever `from` holds at the moment, and `initial` while that is nothing. */
+export function switched<S, T>(
+  from: Observable<S | undefined>,
+  pick: (source: S) => Observable<T>,
+  initial: T,
+): Observable<T> {
   return {
-    get: () => pick(from.get()).get(),
+    get: () => {
+      const source = from.get();
+      return source ? pick(source).get() : initial;
+    },
     subscribe: (listener) => {
       const off = follow(from, (source) => pick(source).subscribe(listener));
       // The other value may differ.
@@ -87,26 +95,35 @@ export function switched<S, T>(from: Observable<S>, pick: (source: S) => Observa
   };
 }
 
-/** Resolves with the first value that `test` accepts; rejects when `signal` aborts. */
-export function until<T, U extends T>(
-  observable: Observable<T>,
-  test: (value: T) => value is U,
+/**
+ * Resolves with the first thing that `look` finds, now or after a change, and rejects with what it throws. Looks no
+ * more once `signal` has aborted.
+ */
+export function until<T>(
+  changes: Observable<unknown>,
+  look: () => T | undefined,
   signal?: AbortSignal,
-): Promise<U> {
+): Promise<T> {
   return new Promise((resolve, reject) => {
-    const end = (settle: () => void) => {
+    const again = () => {
+      try {
+        const found = look();
+        if (found === undefined) return;
+        resolve(found);
+      } catch (error) {
+        reject(error);
+      }
       off();
-      signal?.removeEventListener("abort", aborted);
-      settle();
     };
-    const look = () => {
-      const value = observable.get();
-      if (test(value)) end(() => resolve(value));
-    };
-    const aborted = () => end(() => reject(signal?.reason));
-    const off = observable.subscribe(look);
-    signal?.addEventListener("abort", aborted);
-    if (signal?.aborted) aborted();
-    else look();
+    const off = changes.subscribe(again);
+    signal?.addEventListener("abort", off);
+    again();
   });
+}
+
+/** What a map has for a key, made where there is nothing yet. */
+export function kept<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
 }

@@ -4,7 +4,8 @@
 // once. Within a channel they go one after the other; a refused one makes room for the next. In memory: what
 // is not sent when the page ends is lost.
 
-import { ParlourError, parlourError } from "./errors.js";
+import { type ParlourError, parlourError, retryAfterMs } from "./errors.js";
+import type { ClientEventOf } from "./events.js";
 import { Source, until } from "./observable.js";
 import type { Message, MessageDraft } from "./wire.js";
 
@@ -20,6 +21,8 @@ const BACKOFF_CAP_MS = 20_000;
 /** When the connection comes back, waiting messages are sent after up to this. */
 const NUDGE_SPREAD_MS = 300;
 
+type OutboxEvent = ClientEventOf<"outbox.changed">;
+
 /** A message of the outbox. */
 export interface OutboxEntry {
   readonly cid: string;
@@ -28,12 +31,10 @@ export interface OutboxEntry {
   /** When it was queued, in milliseconds since 1970. */
   readonly queuedAt: number;
   /** Why it was refused for good; absent while it waits or is being sent. */
-  readonly error?: ParlourError;
-}
-
-interface Reply {
-  resolve(message: Message): void;
-  reject(error: ParlourError): void;
+  readonly error?: ParlourError | undefined;
+  /** Answers whoever queued it; once. */
+  readonly resolve: (message: Message) => void;
+  readonly reject: (error: ParlourError) => void;
 }
 
 /** How the outbox reaches the server. */
@@ -47,11 +48,8 @@ export interface Sender {
 export class Outbox {
   /** What waits and what failed, in the order of queueing. */
   readonly entries = new Source<readonly OutboxEntry[]>([]);
-  /** Told of a message that the server has stored, before it leaves `entries`. */
-  onSent: (message: Message) => void = () => {};
-  /** Told of every change of an entry. */
-  onChanged: (entry: OutboxEntry) => void = () => {};
-  #replies = new Map<string, Reply>();
+  /** Told of every change of an entry; of a message that the server has stored, before it leaves `entries`. */
+  changed: (event: OutboxEvent) => void = () => {};
   #running = new Set<string>();
   #sender: Sender | undefined;
 
@@ -67,38 +65,37 @@ export class Outbox {
 
   /** Puts a message in; the promise is of its outcome. */
   queue(cid: string, draft: MessageDraft & { id: string }): Promise<Message> {
-    const waiting = this.entries.get().filter((entry) => !entry.error).length;
-    if (waiting >= OUTBOX_LEN_MAX) {
-      return Promise.reject(parlourError("outbox_full", `${OUTBOX_LEN_MAX} messages wait already`));
-    }
-    const sent = new Promise<Message>((resolve, reject) => this.#replies.set(draft.id, { resolve, reject }));
+    const sent = new Promise<Message>((resolve, reject) => {
+      const { length } = this.entries.get().filter((entry) => !entry.error);
+      if (length >= OUTBOX_LEN_MAX) reject(parlourError("outbox_full", `${length} messages wait already`));
+      else this.#put({ cid, id: draft.id, draft, queuedAt: Date.now(), resolve, reject });
+    });
     // Whoever does not look at the promise sees the failed entry: that is no unhandled error.
     sent.catch(() => {});
-    this.#put({ cid, id: draft.id, draft, queuedAt: Date.now() });
     return sent;
   }
 
   /** Forgets a message; one that is just being sent may still arrive. `false`: there is none. */
   discard(id: string): boolean {
-    const found = this.#take(id) !== undefined;
-    this.#reply(id)?.reject(parlourError("cancelled", "the message was discarded"));
-    return found;
+    const entry = this.#take(id);
+    entry?.reject(parlourError("cancelled", "the message was discarded"));
+    return entry !== undefined;
   }
 
   /** Puts a failed message at the end of the queue again. `false`: there is none. */
   retry(id: string): boolean {
-    const entry = this.entries.get().find((entry) => entry.id === id && entry.error);
-    if (!entry) return false;
-    const { error: _, ...rest } = entry;
+    const entry = this.entries.get().find((entry) => entry.id === id);
+    if (!entry?.error) return false;
     this.#take(id);
-    this.#put({ ...rest, queuedAt: Date.now() });
+    this.#put({ ...entry, error: undefined, queuedAt: Date.now() });
     return true;
   }
 
   #put(entry: OutboxEntry): void {
+    const { cid, id, error } = entry;
     this.entries.set([...this.entries.get(), entry]);
-    this.onChanged(entry);
-    void this.#run(entry.cid);
+    this.changed({ type: "outbox.changed", cid, id, ...(error ? { status: "failed", error } : { status: "pending" }) });
+    void this.#run(cid);
   }
 
   #take(id: string): OutboxEntry | undefined {
@@ -108,62 +105,44 @@ export class Outbox {
     return entry;
   }
 
-  #reply(id: string): Reply | undefined {
-    const reply = this.#replies.get(id);
-    this.#replies.delete(id);
-    return reply;
-  }
-
   /** Sends what waits in one channel, in order, until nothing does. */
   async #run(cid: string): Promise<void> {
     if (this.#running.has(cid)) return;
     this.#running.add(cid);
     // What is queued by a listener of the first step is part of this run, not of another one.
     await Promise.resolve();
-    for (let attempt = 0; this.#sender; ) {
+    for (let attempt = 0; ; ) {
       const sender = this.#sender;
       const entry = this.entries.get().find((entry) => entry.cid === cid && !entry.error);
-      if (!entry) break;
+      if (!sender || !entry) break;
+      const { id, draft, queuedAt } = entry;
       try {
-        const message = await sender.send(cid, entry.draft);
+        const message = await sender.send(cid, draft);
         attempt = 0;
-        this.#sent(message);
+        this.changed({ type: "outbox.changed", cid, id, status: "sent", message });
+        this.#take(id)?.resolve(message);
       } catch (thrown) {
         const error = thrown as ParlourError;
         // The user left meanwhile: the message waits for its return.
-        if (this.#sender !== sender) break;
-        const expired = Date.now() - entry.queuedAt >= EXPIRY_MS;
-        if (expired || !mayChange(error)) {
+        if (this.#sender !== sender) continue;
+        if (mayChange(error) && Date.now() - queuedAt < EXPIRY_MS) {
+          await pause(attempt++, error, sender.recoveries);
+        } else {
           attempt = 0;
           this.#failed(entry, error);
-        } else {
-          await pause(attempt++, error, sender.recoveries);
         }
       }
     }
     this.#running.delete(cid);
-    // Another user's time may have begun while this run was ending.
-    if (this.#sender && this.entries.get().some((entry) => entry.cid === cid && !entry.error)) {
-      void this.#run(cid);
-    }
-  }
-
-  #sent(message: Message): void {
-    this.onSent(message);
-    this.#take(message.id);
-    this.#reply(message.id)?.resolve(message);
   }
 
   #failed(entry: OutboxEntry, error: ParlourError): void {
     // It may have been discarded while it was under way.
     if (!this.#take(entry.id)) return;
-    const failed = { ...entry, error };
-    const entries = [...this.entries.get(), failed];
-    const surplus = entries.filter((entry) => entry.error).length - FAILED_LEN_MAX;
-    const oldest = surplus > 0 ? entries.find((entry) => entry.error) : undefined;
-    this.entries.set(entries.filter((entry) => entry !== oldest));
-    this.onChanged(failed);
-    this.#reply(entry.id)?.reject(error);
+    const [oldest, ...others] = this.entries.get().filter((entry) => entry.error);
+    if (oldest && others.length >= FAILED_LEN_MAX - 1) this.#take(oldest.id);
+    this.#put({ ...entry, error });
+    entry.reject(error);
   }
 }
 
@@ -174,12 +153,12 @@ function mayChange({ status }: ParlourError): boolean {
 
 /** Waits as the server asked, or with backoff; in the latter case no longer than until the connection is back. */
 async function pause(attempt: number, error: ParlourError, recoveries: Source<number>): Promise<void> {
-  const backoff = Math.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** attempt);
-  if (error.retryAfter) return sleep(error.retryAfter * 1_000 + backoff);
+  const wait = sleep(retryAfterMs(error, Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** attempt)));
+  if (error.retryAfter) return wait;
   const ended = new AbortController();
-  const now = recoveries.get();
-  const back = until(recoveries, (count): count is number => count !== now, ended.signal);
-  await Promise.race([sleep(backoff), back.then(() => sleep(Math.random() * NUDGE_SPREAD_MS), () => {})]);
+  const before = recoveries.get();
+  const back = until(recoveries, () => recoveries.get() !== before || undefined, ended.signal);
+  await Promise.race([wait, back.then(() => sleep(Math.random() * NUDGE_SPREAD_MS))]);
   ended.abort();
 }
 

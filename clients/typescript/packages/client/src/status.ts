@@ -15,15 +15,15 @@ export interface ConnectionStatus {
   /** Losses and failed dials since the connection was last stable; 0 while it is up. */
   attempt: number;
   /** When the next dial comes, in milliseconds since 1970, while waiting for it. */
-  retryAt?: number;
+  retryAt?: number | undefined;
   /** The server's name for the connection, while it is up. */
-  connectionId?: string;
+  connectionId?: string | undefined;
   /** Why it failed. */
-  error?: ParlourError;
+  error?: ParlourError | undefined;
   /** Why the state last changed. */
-  cause?: Cause;
+  cause?: Cause | undefined;
   /** The close code that came with the last change. */
-  code?: number;
+  code?: number | undefined;
 }
 
 export const IDLE: ConnectionStatus = Object.freeze({ state: "idle", uiStatus: "signed_out", attempt: 0 });

@@ -2,8 +2,8 @@
 //
 // Not here: when a token is due, which the connection knows.
 
-import { bounded } from "./calls.js";
-import { parlourError, textOf } from "./errors.js";
+import { bounded, type Endpoint } from "./calls.js";
+import { textOf } from "./errors.js";
 
 /**
  * Gives the user's token: a text that stays as it is, or a function that is asked at the first connect,
@@ -18,16 +18,14 @@ export type TokenProvider = string | (() => string | Promise<string>);
 /** One user's provider, with the token that is in force. */
 export class TokenSource {
   readonly #provider: TokenProvider;
-  readonly #timeoutMs: number;
-  readonly #docsBase: string | undefined;
+  readonly #endpoint: Endpoint;
   #current: string | undefined;
   #asking: Promise<string> | undefined;
 
-  /** `timeoutMs`: when the provider has not answered for this long, it has none. */
-  constructor(provider: TokenProvider, timeoutMs: number, docsBase?: string) {
+  /** When the provider has not answered for as long as a call may take, it has none. */
+  constructor(provider: TokenProvider, endpoint: Endpoint) {
     this.#provider = provider;
-    this.#timeoutMs = timeoutMs;
-    this.#docsBase = docsBase;
+    this.#endpoint = endpoint;
   }
 
   /**
@@ -51,23 +49,17 @@ export class TokenSource {
 
   async #ask(): Promise<string> {
     const provider = this.#provider;
-    const late = () => new Error("the token provider did not answer in time");
+    const ask = async (): Promise<unknown> => (typeof provider === "function" ? provider() : provider);
     try {
-      const token: unknown = await bounded(
-        async () => (typeof provider === "function" ? provider() : provider),
-        { timeoutMs: this.#timeoutMs },
-        late,
-      );
+      const token = await bounded(this.#endpoint, "the token provider", {}, ask);
       if (typeof token !== "string" || !token) {
-        const given = token === "" ? "an empty one" : typeof token;
-        throw new TypeError(`a token is a text; the token provider gave ${given}`);
+        throw new TypeError(`the provider gave ${token === "" ? "an empty one" : typeof token}, not a text`);
       }
       this.#current = token;
       return token;
-    } catch (error) {
-      const permanent = (Object(error) as { permanent?: unknown }).permanent === true;
-      const more = { retryable: !permanent, cause: error };
-      throw parlourError("token_missing", `no token: ${textOf(error)}`, this.#docsBase, more);
+    } catch (cause) {
+      const retryable = (Object(cause) as { permanent?: unknown }).permanent !== true;
+      throw this.#endpoint.error("token_missing", `no token: ${textOf(cause)}`, { retryable, cause });
     }
   }
 }

@@ -336,7 +336,7 @@ test("a call without an answer ends with its timeout, and lets go of the request
     await vi.advanceTimersByTimeAsync(1);
     const error = await outcome;
     expect(error).toMatchObject({ code: "timeout", status: 504, retryable: true });
-    expect(error.message).toBe("no answer to GET me within 10000 ms");
+    expect(error.message).toBe("no answer from GET me within 10000 ms");
     expect(error.docs).toBe(`${BASE}/docs/errors/timeout`);
     expect(asked[0]!.signal.aborted).toBe(true);
   }
@@ -353,7 +353,7 @@ test("each call may have a timeout of its own, and none at all", async () => {
   const quick = caller([silent]);
   const outcome = failure(quick.calls.me({ timeoutMs: 50 }));
   await vi.advanceTimersByTimeAsync(50);
-  expect((await outcome).message).toBe("no answer to GET me within 50 ms");
+  expect((await outcome).message).toBe("no answer from GET me within 50 ms");
 
   let answer = (_: Response) => {};
   const patient = caller([() => new Promise((resolve) => (answer = resolve))]);
@@ -508,17 +508,17 @@ test("a token that no header can carry is said to be so, and is not told", async
 });
 
 test("what is bounded is told to end when its time is over", async () => {
-  const ended = (code: string) => new Error(code);
-  expect(await bounded(async () => 7, { timeoutMs: 5 }, ended)).toBe(7);
+  const endpoint = endpointOf({ url: BASE, appKey: "dev" });
+  expect(await bounded(endpoint, "it", { timeoutMs: 5 }, async () => 7)).toBe(7);
   let heard: AbortSignal | undefined;
   const work = (signal: AbortSignal) => {
     heard = signal;
     return new Promise<never>(() => {});
   };
-  const outcome = bounded(work, { timeoutMs: 5 }, ended).catch((error: Error) => error.message);
+  const outcome = failure(bounded(endpoint, "it", { timeoutMs: 5 }, work));
   expect(heard?.aborted).toBe(false);
   await vi.advanceTimersByTimeAsync(5);
-  expect(await outcome).toBe("timeout");
+  expect(await outcome).toMatchObject({ code: "timeout", message: "no answer from it within 5 ms" });
   expect(heard?.aborted).toBe(true);
 });
 

@@ -53,6 +53,33 @@ describe("while it is loaded", () => {
     expect(channel.messages.get().loading).toBeUndefined();
   });
 
+  it("keeps a message that was acknowledged meanwhile, though its event is still to come", async () => {
+    await opened(5, [5]);
+    const answer = held<ChannelState>();
+    server.on(CHANNEL, () => answer.promise);
+    server.on(/^POST channels\/messaging\/general\/messages$/, () => ({ message: message(CID, 6) }));
+    server.socket.says({ type: "reset", topic: `channel:${CID}`, reason: "too_far_behind", head: 5 });
+    await channel.send({ id: "m6", text: "text 6" });
+    expect(seqs()).toEqual([5, 6]);
+    answer.resolve(state(CID, 5, [5]));
+    await soon();
+    expect(seqs()).toEqual([5, 6]);
+    server.happens(CID, 6, { type: "message.new", message: message(CID, 6) });
+    expect(seqs()).toEqual([5, 6]);
+  });
+
+  it("shows nobody an answer that comes after the user has left", async () => {
+    const answer = held<ChannelState>();
+    server.on(CHANNEL, () => answer.promise);
+    channel.open();
+    await soon();
+    void client.disconnectUser();
+    answer.resolve(state(CID, 5, [5]));
+    await soon();
+    expect(channel.view.get()).toMatchObject({ status: "idle", members: [] });
+    expect(seqs()).toEqual([]);
+  });
+
   it("begins again where a reset came, because the answer may be from before it", async () => {
     const answers = [held<ChannelState>(), held<ChannelState>()];
     let asked = 0;
@@ -82,7 +109,7 @@ describe("while it is loaded", () => {
     expect(channel.messages.get()).toMatchObject({ loading: undefined, error: { code: "unavailable" } });
     await vi.advanceTimersByTimeAsync(29_000);
     expect(refusals).toBe(1);
-    await vi.advanceTimersByTimeAsync(2_000);
+    await vi.advanceTimersByTimeAsync(6_000);
     expect(channel.view.get()).toMatchObject({ status: "ready" });
     expect(channel.view.get().error).toBeUndefined();
   });
@@ -134,6 +161,17 @@ describe("what failed or ended", () => {
     await vi.advanceTimersByTimeAsync(10_000);
     expect(channel.view.get()).toMatchObject({ status: "gone", members: [], unread: 0 });
     expect(seqs()).toEqual([]);
+  });
+
+  it("the news of a membership that the state knows of already changes nothing", async () => {
+    server.on(/^POST channels\/messaging\/general$/, () => state(CID, 1, []));
+    server.on(/^POST channels\/messaging\/general\/messages$/, () => ({ message: message(CID, 2) }));
+    await channel.getOrCreate();
+    const { channel: data } = state(CID, 1, []);
+    const joined = { type: "notification.added_to_channel", cid: CID, created_at: "", channel: data, seq: 1 } as const;
+    server.socket.says({ type: "event", topic: "user:alice", seq: 1, event: joined });
+    await channel.send({ id: "m2", text: "text 2" });
+    expect(seqs()).toEqual([2]);
   });
 
   it("a channel that nobody has open is forgotten when its member leaves", async () => {

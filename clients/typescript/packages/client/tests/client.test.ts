@@ -115,6 +115,19 @@ describe("calls", () => {
     client.connectUser("alice", "t").catch(() => {});
     const refused = expect(client.users(["bob"])).rejects.toMatchObject({ code: "user_banned" });
     await soon();
+    const error = { code: "user_banned", status: 403, message: "", hint: "", retryable: false, docs: "/docs/errors/user_banned" };
+    server.socket.says({ type: "error", error });
+    server.socket.breaks(4003);
+    await refused;
+  });
+
+  it("that wait fail with the close code where the server does not say more", async () => {
+    server.silent = true;
+    const client = server.client();
+    client.connectUser("alice", "t").catch(() => {});
+    const docs = `${server.url}/docs/errors/close-4003`;
+    const refused = expect(client.users(["bob"])).rejects.toMatchObject({ code: "not_connected", docs });
+    await soon();
     server.socket.breaks(4003);
     await refused;
   });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 
 import type { ChannelList, Client } from "../src/index.js";
-import { FakeServer, message, Refusal, state } from "./fake_server.js";
+import { FakeServer, held, message, Refusal, state } from "./fake_server.js";
 import type { ChannelsResponse, QueryChannels } from "../src/wire.js";
 
 const QUERY = /^POST channels$/;
@@ -160,4 +160,14 @@ it("an order of the app's own is the server's alone", async () => {
   expect(queries).toMatchObject([{ sort: [{ field: "created_at", direction: 1 }], limit: 5 }]);
   speaks("messaging:b", 40);
   expect(shown()).toEqual(["messaging:a", "messaging:b"]);
+});
+
+it("an answer that comes after the user has left is shown to nobody", async () => {
+  const answer = held<ChannelsResponse>();
+  server.on(QUERY, () => answer.promise);
+  await subscribed();
+  void client.disconnectUser();
+  answer.resolve({ channels: [dated("messaging:a", 1)] });
+  await soon();
+  expect(shown()).toEqual([]);
 });

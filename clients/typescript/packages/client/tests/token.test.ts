@@ -1,6 +1,10 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { endpointOf } from "../src/calls.js";
 import { ParlourError } from "../src/errors.js";
 import { type TokenProvider, TokenSource } from "../src/token.js";
+
+/** How long a provider may take stands here. */
+const ENDPOINT = endpointOf({ url: "http://127.0.0.1:8790", appKey: "dev", callTimeoutMs: 1_000 });
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -9,7 +13,7 @@ afterEach(() => void vi.useRealTimers());
 function backend() {
   const asked: { resolve(token: string): void; reject(error: unknown): void }[] = [];
   const provider = () => new Promise<string>((resolve, reject) => asked.push({ resolve, reject }));
-  return { asked, source: new TokenSource(provider, 1_000) };
+  return { asked, source: new TokenSource(provider, ENDPOINT) };
 }
 
 async function failure(promise: Promise<unknown>): Promise<ParlourError> {
@@ -22,17 +26,17 @@ async function failure(promise: Promise<unknown>): Promise<ParlourError> {
 }
 
 /** What a source says when it has nothing but this provider. */
-const refusalOf = (provider: unknown) => failure(new TokenSource(provider as TokenProvider, 1_000).fresh());
+const refusalOf = (provider: unknown) => failure(new TokenSource(provider as TokenProvider, ENDPOINT).fresh());
 
 test("a fixed token stays as it is, also when it was refused", async () => {
-  const source = new TokenSource("fixed", 1_000);
+  const source = new TokenSource("fixed", ENDPOINT);
   expect(await source.fresh()).toBe("fixed");
   expect(await source.otherThan()).toBe("fixed");
   expect(await source.otherThan("fixed")).toBe("fixed");
 });
 
 test("a function may answer at once", async () => {
-  expect(await new TokenSource(() => "at once", 1_000).fresh()).toBe("at once");
+  expect(await new TokenSource(() => "at once", ENDPOINT).fresh()).toBe("at once");
 });
 
 test("the token in force is used until it is refused", async () => {
@@ -151,7 +155,7 @@ test("a provider that gives no text is a clear error", async () => {
   for (const [answer, name] of given) {
     const error = await refusalOf(async () => answer);
     expect(error.code).toBe("token_missing");
-    expect(error.message).toBe(`no token: a token is a text; the token provider gave ${name}`);
+    expect(error.message).toBe(`no token: the provider gave ${name}, not a text`);
   }
   expect((await refusalOf("")).message).toContain("an empty one");
   expect((await refusalOf(undefined)).message).toContain("undefined");
@@ -165,7 +169,7 @@ test("a provider that never answers is a clear error, and its late answer is not
   await vi.advanceTimersByTimeAsync(1);
   const error = await outcome;
   expect(error).toMatchObject({ code: "token_missing", retryable: true });
-  expect(error.message).toBe("no token: the token provider did not answer in time");
+  expect(error.message).toBe("no token: no answer from the token provider within 1000 ms");
   asked[0]!.resolve("late");
   await vi.advanceTimersByTimeAsync(0);
   void source.otherThan();
@@ -174,9 +178,9 @@ test("a provider that never answers is a clear error, and its late answer is not
 });
 
 test("an error has a link that can be opened, and what a log shows of a source has no token", async () => {
-  const source = new TokenSource(() => "eyJ.secret", 1_000);
+  const source = new TokenSource(() => "eyJ.secret", ENDPOINT);
   await source.fresh();
   expect(JSON.stringify(source) + Object.keys(source).join()).not.toContain("eyJ");
-  const error = await failure(new TokenSource("", 1_000, "https://a").fresh());
+  const error = await failure(new TokenSource("", endpointOf({ url: "https://a", appKey: "dev" })).fresh());
   expect(error.docs).toBe("https://a/docs/errors/token_missing");
 });
