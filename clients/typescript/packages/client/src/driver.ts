@@ -354,7 +354,8 @@ export class Driver {
       channel?.showUnread();
       if (event.type === "channel.deleted") this.#gone(cid);
       else if (event.type === "message.new" || event.type === "channel.updated") {
-        for (const list of this.#lists.values()) list.heardOf(cid);
+        const at = event.type === "message.new" ? event.message.created_at : undefined;
+        for (const list of this.#lists.values()) list.heardOf(cid, at);
       }
     }
     this.#tell({ ...event, topic, seq });

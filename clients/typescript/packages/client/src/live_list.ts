@@ -35,6 +35,8 @@ export class LiveList {
   readonly #driver: Driver;
   readonly #query: ChannelListQuery;
   #begun = false;
+  /** When something last happened in each channel, in milliseconds since 1970. */
+  readonly #active = new Map<string, number>();
   /** Channels that were heard of since the last answer was asked for. */
   #heard = new Set<string>();
   /** Channels that were asked about and do not match: their messages are no reason to ask again. */
@@ -63,8 +65,9 @@ export class LiveList {
     if (this.#next) await this.#load(this.#next);
   }
 
-  /** Something happened in a channel. */
-  heardOf(cid: string): void {
+  /** Something happened in a channel, at this time where it counts as activity. */
+  heardOf(cid: string, at?: string): void {
+    if (at) this.#active.set(cid, Date.parse(at));
     if (this.view.get().cids.includes(cid)) {
       this.#order();
     } else if (!this.#notHere.has(cid)) {
@@ -118,7 +121,11 @@ export class LiveList {
     try {
       const answer = await this.#driver.calls.queryChannels(query);
       if (this.#ended) return;
-      for (const state of answer.channels) this.#driver.channel(state.channel.cid).adopt(state);
+      for (const state of answer.channels) {
+        const { cid, last_message_at, created_at } = state.channel;
+        this.#active.set(cid, Math.max(Date.parse(last_message_at ?? created_at), this.#active.get(cid) ?? 0));
+        this.#driver.channel(cid).adopt(state);
+      }
       const found = answer.channels.map(({ channel }) => channel.cid);
       const known = this.view.get().cids;
       // A first page that is the last one is the whole list.
@@ -141,10 +148,7 @@ export class LiveList {
     const [by, ...more] = this.#query.sort ?? [];
     const isByActivity = !by || (by.field === "last_message_at" && by.direction !== 1 && more.length === 0);
     if (!isByActivity) return;
-    const at = (cid: string) => {
-      const data = this.#driver.channel(cid).view.get().data;
-      return Date.parse(data?.last_message_at ?? data?.created_at ?? "") || 0;
-    };
+    const at = (cid: string) => this.#active.get(cid) ?? 0;
     const { cids } = this.view.get();
     const ordered = [...cids].sort((a, b) => at(b) - at(a));
     if (ordered.some((cid, index) => cid !== cids[index])) this.view.patch({ cids: ordered });

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 
 import type { ChannelList, Client } from "../src/index.js";
 import { FakeServer, held, message, Refusal, state } from "./fake_server.js";
-import type { ChannelsResponse, QueryChannels } from "../src/wire.js";
+import type { ChannelsResponse, ChannelState, QueryChannels } from "../src/wire.js";
 
 const QUERY = /^POST channels$/;
 const AT = (minute: number) => `2026-11-21T12:${String(minute).padStart(2, "0")}:00.000Z`;
@@ -66,6 +66,16 @@ it("a message brings its channel to the top, without a question", async () => {
   expect(shown()).toEqual(["messaging:b", "messaging:a"]);
   await soon();
   expect(queries.length).toBe(1);
+});
+
+it("a channel whose own load is still under way keeps its place", async () => {
+  const answer = held<ChannelState>();
+  server.on(/^GET channels\/messaging\/a\?/, () => answer.promise);
+  client.channelAt("messaging:a").open();
+  await subscribed();
+  expect(shown()).toEqual(["messaging:a", "messaging:b"]);
+  speaks("messaging:b", 20);
+  expect(shown()).toEqual(["messaging:a", "messaging:b"]);
 });
 
 it("what is heard of and not shown is asked about once, until something changes", async () => {
