@@ -1,30 +1,11 @@
-// Asking over HTTP: one method per endpoint, one way to make a request.
+// Asking over HTTP: the one way to make a request.
 //
-// Not here: who the user is and where tokens come from (`Authorize`), and what is repeated after a failure.
+// Not here: which requests there are (endpoints.ts), who the user is and where tokens come from (`Authorize`), and
+// what is repeated after a failure.
 
 import { type ClientErrorCode, ParlourError, parlourError, refusal, textOf } from "./errors.js";
-import type {
-  ChannelResponse,
-  ChannelsResponse,
-  ChannelState,
-  EditMessage,
-  ErrorBody,
-  GetOrCreateChannel,
-  MarkRead,
-  MembersResponse,
-  MeResponse,
-  Message,
-  MessageDraft,
-  MessagesResponse,
-  PartialUpdate,
-  QueryChannels,
-  Unread,
-  UnreadTotals,
-  UpdateMembers,
-  UsageResponse,
-  User,
-  UserInput,
-} from "./wire.js";
+import type { Request } from "./endpoints.js";
+import type { ErrorBody } from "./wire.js";
 
 /** When a call has no answer for this long, it fails with `timeout`. */
 const CALL_TIMEOUT_MS = 10_000;
@@ -116,241 +97,94 @@ export interface Authority {
  */
 export type Authorize = (refused: string | undefined, signal: AbortSignal) => Promise<Authority | undefined>;
 
-/** Which messages of a channel: the latest, unless one of the places is named. */
-export interface MessagePage {
-  /** 1 to 100. Default: 25. */
-  limit?: number | undefined;
-  /** Those right before this seq. */
-  before?: number | undefined;
-  /** Those right after this seq. */
-  after?: number | undefined;
-  /** Those on both sides of this seq. */
-  around?: number | undefined;
-  /** Those on both sides of the message with this id. */
-  aroundId?: string | undefined;
-}
+/** Makes a call in one caller's name. It fails with a `ParlourError`, and with nothing else. */
+export type Ask = <T>(request: Request<T>, options?: CallOptions) => Promise<T>;
 
-/** Which members of a channel. */
-export interface MemberPage {
-  /** 1 to 100. */
-  limit?: number | undefined;
-  /** The `next` of the page before. */
-  next?: string | undefined;
-}
-
-type Method = "GET" | "POST" | "PATCH" | "DELETE";
-
-/** The calls of one caller. All fail with a `ParlourError`, and with nothing else. */
-export class Calls {
-  readonly #endpoint: Endpoint;
-  readonly #authorize: Authorize;
-
-  constructor(endpoint: Endpoint, authorize: Authorize) {
-    this.#endpoint = endpoint;
-    this.#authorize = authorize;
-  }
-
-  async me(options?: CallOptions): Promise<MeResponse> {
-    return this.#call("GET", "me", options);
-  }
-
-  async upsertUsers(users: UserInput[], options?: CallOptions): Promise<User[]> {
-    return this.#call("POST", "users", options, { users }, "users");
-  }
-
-  async users(ids: readonly string[], options?: CallOptions): Promise<User[]> {
-    return this.#call("GET", `users?ids=${ids.map(this.#segment).join(",")}`, options, undefined, "users");
-  }
-
-  async updateUser(id: string, update: PartialUpdate, options?: CallOptions): Promise<User> {
-    return this.#call("PATCH", `users/${this.#segment(id)}`, options, update, "user");
-  }
-
-  async queryChannels(query: QueryChannels, options?: CallOptions): Promise<ChannelsResponse> {
-    return this.#call("POST", "channels", options, query);
-  }
-
-  async distinctChannel(
-    type: string,
-    request: GetOrCreateChannel,
-    options?: CallOptions,
-  ): Promise<ChannelResponse> {
-    return this.#call("POST", `channels/${this.#segment(type)}`, options, request);
-  }
-
-  async getOrCreate(
-    cid: string,
-    request: GetOrCreateChannel,
-    options?: CallOptions,
-  ): Promise<ChannelResponse> {
-    return this.#call("POST", this.#channel(cid), options, request);
-  }
-
-  /** `messages`: how many of the latest to give, 0 to 100. */
-  async channel(cid: string, messages: number, options?: CallOptions): Promise<ChannelState> {
-    return this.#call("GET", this.#channel(cid) + query({ messages }), options);
-  }
-
-  async updateChannel(cid: string, update: PartialUpdate, options?: CallOptions): Promise<ChannelState> {
-    return this.#call("PATCH", this.#channel(cid), options, update);
-  }
-
-  async deleteChannel(cid: string, options?: CallOptions): Promise<void> {
-    return this.#call("DELETE", this.#channel(cid), options);
-  }
-
-  async updateMembers(cid: string, update: UpdateMembers, options?: CallOptions): Promise<ChannelState> {
-    return this.#call("POST", this.#channel(cid, "members"), options, update);
-  }
-
-  async members(cid: string, { limit, next }: MemberPage, options?: CallOptions): Promise<MembersResponse> {
-    return this.#call("GET", this.#channel(cid, "members") + query({ limit, next }), options);
-  }
-
-  async sendMessage(cid: string, message: MessageDraft, options?: CallOptions): Promise<Message> {
-    return this.#call("POST", this.#channel(cid, "messages"), options, { message }, "message");
-  }
-
-  async messages(cid: string, page: MessagePage, options?: CallOptions): Promise<MessagesResponse> {
-    const { aroundId: around_id, ...rest } = page;
-    return this.#call("GET", this.#channel(cid, "messages") + query({ ...rest, around_id }), options);
-  }
-
-  async message(cid: string, id: string, options?: CallOptions): Promise<Message> {
-    return this.#call("GET", this.#channel(cid, "messages", id), options, undefined, "message");
-  }
-
-  async editMessage(cid: string, id: string, edit: EditMessage, options?: CallOptions): Promise<Message> {
-    return this.#call("PATCH", this.#channel(cid, "messages", id), options, edit, "message");
-  }
-
-  /** `hard`: without a trace of what it was, which only a server may. */
-  async deleteMessage(
-    cid: string,
-    id: string,
-    { hard, ...options }: CallOptions & { hard?: boolean } = {},
-  ): Promise<Message> {
-    const path = this.#channel(cid, "messages", id) + query({ hard: hard || undefined });
-    return this.#call("DELETE", path, options, undefined, "message");
-  }
-
-  async markRead(cid: string, mark: MarkRead, options?: CallOptions): Promise<Unread> {
-    return this.#call("POST", this.#channel(cid, "read"), options, mark, "unread");
-  }
-
-  async markUnread(cid: string, messageId: string, options?: CallOptions): Promise<Unread> {
-    return this.#call("POST", this.#channel(cid, "unread"), options, { message_id: messageId }, "unread");
-  }
-
-  async unread(options?: CallOptions): Promise<UnreadTotals> {
-    return this.#call("GET", "unread", options);
-  }
-
-  async usage(minutes: number, options?: CallOptions): Promise<UsageResponse> {
-    return this.#call("GET", `usage${query({ minutes })}`, options);
-  }
-
-  #channel(cid: string, ...rest: string[]): string {
-    return ["channels", ...splitCid(cid, this.#endpoint.url), ...rest].map(this.#segment).join("/");
-  }
+export function caller(endpoint: Endpoint, authorize: Authorize): Ask {
+  const { url, appKey, fetch, error } = endpoint;
 
   /** An id in a path. Checked, because `..` and nothing at all lead elsewhere, however encoded. */
-  #segment = (id: string): string => {
+  const segment = (id: string): string => {
     const at = String(id).search(/[^\w@!-]/);
     if (id && at < 0) return encodeURIComponent(id);
     const why = id ? `character ${at + 1} is none of a-z A-Z 0-9 @ _ - !` : "it is empty";
-    throw this.#endpoint.error("invalid_id", `"${id}" is no id: ${why}`);
+    throw error("invalid_id", `"${id}" is no id: ${why}`);
   };
 
-  /** One call within its time; a token that is over is replaced once, by another one. */
-  async #call<T>(
-    method: Method,
-    path: string,
-    options: CallOptions | undefined,
-    body?: unknown,
-    field?: string,
-  ): Promise<T> {
-    const { error } = this.#endpoint;
+  const pathOf = ({ cid, path, query = {} }: Request<unknown>): string => {
+    const parts = cid === undefined ? path : ["channels", ...splitCid(cid, url), ...path];
+    const given = Object.entries(query).filter(([, value]) => value !== undefined);
+    const pairs = given.map(([name, value]) => {
+      const text = Array.isArray(value) ? value.map(segment).join(",") : encodeURIComponent(String(value));
+      return `${name}=${text}`;
+    });
+    return parts.map(segment).join("/") + (pairs.length ? `?${pairs.join("&")}` : "");
+  };
+
+  return async <T>(request: Request<T>, options?: CallOptions): Promise<T> => {
+    const { method, field } = request;
+    const path = pathOf(request);
     const what = `${method} ${path}`;
-    let json: string | undefined;
+    let body: string | undefined;
     try {
-      json = JSON.stringify(body);
+      body = JSON.stringify(request.body);
     } catch (cause) {
       throw error("invalid_input", `the request is no JSON: ${textOf(cause)}`, { cause });
     }
-    const request = { method, path, what, field, json };
-    return bounded(this.#endpoint, what, options, async (signal) => {
-      const authority = await this.#authorize(undefined, signal);
+
+    const send = async ({ token, actsAs }: Authority, signal: AbortSignal): Promise<T> => {
+      if (!/^[\x20-\x7e]*$/.test(token)) {
+        throw error("token_malformed", "the token has characters that no header can carry");
+      }
+      let response: Response;
+      let text: string;
+      try {
+        // `fetch` as a function by itself: a browser's refuses to be a method of something else.
+        response = await fetch(`${url}/v1/${path}`, {
+          method,
+          headers: {
+            "x-parlour-app": appKey,
+            authorization: `Bearer ${token}`,
+            ...(actsAs && { "x-parlour-user": actsAs }),
+            ...(body && { "content-type": "application/json" }),
+          },
+          body: body ?? null,
+          // So that no token goes where it was not meant.
+          redirect: "manual",
+          signal,
+        });
+        text = await response.text();
+      } catch (cause) {
+        throw error("network", `${what}: ${textOf(cause)}`, { cause });
+      }
+      const { ok, status, headers } = response;
+      if (!ok) throw refusal(status, text, headers.get("retry-after"), url);
+      if (status === 204) return undefined as T;
+      try {
+        const answer = JSON.parse(text);
+        const value = field ? answer[field] : answer;
+        if (Object(value) === value) return value;
+        throw new TypeError(`it is ${text.slice(0, 200)}`);
+      } catch (cause) {
+        const why = `the answer to ${what} is not what this version understands: ${textOf(cause)}`;
+        throw error("internal", why, { cause });
+      }
+    };
+
+    return bounded(endpoint, what, options, async (signal) => {
+      const authority = await authorize(undefined, signal);
       if (!authority) throw error("not_logged_in", "the client has no user");
       try {
-        return await this.#ask<T>(request, authority, signal);
+        return await send(authority, signal);
       } catch (thrown) {
+        // A token that is over is replaced once, by another one.
         if ((thrown as ParlourError).code !== "token_expired") throw thrown;
-        const other = await this.#authorize(authority.token, signal);
+        const other = await authorize(authority.token, signal);
         if (!other || other.token === authority.token) throw thrown;
-        return this.#ask<T>(request, other, signal);
+        return send(other, signal);
       }
     });
-  }
-
-  async #ask<T>(
-    { method, path, what, field, json }: Ask,
-    { token, actsAs }: Authority,
-    signal: AbortSignal,
-  ): Promise<T> {
-    // As a function by itself: a browser's `fetch` refuses to be a method of something else.
-    const { url, appKey, fetch, error } = this.#endpoint;
-    if (!/^[\x20-\x7e]*$/.test(token)) {
-      throw error("token_malformed", "the token has characters that no header can carry");
-    }
-    let response: Response;
-    let text: string;
-    try {
-      response = await fetch(`${url}/v1/${path}`, {
-        method,
-        headers: {
-          "x-parlour-app": appKey,
-          authorization: `Bearer ${token}`,
-          ...(actsAs && { "x-parlour-user": actsAs }),
-          ...(json && { "content-type": "application/json" }),
-        },
-        body: json ?? null,
-        // So that no token goes where it was not meant.
-        redirect: "manual",
-        signal,
-      });
-      text = await response.text();
-    } catch (cause) {
-      throw error("network", `${what}: ${textOf(cause)}`, { cause });
-    }
-    if (!response.ok) throw refusal(response.status, text, response.headers.get("retry-after"), url);
-    if (response.status === 204) return undefined as T;
-    try {
-      const answer = JSON.parse(text);
-      const value = field ? answer[field] : answer;
-      if (Object(value) === value) return value;
-      throw new TypeError(`it is ${text.slice(0, 200)}`);
-    } catch (cause) {
-      const why = `the answer to ${what} is not what this version understands: ${textOf(cause)}`;
-      throw error("internal", why, { cause });
-    }
-  }
-}
-
-/** One request, as often as it is made. */
-interface Ask {
-  method: Method;
-  path: string;
-  /** For people. */
-  what: string;
-  /** The field of the answer that is the value; absent where the value is the whole answer. */
-  field: string | undefined;
-  json: string | undefined;
-}
-
-function query(parameters: Record<string, string | number | boolean | undefined>): string {
-  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
-  return given.map(([name, value], at) => `${at ? "&" : "?"}${name}=${encodeURIComponent(value!)}`).join("");
+  };
 }
 
 /**

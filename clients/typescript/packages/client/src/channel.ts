@@ -3,11 +3,27 @@
 // A handle may be made before anybody is connected, and outlives the user: it shows the channel of whoever the
 // client is connected as.
 
-import type { CallOptions, MemberPage, MessagePage } from "./calls.js";
+import type { CallOptions } from "./calls.js";
 import type { Client } from "./client.js";
 import type { Driver } from "./driver.js";
+import {
+  deleteChannel,
+  deleteMessage,
+  editMessage,
+  getOrCreate,
+  markRead,
+  markUnread,
+  type MemberPage,
+  members,
+  message,
+  type MessagePage,
+  messages,
+  type Request,
+  updateChannel,
+  updateMembers,
+} from "./endpoints.js";
 import { uuid } from "./ids.js";
-import { type ChannelView, type MessagesView, NO_CHANNEL, NO_MESSAGES, STATE_MESSAGES } from "./live_channel.js";
+import { type ChannelView, type LiveChannel, type MessagesView, NO_CHANNEL, NO_MESSAGES, STATE_MESSAGES } from "./live_channel.js";
 import { follow, type Observable, switched } from "./observable.js";
 import type {
   ChannelState,
@@ -65,7 +81,7 @@ export class Channel {
 
   /** Loads the channel, if it is not known yet. Fails as any call; `view.status` is `gone` where it may not be seen. */
   async load(): Promise<ChannelView> {
-    await this.#driver.channel(this.cid).load();
+    await this.#live.load();
     return this.view.get();
   }
 
@@ -74,30 +90,30 @@ export class Channel {
     request: Pick<GetOrCreateChannel, "members" | "data"> = {},
     options?: CallOptions,
   ): Promise<ChannelState> {
-    const driver = this.#driver;
-    const state = await driver.calls.getOrCreate(this.cid, { ...request, messages: STATE_MESSAGES }, options);
-    driver.channel(this.cid).adopt(state);
+    const live = this.#live;
+    const state = await this.#ask(getOrCreate(this.cid, { ...request, messages: STATE_MESSAGES }), options);
+    live.adopt(state);
     return state;
   }
 
   /** Sets some of the channel's fields, and removes others. */
   update(update: PartialUpdate, options?: CallOptions): Promise<ChannelState> {
-    return this.#driver.calls.updateChannel(this.cid, update, options);
+    return this.#ask(updateChannel(this.cid, update), options);
   }
 
   /** Deletes the channel, for everybody. */
   deleteChannel(options?: CallOptions): Promise<void> {
-    return this.#driver.calls.deleteChannel(this.cid, options);
+    return this.#ask(deleteChannel(this.cid), options);
   }
 
   /** Adds and removes members in one step, at most 100. */
   updateMembers(update: UpdateMembers, options?: CallOptions): Promise<ChannelState> {
-    return this.#driver.calls.updateMembers(this.cid, update, options);
+    return this.#ask(updateMembers(this.cid, update), options);
   }
 
   /** A page of members, by the time they joined. */
   members(page: MemberPage = {}, options?: CallOptions): Promise<MembersResponse> {
-    return this.#driver.calls.members(this.cid, page, options);
+    return this.#ask(members(this.cid, page), options);
   }
 
   /**
@@ -129,52 +145,52 @@ export class Channel {
   /** Changes a message: a text, or single fields. */
   edit(messageId: string, edit: string | EditMessage, options?: CallOptions): Promise<Message> {
     const change = typeof edit === "string" ? { text: edit } : edit;
-    return this.#stored((driver) => driver.calls.editMessage(this.cid, messageId, change, options));
+    return this.#stored(editMessage(this.cid, messageId, change), options);
   }
 
   /** Deletes a message; its place is kept. */
   delete(messageId: string, options?: CallOptions): Promise<Message> {
-    return this.#stored((driver) => driver.calls.deleteMessage(this.cid, messageId, options));
+    return this.#stored(deleteMessage(this.cid, messageId), options);
   }
 
   /** One message. */
   message(messageId: string, options?: CallOptions): Promise<Message> {
-    return this.#driver.calls.message(this.cid, messageId, options);
+    return this.#ask(message(this.cid, messageId), options);
   }
 
   /** A page of messages, oldest first, past the list in `messages`. */
   messagesPage(page: MessagePage = {}, options?: CallOptions): Promise<MessagesResponse> {
-    return this.#driver.calls.messages(this.cid, page, options);
+    return this.#ask(messages(this.cid, page), options);
   }
 
   /** Loads older messages into the list, 1 to 100. */
   loadOlder(limit = STATE_MESSAGES): Promise<void> {
-    return this.#driver.channel(this.cid).page("older", limit);
+    return this.#live.page("older", limit);
   }
 
   /** Loads newer messages into the list, where it stands in the past. */
   loadNewer(limit = STATE_MESSAGES): Promise<void> {
-    return this.#driver.channel(this.cid).page("newer", limit);
+    return this.#live.page("newer", limit);
   }
 
   /** Makes the list begin anew with the latest messages. */
   loadLatest(limit = STATE_MESSAGES): Promise<void> {
-    return this.#driver.channel(this.cid).page("latest", limit);
+    return this.#live.page("latest", limit);
   }
 
   /** Makes the list begin anew around a message. */
   loadAround(messageId: string, limit = STATE_MESSAGES): Promise<void> {
-    return this.#driver.channel(this.cid).page("around", limit, messageId);
+    return this.#live.page("around", limit, messageId);
   }
 
   /** Marks everything up to this seq as read, or everything. The position never moves back. */
   markRead(seq?: number, options?: CallOptions): Promise<Unread> {
-    return this.#driver.calls.markRead(this.cid, seq === undefined ? {} : { seq }, options);
+    return this.#ask(markRead(this.cid, seq === undefined ? {} : { seq }), options);
   }
 
   /** Makes this message and all after it unread again. */
   markUnread(messageId: string, options?: CallOptions): Promise<Unread> {
-    return this.#driver.calls.markUnread(this.cid, messageId, options);
+    return this.#ask(markUnread(this.cid, messageId), options);
   }
 
   /** Says that the user types; call it at every keystroke: it is sent every 3 s at most, and only while connected. */
@@ -197,14 +213,22 @@ export class Channel {
     this.#drivers.get()?.input({ type: "send", frame });
   }
 
-  async #stored(call: (driver: Driver) => Promise<Message>): Promise<Message> {
-    const driver = this.#driver;
-    const message = await call(driver);
-    driver.channel(this.cid).stored(message);
+  async #ask<T>(request: Request<T>, options: CallOptions | undefined): Promise<T> {
+    return this.#driver.ask(request, options);
+  }
+
+  async #stored(request: Request<Message>, options: CallOptions | undefined): Promise<Message> {
+    const live = this.#live;
+    const message = await this.#ask(request, options);
+    live.stored(message);
     return message;
   }
 
   get #driver(): Driver {
     return this.#client.driver;
+  }
+
+  get #live(): LiveChannel {
+    return this.#driver.channel(this.cid);
   }
 }

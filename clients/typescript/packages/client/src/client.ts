@@ -8,6 +8,7 @@ import { Channel } from "./channel.js";
 import { ChannelList } from "./channel_list.js";
 import type { WebSocketConstructor } from "./dial.js";
 import { Driver, NOTHING_UNREAD } from "./driver.js";
+import { distinctChannel, queryChannels, updateUser, users } from "./endpoints.js";
 import { type ClientEvent, type ClientEventOf, type ClientEventType, iterate } from "./events.js";
 import { PAGE, uuid } from "./ids.js";
 import type { ChannelListQuery } from "./live_list.js";
@@ -103,8 +104,7 @@ export class Client {
 
   /** Which user this client is for; undefined before `connectUser` and after `disconnectUser`. */
   get userId(): string | undefined {
-    const driver = this.#driver.get();
-    return driver?.isLeaving ? undefined : driver?.userId;
+    return this.#current()?.userId;
   }
 
   /**
@@ -204,9 +204,8 @@ export class Client {
     data?: NonNullable<GetOrCreateChannel["data"]>,
     options?: CallOptions,
   ): Promise<Channel> {
-    const { driver } = this;
-    const request: GetOrCreateChannel = { members, messages: 0, ...(data && { data }) };
-    const { channel } = await driver.calls.distinctChannel(type, request, options);
+    const request = distinctChannel(type, { members, messages: 0, ...(data && { data }) });
+    const { channel } = await this.driver.ask(request, options);
     return this.channelAt(channel.cid);
   }
 
@@ -219,18 +218,18 @@ export class Client {
 
   /** The channels that match, of those that the user may see: one page, once. */
   async queryChannels(query: QueryChannels, options?: CallOptions): Promise<ChannelsResponse> {
-    return this.driver.calls.queryChannels(query, options);
+    return this.driver.ask(queryChannels(query), options);
   }
 
   /** Users by their ids. */
   async users(ids: readonly string[], options?: CallOptions): Promise<User[]> {
-    return this.driver.calls.users(ids, options);
+    return this.driver.ask(users(ids), options);
   }
 
   /** Sets some of the user's own fields, and removes others. */
   async updateMe(update: PartialUpdate, options?: CallOptions): Promise<User> {
-    const { calls, userId } = this.driver;
-    return calls.updateUser(userId, update, options);
+    const { driver } = this;
+    return driver.ask(updateUser(driver.userId, update), options);
   }
 
   /** Calls `listener` with every event of a type (`"all"`: of every type), until the returned function is called. */
@@ -245,15 +244,21 @@ export class Client {
 
   /** @internal Whoever is connected. Throws `not_logged_in`. */
   get driver(): Driver {
-    const driver = this.#driver.get();
-    if (!driver || driver.isLeaving) throw this.#endpoint.error("not_logged_in", "the client has no user");
+    const driver = this.#current();
+    if (!driver) throw this.#endpoint.error("not_logged_in", "the client has no user");
     return driver;
+  }
+
+  /** Whoever is connected, and not just leaving. */
+  #current(): Driver | undefined {
+    const driver = this.#driver.get();
+    return driver?.isLeaving ? undefined : driver;
   }
 
   /** Finds or makes the driver of a user, and says what it has to wait for. */
   #attach(userId: string): { driver: Driver; after: Promise<unknown> | undefined } {
-    const current = this.#driver.get();
-    if (current && !current.isLeaving) {
+    const current = this.#current();
+    if (current) {
       if (current.userId === userId) return { driver: current, after: undefined };
       throw this.#endpoint.error("already_connected_as", `the client is connected as ${current.userId}`);
     }
@@ -261,7 +266,7 @@ export class Client {
     const key = [url, appKey, userId].join("\n");
     let driver = drivers.get(key);
     // Another handle may just be logging the same user out.
-    const leaving = [current, driver].filter((driver) => driver?.isLeaving);
+    const leaving = [this.#driver.get(), driver].filter((driver) => driver?.isLeaving);
     const after = leaving.length ? Promise.all(leaving.map((driver) => driver!.gone)) : undefined;
     if (!driver || driver.isLeaving) drivers.set(key, (driver = this.#makeDriver(userId, key)));
     clearTimeout(driver.linger);

@@ -25,18 +25,7 @@ import { equal } from "./connection/equal.js";
 import { hello } from "./connection/hello.js";
 import type { Input, NetworkLevel, ReceivedFrame } from "./connection/input.js";
 import { LastWords } from "./connection/last_words.js";
-import {
-  deadAt,
-  heldDial,
-  type HelloStep,
-  holds,
-  lastWords,
-  type Link,
-  linkDeadline,
-  type Live,
-  type Step,
-  type Trying,
-} from "./connection/link.js";
+import { deadAt, deadlineOf, holds, type Link, type Live, type Step, type Trying } from "./connection/link.js";
 import { type Login, newUser, type User } from "./connection/login.js";
 import type { Output } from "./connection/output.js";
 import { serverFrame } from "./connection/server_frame.js";
@@ -68,13 +57,8 @@ const WATCHED_PER_FRAME = 100;
 /** What a server may not say before `ready`. */
 const AFTER_READY: readonly string[] = ["event", "signal", "reset"];
 
-/** One call of `handle`: when, with which dice, and what comes out. */
-interface Turn {
-  readonly now: number;
-  readonly jitter: number;
-  readonly out: Output[];
-}
-
+/** A link that holds a transport. */
+type Held = Extract<Link, { type: "opening" | "hello" | "up" }>;
 type ReadyFrame = Extract<ServerFrame, { type: "ready" }>;
 
 /** Why the public state changes, if it does. */
@@ -105,6 +89,10 @@ export class Connection {
   #failures = 0;
   #dials = 0;
   #fetches = 0;
+  // Of the call of `handle` that is under way: when, with which dice, and what comes out.
+  #now = 0;
+  #jitter = 0;
+  #out: Output[] = [];
 
   constructor(config: ConnectionConfig) {
     this.#config = config;
@@ -116,19 +104,27 @@ export class Connection {
    * answers what to do, in order. `jitter` is a fresh random number from 0 to 1, used where a wait is chosen.
    */
   handle(now: number, jitter: number, input: Input): Output[] {
-    const turn: Turn = { now, jitter, out: [] };
+    this.#now = now;
+    this.#jitter = jitter;
+    this.#out = [];
     const from = this.state();
     const shown = this.uiStatus(now);
-    const why = this.#take(turn, input);
-    this.#reconcile(turn, shown);
+    const why = this.#take(input);
+    // What is there becomes what is wanted.
+    if (!this.#wanted()) {
+      this.#takeDown();
+    } else if (this.#link.type === "rest") {
+      this.#failures = 0;
+      this.#link = { story: "first", since: now, shown, ...this.#dial() };
+    }
     const to = this.state();
-    if (!equal(from, to)) turn.out.push({ type: "changed", transition: { from, to, ...why } });
-    return turn.out;
+    if (!equal(from, to)) this.#out.push({ type: "changed", transition: { from, to, ...why } });
+    return this.#out;
   }
 
   /** When to call with `tick` next. */
   deadline(): number | undefined {
-    return linkDeadline(this.#link);
+    return deadlineOf(this.#link);
   }
 
   /** The public state. */
@@ -138,18 +134,16 @@ export class Connection {
       case "rest":
         return { type: AT_REST[this.#login.type] };
       case "failed":
-        return { type: "failed", why: link.why };
+        return link;
       case "up":
         return { type: "connected" };
       case "closing":
         return link.shown;
-      case "trying": {
-        if (this.#network === "down") return { type: "no_network" };
-        if (link.story === "first") return { type: "connecting", attempt: 1 };
-        const retry_at = link.step.type === "wait" ? link.step.until : null;
-        return { type: "reconnecting", attempt: Math.max(1, this.#failures), retry_at };
-      }
     }
+    if (this.#network === "down") return { type: "no_network" };
+    if (link.story === "first") return { type: "connecting", attempt: 1 };
+    const retry_at = link.type === "wait" ? link.until : null;
+    return { type: "reconnecting", attempt: Math.max(1, this.#failures), retry_at };
   }
 
   /**
@@ -160,7 +154,7 @@ export class Connection {
     const link = this.#link;
     if (link.type === "failed") return "needs_action";
     if (!this.#wanted()) return this.#user ? "offline" : "signed_out";
-    if (link.type !== "trying") return "online";
+    if (!("story" in link)) return "online";
     if (now < link.since + this.#config.ui_grace_ms) return link.shown;
     return this.#network === "down" ? "offline" : "reconnecting";
   }
@@ -174,26 +168,16 @@ export class Connection {
     return this.#login.type === "user" && this.#intent === "up";
   }
 
-  /** Makes what is there into what is wanted. `shown` is what a banner showed before. */
-  #reconcile(turn: Turn, shown: UiStatus): void {
-    if (!this.#wanted()) {
-      this.#takeDown(turn);
-    } else if (this.#link.type === "rest") {
-      this.#failures = 0;
-      this.#link = { type: "trying", story: "first", since: turn.now, shown, step: this.#dial(turn) };
-    }
-  }
-
-  #take(turn: Turn, input: Input): Why {
+  #take(input: Input): Why {
     const user = this.#user;
     switch (input.type) {
       case "connect_user":
-        this.#connectUser(turn, input.user);
-        this.#retryNow(turn);
+        this.#connectUser(input.user);
+        this.#retryNow();
         break;
       case "connect":
         this.#intent = "up";
-        this.#retryNow(turn);
+        this.#retryNow();
         break;
       case "disconnect":
         this.#intent = "down";
@@ -202,50 +186,50 @@ export class Connection {
         if (user) this.#login = { type: "logged_out" };
         break;
       case "retry_now":
-        this.#retryNow(turn);
+        this.#retryNow();
         break;
       case "watch":
         if (user) {
-          this.#transmit(turn, { type: "watch", topics: [user.places.watch(input.topic, input.after)] });
+          this.#transmit({ type: "watch", topics: [user.places.watch(input.topic, input.after)] });
         }
         break;
       case "unwatch":
         user?.places.unwatch(input.topic);
-        this.#transmit(turn, { type: "unwatch", topics: [input.topic] });
+        this.#transmit({ type: "unwatch", topics: [input.topic] });
         break;
       case "presence":
         this.#presence = input.subscription;
-        this.#transmit(turn, { type: "presence", subscription: input.subscription });
+        this.#transmit({ type: "presence", subscription: input.subscription });
         break;
       case "send":
-        this.#transmit(turn, input.frame);
+        this.#transmit(input.frame);
         break;
       case "network":
-        this.#networkIs(turn, input.level);
+        this.#networkIs(input.level);
         return { cause: "network" };
       case "app":
-        this.#appIs(turn, input.state);
+        this.#appIs(input.state);
         return { cause: "app_state" };
       case "token_fetched":
-        this.#tokenFetched(turn, input.fetch, input.token);
+        this.#tokenFetched(input.fetch, input.token);
         return { cause: "token" };
       case "token_failed":
-        this.#tokenFailed(turn, input.fetch, input.permanent, input.message);
+        this.#tokenFailed(input.fetch, input.permanent, input.message);
         return { cause: "token" };
       case "opened":
-        this.#opened(turn, input.dial);
+        this.#opened(input.dial);
         break;
       case "received":
-        return { cause: this.#received(turn, input.dial, input.frame) };
+        return { cause: this.#received(input.dial, input.frame) };
       case "closed":
-        return this.#closed(turn, input.dial, input.code, input.reason);
+        return this.#closed(input.dial, input.code, input.reason);
       case "tick":
-        return { cause: this.#tick(turn) };
+        return { cause: this.#tick() };
     }
     return { cause: "wish" };
   }
 
-  #connectUser(turn: Turn, user: UserInput): void {
+  #connectUser(user: UserInput): void {
     const known = this.#user;
     this.#intent = "up";
     if (known?.user.id === user.id) {
@@ -254,177 +238,173 @@ export class Connection {
       // The call may have brought another token provider.
       if (this.#link.type === "rest" || this.#link.type === "failed") known.token = { type: "unknown" };
     } else {
-      this.#takeDown(turn);
+      this.#takeDown();
       this.#login = newUser(user);
     }
   }
 
-  #retryNow({ now, jitter }: Turn): void {
+  #retryNow(): void {
     const link = this.#link;
     if (link.type === "failed") {
       this.#link = { type: "rest" };
-    } else if (link.type === "trying" && link.step.type === "wait") {
-      const soon = now + share(jitter, this.#config.retry_now_spread_ms);
-      link.step.until = Math.min(link.step.until, soon);
+    } else if (link.type === "wait") {
+      link.until = Math.min(link.until, this.#now + share(this.#jitter, this.#config.retry_now_spread_ms));
     }
   }
 
-  #networkIs(turn: Turn, level: NetworkLevel): void {
+  #networkIs(level: NetworkLevel): void {
     const link = this.#link;
     const before = this.#network;
     this.#network = level;
-    if (link.type !== "trying" || level === before) return;
-    if (level !== "down") {
-      // From up to unknown is no news.
-      if (before !== "up") this.#retryNow(turn);
-    } else if (link.step.type === "wait") {
-      link.step.until = turn.now + PROBE_MS;
-    }
+    if (link.type !== "wait" || level === before) return;
+    if (level === "down") link.until = this.#now + PROBE_MS;
+    // From up to unknown is no news.
+    else if (before !== "up") this.#retryNow();
   }
 
-  #appIs(turn: Turn, state: AppState): void {
+  #appIs(state: AppState): void {
     if (state === this.#app) return;
     this.#app = state;
-    this.#transmit(turn, { type: "app_state", state });
+    this.#transmit({ type: "app_state", state });
     if (state !== "foreground") return;
     const why = this.#link.type === "failed" ? this.#link.why : undefined;
     // Who was evicted comes back with its user, and not before: else two devices would evict each other in
     // turns. Whatever else failed waits for the app to act.
-    if (!why || (why.type === "refused" && EVICTED_CODES.includes(why.code))) this.#retryNow(turn);
+    if (!why || (why.type === "refused" && EVICTED_CODES.includes(why.code))) this.#retryNow();
   }
 
   /** Lets go of what is there, on purpose. */
-  #takeDown(turn: Turn): void {
-    if (this.#link.type === "closing") return;
+  #takeDown(): void {
+    const link = this.#link;
+    if (link.type === "closing") return;
     const shown = this.state();
-    const dial = heldDial(this.#link);
-    this.#transmit(turn, { type: "bye", intent: "leave" });
+    this.#transmit({ type: "bye", intent: "leave" });
     delete this.#user?.predecessor;
-    if (dial === undefined) {
-      this.#link = { type: "rest" };
+    if ("dial" in link) {
+      const { dial } = link;
+      this.#out.push({ type: "close", dial, code: NORMAL });
+      this.#link = { type: "closing", dial, shown, until: this.#now + CLOSE_WAIT_MS };
     } else {
-      turn.out.push({ type: "close", dial, code: NORMAL });
-      this.#link = { type: "closing", dial, shown, until: turn.now + CLOSE_WAIT_MS };
+      this.#link = { type: "rest" };
     }
   }
 
   /** Sends a frame if there is a connection to send it on. */
-  #transmit(turn: Turn, frame: ClientFrame): void {
-    if (this.#link.type === "up") turn.out.push({ type: "transmit", dial: this.#link.dial, frame });
+  #transmit(frame: ClientFrame): void {
+    if (this.#link.type === "up") this.#out.push({ type: "transmit", dial: this.#link.dial, frame });
   }
 
   /** The first step of a dial: a token, or where there is one, the transport. */
-  #dial(turn: Turn): Step {
+  #dial(): Step {
     const token = this.#user?.token;
     if (token?.type !== "held") {
-      const fetch = this.#fetch(turn, token?.type === "refused" ? token.token : null);
-      return { type: "token", fetch, until: turn.now + TOKEN_WAIT_MS };
+      const fetch = this.#fetch(token?.type === "refused" ? token.token : null);
+      return { type: "token", fetch, until: this.#now + TOKEN_WAIT_MS };
     }
     const dial = ++this.#dials;
-    turn.out.push({ type: "open", dial });
-    return { type: "opening", dial, until: turn.now + this.#config.dial_timeout_ms };
+    this.#out.push({ type: "open", dial });
+    return { type: "opening", dial, until: this.#now + this.#config.dial_timeout_ms };
   }
 
-  #fetch(turn: Turn, refused: string | null): number {
+  #fetch(refused: string | null): number {
     const fetch = ++this.#fetches;
-    turn.out.push({ type: "fetch_token", fetch, refused });
+    this.#out.push({ type: "fetch_token", fetch, refused });
     return fetch;
   }
 
-  #opened(turn: Turn, dial: number): void {
+  #goOn({ story, since, shown }: Trying, step: Step): void {
+    this.#link = { story, since, shown, ...step };
+  }
+
+  #opened(dial: number): void {
     const link = this.#link;
     const user = this.#user;
-    if (heldDial(link) !== dial) {
-      turn.out.push({ type: "close", dial, code: this.#wanted() ? MEANS_TO_RESUME : NORMAL });
-    } else if (link.type === "trying" && link.step.type === "opening" && user?.token.type === "held") {
+    if (!holds(link, dial)) {
+      this.#out.push({ type: "close", dial, code: this.#wanted() ? MEANS_TO_RESUME : NORMAL });
+    } else if (link.type === "opening" && user?.token.type === "held") {
       const told = { user: user.user, app: this.#app, presence: this.#presence };
-      link.step = { type: "hello", dial, until: link.step.until, told, words: new LastWords() };
-      turn.out.push({ type: "transmit", dial, frame: hello(this.#config, user.token.token, user, told) });
+      this.#goOn(link, { type: "hello", dial, until: link.until, told, words: new LastWords() });
+      this.#out.push({ type: "transmit", dial, frame: hello(this.#config, user.token.token, user, told) });
     }
   }
 
-  #tokenFetched(turn: Turn, fetch: number, token: string): void {
+  /** What waits for the answer to this fetch; a newer one makes it void. */
+  #asking(fetch: number): Extract<Link, { type: "token" | "up" }> | undefined {
     const link = this.#link;
+    return (link.type === "token" || link.type === "up") && link.fetch === fetch ? link : undefined;
+  }
+
+  #tokenFetched(fetch: number, token: string): void {
+    const link = this.#asking(fetch);
     const user = this.#user;
-    if (!user) return;
+    if (!user || !link) return;
     const refused = user.token.type === "refused" ? user.token : undefined;
-    if (link.type === "trying" && link.step.type === "token" && link.step.fetch === fetch) {
-      if (refused?.token === token) return this.#fail(refused.why);
-      user.token = { type: "held", token, trust: refused ? "last" : "full" };
-      link.step = this.#dial(turn);
-    } else if (link.type === "up" && link.renewal.type === "asked" && link.renewal.fetch === fetch) {
-      link.renewal = { type: "none" };
-      user.token = { type: "held", token, trust: "full" };
-      this.#transmit(turn, { type: "token", token });
+    if (refused?.token === token) return this.#fail(refused.why);
+    user.token = { type: "held", token, trust: refused ? "last" : "full" };
+    if (link.type === "token") return this.#goOn(link, this.#dial());
+    link.fetch = undefined;
+    this.#transmit({ type: "token", token });
+  }
+
+  #tokenFailed(fetch: number, permanent: boolean, message: string): void {
+    const link = this.#asking(fetch);
+    if (!link) return;
+    if (permanent) {
+      if (link.type === "up") this.#out.push({ type: "close", dial: link.dial, code: MEANS_TO_RESUME });
+      this.#fail({ type: "token", message });
+    } else if (link.type === "token") {
+      this.#lose(link, "backoff");
+    } else {
+      link.fetch = undefined;
+      link.renewAt = this.#now + this.#backoff(link.renewals++);
     }
   }
 
-  #tokenFailed(turn: Turn, fetch: number, permanent: boolean, message: string): void {
+  #tick(): Cause {
     const link = this.#link;
-    if (link.type === "trying" && link.step.type === "token" && link.step.fetch === fetch) {
-      if (permanent) this.#fail({ type: "token", message });
-      else this.#lose(turn, link, "backoff");
-    } else if (link.type === "up" && link.renewal.type === "asked" && link.renewal.fetch === fetch) {
-      const { failures } = link.renewal;
-      if (permanent) {
-        turn.out.push({ type: "close", dial: link.dial, code: MEANS_TO_RESUME });
-        this.#fail({ type: "token", message });
-      } else {
-        const until = turn.now + this.#backoff(failures, turn.jitter);
-        link.renewal = { type: "wait", until, failures: failures + 1 };
-      }
-    }
-  }
-
-  #tick(turn: Turn): Cause {
-    const link = this.#link;
-    if ((linkDeadline(link) ?? Infinity) > turn.now) return "timer";
-    if (link.type === "closing") {
-      this.#link = { type: "rest" };
-      return "wish";
-    }
-    if (link.type === "up") {
-      if (deadAt(link) <= turn.now) return this.#breakOff(turn, link, link.dial, "dead_link");
-      if (link.renewal.type === "wait") {
-        const { failures } = link.renewal;
-        link.renewal = { type: "asked", fetch: this.#fetch(turn, null), failures };
-      }
-    }
-    if (link.type === "trying") {
-      const { step } = link;
-      if (step.type === "token") {
-        this.#lose(turn, link, "backoff");
+    if ((deadlineOf(link) ?? Infinity) > this.#now) return "timer";
+    switch (link.type) {
+      case "closing":
+        this.#link = { type: "rest" };
+        return "wish";
+      case "token":
+        this.#lose(link, "backoff");
         return "token";
-      }
-      if (step.type !== "wait") return this.#breakOff(turn, link, step.dial, "dial_timeout");
-      link.step = this.#dial(turn);
+      case "wait":
+        this.#goOn(link, this.#dial());
+        break;
+      case "opening":
+      case "hello":
+        return this.#breakOff(link, "dial_timeout");
+      case "up":
+        if (deadAt(link) <= this.#now) return this.#breakOff(link, "dead_link");
+        link.renewAt = Infinity;
+        link.fetch = this.#fetch(null);
     }
     return "timer";
   }
 
   // What a connection takes from the server's frames.
 
-  #received(turn: Turn, dial: number, received: ReceivedFrame): Cause {
+  #received(dial: number, received: ReceivedFrame): Cause {
     const link = this.#link;
     const user = this.#user;
     if (!user || !holds(link, dial)) return "ready";
-    if (link.type === "up") link.heardAt = turn.now;
+    if (link.type === "up") link.heardAt = this.#now;
     const frame = serverFrame(received);
-    if (!frame) return "ready";
-
-    if (link.type === "up") {
-      if (frame.type === "ready") return this.#breakOff(turn, link, dial, "protocol");
-      link.words.hear(turn.now, frame);
-      this.#heard(turn, user, link, frame);
-    } else if (link.step.type === "hello") {
-      if (frame.type === "ready") this.#ready(turn, user, link.step, frame);
-      else if (AFTER_READY.includes(frame.type)) return this.#breakOff(turn, link, dial, "protocol");
-      else link.step.words.hear(turn.now, frame);
+    if (!frame || link.type === "opening") return "ready";
+    const outOfPlace = link.type === "up" ? frame.type === "ready" : AFTER_READY.includes(frame.type);
+    if (outOfPlace) return this.#breakOff(link, "protocol");
+    if (link.type === "hello" && frame.type === "ready") {
+      this.#ready(user, link, frame);
+    } else {
+      link.words.hear(this.#now, frame);
+      if (link.type === "up") this.#heard(user, link, frame);
     }
     return "ready";
   }
 
-  #ready(turn: Turn, user: User, { dial, told, words }: HelloStep, frame: ReadyFrame): void {
+  #ready(user: User, { dial, told, words }: Extract<Step, { type: "hello" }>, frame: ReadyFrame): void {
     const { type: _, ...ready } = frame;
     const { epoch, as_of } = ready;
     const heads = new Map(Object.entries(ready.heads ?? {}));
@@ -438,39 +418,40 @@ export class Connection {
     this.#link = {
       type: "up",
       dial,
-      since: turn.now,
-      heardAt: turn.now,
+      since: this.#now,
+      heardAt: this.#now,
       deadLinkMs: ready.limits.dead_link_ms || this.#config.dead_link_ms,
-      proof: "none",
-      renewal: { type: "none" },
+      proven: false,
+      renewAt: Infinity,
+      renewals: 0,
       words,
       resetAlready: new Set(resets),
     };
-    turn.out.push({ type: "ready", ready });
+    this.#out.push({ type: "ready", ready });
     for (const topic of resets) {
       // Where the server did not say how far the new log is, everything in it is new.
-      turn.out.push({ type: "reset", topic, reason: "other_epoch", head: heads.get(topic) ?? 0 });
+      this.#out.push({ type: "reset", topic, reason: "other_epoch", head: heads.get(topic) ?? 0 });
     }
     const watched = user.places.watched();
     while (watched.length > 0) {
-      this.#transmit(turn, { type: "watch", topics: watched.splice(0, WATCHED_PER_FRAME) });
+      this.#transmit({ type: "watch", topics: watched.splice(0, WATCHED_PER_FRAME) });
     }
     // What changed while the answer was on the way.
-    if (told.app !== this.#app) this.#transmit(turn, { type: "app_state", state: this.#app });
+    if (told.app !== this.#app) this.#transmit({ type: "app_state", state: this.#app });
     if (!equal(told.presence, this.#presence)) {
-      this.#transmit(turn, { type: "presence", subscription: this.#presence });
+      this.#transmit({ type: "presence", subscription: this.#presence });
     }
   }
 
   /** Takes a frame of a connection that is up. */
-  #heard(turn: Turn, user: User, link: Live, frame: ServerFrame): void {
-    const { out } = turn;
+  #heard(user: User, link: Live, frame: ServerFrame): void {
+    const out = this.#out;
     switch (frame.type) {
       case "event": {
         const { topic, seq, event } = frame;
         const verdict = user.places.offer(topic, seq);
         if (verdict === "deliver") out.push({ type: "deliver", event: { topic, seq, event } });
-        else if (verdict !== "drop") this.#transmit(turn, { type: "watch", topics: [{ topic, ...verdict }] });
+        else if (verdict !== "drop") this.#transmit({ type: "watch", topics: [{ topic, ...verdict }] });
         break;
       }
       case "signal":
@@ -485,16 +466,18 @@ export class Connection {
         break;
       }
       case "ping":
-        link.proof = "round_trip";
+        link.proven = true;
         if (user.log) user.log.as_of = frame.as_of;
-        this.#transmit(turn, { type: "pong" });
+        this.#transmit({ type: "pong" });
         break;
       case "pong":
-        link.proof = "round_trip";
+        link.proven = true;
         out.push({ type: "pong", id: frame.id });
         break;
       case "token_expiring":
-        link.renewal = { type: "asked", fetch: this.#fetch(turn, null), failures: 0 };
+        link.fetch = this.#fetch(null);
+        link.renewAt = Infinity;
+        link.renewals = 0;
         break;
       case "throttle":
         out.push({ type: "throttled", feature: frame.feature, for_ms: frame.retry_after_ms });
@@ -506,7 +489,7 @@ export class Connection {
 
   // How a connection ends, and how soon the next one is tried.
 
-  #closed(turn: Turn, dial: number, saidCode: CloseCode | null, saidReason: string): Why {
+  #closed(dial: number, saidCode: CloseCode | null, saidReason: string): Why {
     const link = this.#link;
     if (link.type === "closing" && link.dial === dial) {
       this.#link = { type: "rest" };
@@ -514,36 +497,36 @@ export class Connection {
     }
     // An old dial.
     if (!holds(link, dial)) return { cause: "transport_closed" };
-    const words = lastWords(link);
-    const at = words.returnAt(turn.now);
+    const words = "words" in link ? link.words : new LastWords();
+    const at = words.returnAt(this.#now);
     // Where the close frame says nothing, a `bye` that came is as good.
     const code = saidCode === null || ABSENT_CODES.includes(saidCode) ? words.code : saidCode;
     if (code === null) {
-      this.#lose(turn, link, at ?? "backoff");
+      this.#lose(link, at ?? "backoff");
       return { cause: "transport_closed" };
     }
     const how = comeBack(code);
     const why = words.refused(code, saidReason);
     if (how === "never") this.#fail(why);
-    else if (code === TOKEN_EXPIRED) this.#tokenExpired(turn, link, why, at ?? how);
-    else this.#lose(turn, link, at ?? how);
+    else if (code === TOKEN_EXPIRED) this.#tokenExpired(link, why, at ?? how);
+    else this.#lose(link, at ?? how);
     return { cause: "server_closed", code };
   }
 
   /** The server did not take the token, or no longer: one other is tried. */
-  #tokenExpired(turn: Turn, link: Trying | Live, why: FailedWhy, then: ComeBack | number): void {
+  #tokenExpired(link: Trying | Live, why: FailedWhy, then: ComeBack | number): void {
     const user = this.#user;
     if (user?.token.type === "held") {
       if (user.token.trust === "last") return this.#fail(why);
       user.token = { type: "refused", token: user.token.token, why };
     }
-    this.#lose(turn, link, then);
+    this.#lose(link, then);
   }
 
   /** Drops a transport that is of no use, and comes back. */
-  #breakOff(turn: Turn, link: Trying | Live, dial: number, cause: Cause): Cause {
-    turn.out.push({ type: "close", dial, code: MEANS_TO_RESUME });
-    this.#lose(turn, link, lastWords(link).returnAt(turn.now) ?? "backoff");
+  #breakOff(link: Held, cause: Cause): Cause {
+    this.#out.push({ type: "close", dial: link.dial, code: MEANS_TO_RESUME });
+    this.#lose(link, ("words" in link && link.words.returnAt(this.#now)) || "backoff");
     return cause;
   }
 
@@ -551,30 +534,30 @@ export class Connection {
    * There is no connection (any more), and one is wanted. `then` says how soon to come back: in a manner, or
    * at a time that the server named.
    */
-  #lose(turn: Turn, link: Trying | Live, then: ComeBack | number): void {
-    const { now, jitter } = turn;
+  #lose(link: Trying | Live, then: ComeBack | number): void {
+    const now = this.#now;
     const { stable_after_ms, spread_ms } = this.#config;
     const wasUp = link.type === "up";
-    if (wasUp && link.proof === "round_trip" && now >= link.since + stable_after_ms) this.#failures = 0;
+    if (wasUp && link.proven && now >= link.since + stable_after_ms) this.#failures = 0;
     const before = this.#failures;
     const noNetwork = this.#network === "down";
     // A probe that finds no network says nothing of the server.
     if (wasUp || !noNetwork) this.#failures += 1;
 
-    const backoff = now + this.#backoff(before, jitter);
+    const backoff = now + this.#backoff(before);
     const times: Record<ComeBack, number> = {
       // At once, but not again and again: a server that closes every hello would be dialled in a loop.
       at_once: wasUp || before === 0 ? now : backoff,
       backoff,
       later: LATER_MS + backoff,
-      spread: now + share(jitter, spread_ms),
+      spread: now + share(this.#jitter, spread_ms),
     };
     const named = typeof then === "number" ? then : times[then];
     const until = noNetwork ? now + PROBE_MS : named;
 
-    const step: Step = then === "at_once" && until === now ? this.#dial(turn) : { type: "wait", until };
+    const step: Step = then === "at_once" && until === now ? this.#dial() : { type: "wait", until };
     const { since, shown } = wasUp ? { since: now, shown: "online" as const } : link;
-    this.#link = { type: "trying", story: "again", since, shown, step };
+    this.#link = { story: "again", since, shown, ...step };
   }
 
   #fail(why: FailedWhy): void {
@@ -584,10 +567,10 @@ export class Connection {
     this.#link = { type: "failed", why };
   }
 
-  #backoff(failures: number, jitter: number): number {
+  #backoff(failures: number): number {
     const { base_ms, cap_ms } = this.#config.backoff;
     const hidden = this.#app === "hidden" || this.#app === "background";
     const capMs = hidden ? Math.max(cap_ms, HIDDEN_CAP_MS) : cap_ms;
-    return backoffWait({ base_ms, cap_ms: capMs }, failures, jitter);
+    return backoffWait({ base_ms, cap_ms: capMs }, failures, this.#jitter);
   }
 }

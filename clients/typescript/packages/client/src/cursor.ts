@@ -16,37 +16,24 @@ export type Offer = "next" | "seen" | "gap";
  * ```
  */
 export class Cursor {
-  #last: number;
-
-  constructor(last: number) {
-    this.#last = last;
-  }
-
-  /** The seq of the last event that the consumer has. */
-  get last(): number {
-    return this.#last;
-  }
+  /** `last`: the seq of the last event that the consumer has. */
+  constructor(public last: number) {}
 
   /** Offers the event with this seq, and moves on if it is the next one. */
   offer(seq: number): Offer {
-    if (seq <= this.#last) return "seen";
-    if (seq > this.#last + 1) return "gap";
-    this.#last = seq;
+    if (seq <= this.last) return "seen";
+    if (seq > this.last + 1) return "gap";
+    this.last = seq;
     return "next";
   }
 
   /** Whether the log, whose last seq is `head`, has more than the consumer. */
   isBehind(head: number): boolean {
-    return this.#last < head;
-  }
-
-  /** How many events the log, whose last seq is `head`, has more than the consumer. */
-  missing(head: number): number {
-    return Math.max(0, head - this.#last);
+    return this.last < head;
   }
 
   /** Moves on to this seq, never back. */
   raise(seq: number): void {
-    this.#last = Math.max(this.#last, seq);
+    this.last = Math.max(this.last, seq);
   }
 }

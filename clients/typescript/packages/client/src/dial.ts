@@ -20,22 +20,15 @@ export const MEANS_TO_RESUME = 4900;
 const OPEN = 1;
 
 export class Dial {
-  #socket: WebSocketLike;
+  #socket: WebSocketLike | undefined;
 
   /** Begins to open; what happens is told as the machine's inputs. */
-  constructor(
-    readonly number: number,
-    url: string,
-    implementation: WebSocketConstructor,
-    tell: (input: Input) => void,
-  ) {
-    const dial = number;
+  constructor(dial: number, url: string, implementation: WebSocketConstructor, tell: (input: Input) => void) {
     let socket: WebSocketLike;
     try {
       socket = this.#socket = new implementation(url);
     } catch (error) {
       // Not at once: whoever dials has not yet heard that the dial is there.
-      this.#socket = CLOSED;
       setTimeout(() => tell({ type: "closed", dial, code: null, reason: String(error) }));
       return;
     }
@@ -47,35 +40,24 @@ export class Dial {
     };
     // What went wrong is not told to pages; the close that follows is what counts.
     socket.onerror = () => {};
-    socket.onclose = ({ code, reason }: { code?: number; reason?: string }) =>
-      tell({ type: "closed", dial, code: code ?? null, reason: reason ?? "" });
+    socket.onclose = ({ code = null, reason = "" }: { code?: number | null; reason?: string }) =>
+      tell({ type: "closed", dial, code, reason });
   }
 
   transmit(frame: ClientFrame): void {
-    if (this.#socket.readyState === OPEN) this.#socket.send(JSON.stringify(frame));
+    if (this.#socket?.readyState === OPEN) this.#socket.send(JSON.stringify(frame));
   }
 
   /** Closes, or gives up opening; `closed` follows. */
   close(code: number): void {
-    this.#socket.close(code);
+    this.#socket?.close(code);
   }
 }
 
-const CLOSED: WebSocketLike = {
-  readyState: 3,
-  send: () => {},
-  close: () => {},
-  onopen: null,
-  onmessage: null,
-  onerror: null,
-  onclose: null,
-};
-
 function parse(data: unknown): { type: string } | undefined {
   try {
-    const frame: unknown = typeof data === "string" ? JSON.parse(data) : undefined;
-    const known = typeof frame === "object" && frame !== null && "type" in frame && typeof frame.type === "string";
-    return known ? (frame as { type: string }) : undefined;
+    const frame = JSON.parse(data as string) as { type?: unknown } | null;
+    return typeof frame?.type === "string" ? (frame as { type: string }) : undefined;
   } catch {
     return undefined;
   }

@@ -3,11 +3,21 @@
 //
 // Made by `connectUser`, over with `disconnectUser`, never for another user. Not here: which clients share it.
 
-import { type Authority, bounded, type CallOptions, Calls, connectUrl, type Endpoint } from "./calls.js";
+import {
+  type Ask,
+  type Authority,
+  bounded,
+  caller,
+  type CallOptions,
+  connectUrl,
+  type Endpoint,
+} from "./calls.js";
 import { Connection, type ConnectionConfig, type FailedWhy, type Input, type Output } from "./connection.js";
 import { Dial, MEANS_TO_RESUME, type WebSocketConstructor } from "./dial.js";
+import { channelState, unread } from "./endpoints.js";
 import { isGone, ParlourError, retryAfterMs } from "./errors.js";
 import { type ClientEvent, Listeners } from "./events.js";
+import { cidOf } from "./ids.js";
 import { LiveChannel } from "./live_channel.js";
 import { LiveList } from "./live_list.js";
 import { kept, Source, until } from "./observable.js";
@@ -15,7 +25,7 @@ import type { Outbox } from "./outbox.js";
 import { PLATFORM } from "./platform.js";
 import { type ConnectionStatus, IDLE } from "./status.js";
 import { type TokenProvider, TokenSource } from "./token.js";
-import { Tally, type UnreadCounts } from "./unread.js";
+import { ALL, Tally, type UnreadCounts } from "./unread.js";
 import type { ErrorBody, Event, EventFrame, Me, Presence, Ready, Signal, Unread, UserInput } from "./wire.js";
 
 /** Loads of unread counts at the same time, at most. */
@@ -44,7 +54,7 @@ export const NOTHING_UNREAD: UnreadCounts = Object.freeze({
 
 export class Driver {
   readonly userId: string;
-  readonly calls: Calls;
+  readonly ask: Ask;
   readonly outbox: Outbox;
   readonly connection = new Source<ConnectionStatus>(IDLE);
   readonly me = new Source<Me | undefined>(undefined);
@@ -62,15 +72,16 @@ export class Driver {
   #dials = new Map<number, Dial>();
   #newestDial = 0;
   #token: TokenSource | undefined;
-  /** What is wished, while another user's socket is still closing. */
-  #held: { user: UserInput; wish: "up" | "down" } | undefined;
+  /** Another user's socket is still closing: what is wished meanwhile waits. */
+  #held = false;
   /** Whether calls go through: once the server has answered for the user, also while the connection is away. */
   #stage: "waiting" | "ready" | ParlourError = "waiting";
   #channels = new Map<string, LiveChannel>();
   #lists = new Map<string, LiveList>();
   /** What the server said last of this connection, or of the one before. */
   #ready: Ready | undefined;
-  #recoveries = new Source(0);
+  /** Counts the times that the connection came up. */
+  readonly recoveries = new Source(0);
   /** Changes after everything that happened. */
   #turns = new Source(0);
   #downSince: number | undefined;
@@ -95,7 +106,7 @@ export class Driver {
     this.outbox = outbox;
     this.#machine = new Connection(config);
     this.tally.clear(userId);
-    this.calls = new Calls(endpoint, (refused, signal) => this.#authorize(refused, signal));
+    this.ask = caller(endpoint, (refused, signal) => this.#authorize(refused, signal));
     this.gone = until(this.#turns, () => this.#life === "over" || undefined);
     outbox.changed = (event) => {
       if (event.status === "sent") this.#channels.get(event.cid)?.stored(event.message);
@@ -115,42 +126,29 @@ export class Driver {
   /** Be connected as the user, with these fields; `after`: not before this. */
   connectUser(user: UserInput, token: TokenProvider, after?: Promise<unknown>): void {
     const state = this.#state;
-    if (this.#held) {
-      this.#held = { user, wish: "up" };
-    } else if (this.#token && state !== "failed" && !DOWN.includes(state)) {
-      this.input({ type: "connect_user", user });
-    } else {
+    if (!this.#token || state === "failed" || DOWN.includes(state)) {
       this.#token = new TokenSource(token, this.#options.endpoint);
       if (this.#stage !== "ready") this.#stage = "waiting";
-      if (!after) return this.#begin(user);
-      this.#held = { user, wish: "up" };
-      this.connection.set({ ...IDLE, state: "connecting", attempt: 1 });
-      void after.then(() => {
-        const { user, wish } = this.#held!;
-        this.#held = undefined;
-        if (this.#life === "begun") this.#begin(user);
-        if (wish === "down") this.input({ type: "disconnect" });
-        this.#settle();
-      });
+      this.outbox.attach(this);
+      this.#unwatchPlatform();
+      this.#unwatchPlatform = PLATFORM.watch(
+        (state) => this.input({ type: "app", state }),
+        (level) => this.input({ type: "network", level }),
+      );
+      if (after && !this.#held) {
+        this.#held = true;
+        this.connection.set({ ...IDLE, state: "connecting", attempt: 1 });
+        void after.then(() => {
+          this.#held = false;
+          this.input({ type: "tick" });
+        });
+      }
     }
-  }
-
-  #begin(user: UserInput): void {
-    this.outbox.attach({
-      send: (cid, draft) => this.calls.sendMessage(cid, draft),
-      recoveries: this.#recoveries,
-    });
-    this.#unwatchPlatform();
     this.input({ type: "connect_user", user });
-    this.#unwatchPlatform = PLATFORM.watch(
-      (state) => this.input({ type: "app", state }),
-      (level) => this.input({ type: "network", level }),
-    );
   }
 
   connect(): void {
     if (this.#stage !== "ready") this.#stage = "waiting";
-    if (this.#held) this.#held.wish = "up";
     this.input({ type: "connect" });
   }
 
@@ -159,7 +157,7 @@ export class Driver {
     const { endpoint } = this.#options;
     const look = () => {
       const state = this.#state;
-      if (this.isLeaving || (DOWN.includes(state) && this.#held?.wish !== "up")) {
+      if (this.isLeaving || (DOWN.includes(state) && !this.#held)) {
         throw endpoint.error("cancelled", "a disconnect came before the connection was up");
       }
       if (state === "failed") throw this.connection.get().error;
@@ -168,24 +166,25 @@ export class Driver {
     try {
       return await bounded(endpoint, "hello", options, (signal) => until(this.#turns, look, signal));
     } catch (error) {
-      const unreached = (error as ParlourError).code === "timeout" && UNREACHED.includes(this.connection.get().cause);
-      throw unreached ? endpoint.error("network", "the server could not be reached yet; still dialling") : error;
+      const late = (error as ParlourError).code === "timeout";
+      if (!late || !UNREACHED.includes(this.connection.get().cause)) throw error;
+      throw endpoint.error("network", "the server could not be reached yet; still dialling");
     }
   }
 
   /** Closes the connection and keeps the user. */
   disconnect(): Promise<true> {
     const newest = this.#newestDial;
-    if (this.#held) this.#held.wish = "down";
     this.input({ type: "disconnect" });
-    const look = () => DOWN.includes(this.#state) || Math.min(...this.#dials.keys()) > newest || undefined;
-    return until(this.#turns, look);
+    const gone = () => DOWN.includes(this.#state) || Math.min(...this.#dials.keys()) > newest;
+    return until(this.#turns, () => gone() || undefined);
   }
 
   /** Closes the connection, goes offline at once and forgets the user. */
   disconnectUser(): Promise<true> {
     if (this.#life === "begun") {
-      this.#end("leaving", this.#options.endpoint.error("not_logged_in", "the user has left"));
+      const { endpoint } = this.#options;
+      this.#end("leaving", endpoint.error("not_logged_in", "the user has left"));
       this.input({ type: "disconnect_user" });
     }
     return this.gone;
@@ -206,7 +205,7 @@ export class Driver {
     const sentAt = performance.now();
     this.input({ type: "send", frame: { type: "ping", id } });
     const look = () => {
-      if (this.#state !== "connected") throw endpoint.error("not_connected", "there is no connection to ping over");
+      if (this.#state !== "connected") throw endpoint.error("not_connected", "there is nothing to ping over");
       return this.#ponged >= id ? performance.now() - sentAt : undefined;
     };
     return bounded(endpoint, "ping", options, (signal) => until(this.#turns, look, signal));
@@ -250,7 +249,8 @@ export class Driver {
     this.#inputs.push(input);
     if (this.#busy) return;
     this.#busy = true;
-    for (let next = this.#inputs.shift(); next; next = this.#inputs.shift()) {
+    while (this.#inputs.length && !this.#held) {
+      const next = this.#inputs.shift()!;
       for (const output of this.#machine.handle(this.#now(), Math.random(), next)) this.#output(output);
     }
     this.#busy = false;
@@ -339,7 +339,7 @@ export class Driver {
       channel.settle();
     }
     for (const list of this.#lists.values()) list.connected();
-    this.#recoveries.set(this.#recoveries.get() + 1);
+    this.recoveries.set(this.recoveries.get() + 1);
   }
 
   #deliver(frame: EventFrame): void {
@@ -434,7 +434,8 @@ export class Driver {
     this.unreadCounts.patch(counts);
     const { totalUnreadCount: total_unread_count, unreadChannels: unread_channels } = counts;
     if (this.me.get()) (this.me as Source<Me>).patch({ total_unread_count, unread_channels });
-    if (this.#life === "leaving" && !this.#held && (state === "closed" || state === "idle")) this.#life = "over";
+    const isOut = state === "closed" || state === "idle";
+    if (this.#life === "leaving" && !this.#held && isOut) this.#life = "over";
     this.#arm();
     this.#turns.set(this.#turns.get() + 1);
   }
@@ -448,7 +449,8 @@ export class Driver {
     const up = type === "connected";
     if (this.#ready && !up) this.#downSince ??= now;
     const trying = !up && type !== "failed" && !DOWN.includes(type);
-    this.#uiChangesAt = trying ? Math.min(this.#uiChangesAt, now + this.#options.config.ui_grace_ms) : Infinity;
+    const graceEnds = now + this.#options.config.ui_grace_ms;
+    this.#uiChangesAt = trying ? Math.min(this.#uiChangesAt, graceEnds) : Infinity;
     const retry = "retry_at" in state ? state.retry_at : null;
     this.connection.patch({
       state: type,
@@ -464,13 +466,14 @@ export class Driver {
   #load(): void {
     while (this.#loads < LOADS_MAX && this.#now() >= this.#loadsFrom) {
       const want = this.tally.wants();
-      if (!want) return;
+      if (want === undefined) return;
       this.#loads++;
-      const loaded =
-        want.type === "all"
-          ? this.calls.unread().then((totals) => this.tally.loadedAll(totals))
-          : this.calls.channel(want.cid, 0).then(({ unread }) => this.tally.loaded(want.cid, unread));
-      void loaded
+      const answer =
+        want === ALL
+          ? this.ask(unread).then(({ channels }) => channels)
+          : this.ask(channelState(want, 0)).then(({ unread }) => (unread ? [unread] : []));
+      void answer
+        .then((unread) => this.tally.loaded(want, unread))
         .catch((error: ParlourError) => {
           const gone = isGone(error);
           this.tally.loadFailed(want, gone);
@@ -520,14 +523,11 @@ export class Driver {
     if (why.error) return this.#error(why.error);
     const { code, reason } = why;
     const docs = `/docs/errors/close-${code}`;
-    return this.#options.endpoint.error("not_connected", `the server closed the connection, ${code}: ${reason}`, { docs });
+    const message = `the server closed the connection, ${code}: ${reason}`;
+    return this.#options.endpoint.error("not_connected", message, { docs });
   }
 
   #error(body: ErrorBody): ParlourError {
     return new ParlourError(body, this.#options.endpoint.url);
   }
-}
-
-function cidOf(topic: string): string | undefined {
-  return topic.startsWith("channel:") ? topic.slice("channel:".length) : undefined;
 }

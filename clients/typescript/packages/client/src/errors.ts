@@ -122,20 +122,13 @@ function foreign(status: number): ClientErrorCode {
   return status >= 400 && status < 500 ? "invalid_input" : "internal";
 }
 
-const BODY = {
-  code: "string",
-  status: "number",
-  message: "string",
-  hint: "string",
-  retryable: "boolean",
-  docs: "string",
-};
-
 /** The error in an answer, if it has the shape of Parlour's. */
 function errorBody(text: string): ErrorBody | undefined {
   try {
     const { error } = JSON.parse(text);
-    return Object.entries(BODY).every(([field, type]) => typeof error[field] === type) ? error : undefined;
+    const { code, message, hint, docs, status, retryable } = error;
+    const texts = [code, message, hint, docs].every((text) => typeof text === "string");
+    return texts && typeof status === "number" && typeof retryable === "boolean" ? error : undefined;
   } catch {
     return undefined;
   }

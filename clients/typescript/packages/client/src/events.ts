@@ -38,19 +38,18 @@ export type ClientEventType = ClientEvent["type"] | "all";
 
 /** Those who listen to a client. */
 export class Listeners {
-  #by = new Map<string, Set<(event: never) => void>>();
+  #listeners = new Set<(event: ClientEvent) => void>();
 
   on<K extends ClientEventType>(type: K, listener: (event: ClientEventOf<K>) => void): () => void {
-    const own = (event: ClientEventOf<K>) => listener(event);
-    const set = this.#by.get(type) ?? new Set();
-    this.#by.set(type, set.add(own as (event: never) => void));
-    return () => void set.delete(own as (event: never) => void);
+    const own = (event: ClientEvent) => {
+      if (type === "all" || type === event.type) listener(event as ClientEventOf<K>);
+    };
+    this.#listeners.add(own);
+    return () => void this.#listeners.delete(own);
   }
 
   tell(event: ClientEvent): void {
-    for (const type of [event.type, "all"]) {
-      for (const listener of [...(this.#by.get(type) ?? [])]) call(listener, event as never);
-    }
+    for (const listener of [...this.#listeners]) call(listener, event);
   }
 }
 
@@ -68,12 +67,12 @@ export function iterate(
   signal?: AbortSignal,
 ): AsyncGenerator<ClientEvent, void, void> {
   const queue: ClientEvent[] = [];
-  let missed = 0;
   let wake = () => {};
   const off = subscribe((event) => {
+    const last = queue.at(-1);
     // Once something is missing, nothing is added before the reader knows: order before completeness.
-    if (missed > 0 || queue.length >= QUEUE_LEN_MAX) missed++;
-    else queue.push(event);
+    if (last?.type === "lagged") last.missed++;
+    else queue.push(queue.length < QUEUE_LEN_MAX ? event : { type: "lagged", missed: 1 });
     wake();
   });
   const aborted = () => {
@@ -86,15 +85,8 @@ export function iterate(
     try {
       while (!signal?.aborted) {
         const event = queue.shift();
-        if (event) {
-          yield event;
-        } else if (missed > 0) {
-          const lagged: ClientEvent = { type: "lagged", missed };
-          missed = 0;
-          yield lagged;
-        } else {
-          await new Promise<void>((resolve) => (wake = resolve));
-        }
+        if (event) yield event;
+        else await new Promise<void>((resolve) => (wake = resolve));
       }
     } finally {
       signal?.removeEventListener("abort", aborted);

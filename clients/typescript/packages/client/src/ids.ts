@@ -1,4 +1,4 @@
-// Ids that the client makes.
+// Ids: those that the client makes, and what topics are named after.
 
 function random(bytes: Uint8Array<ArrayBuffer>): Uint8Array {
   // React Native has no `crypto` of its own. Ids need to differ, not to be secret.
@@ -19,3 +19,8 @@ export function uuid(): string {
 
 /** Tells this page, or process, from others. */
 export const PAGE = uuid();
+
+/** The channel of a topic, if it is one of a channel. */
+export function cidOf(topic: string): string | undefined {
+  return topic.startsWith("channel:") ? topic.slice("channel:".length) : undefined;
+}

@@ -7,12 +7,13 @@
  * @module
  */
 
-export type { CallOptions, MemberPage, MessagePage } from "./calls.js";
+export type { CallOptions } from "./calls.js";
 export { Channel } from "./channel.js";
 export { ChannelList, type ChannelListView } from "./channel_list.js";
 export { Client, type ClientOptions } from "./client.js";
 export type { Cause, UiStatus } from "./connection.js";
 export type { WebSocketConstructor, WebSocketLike } from "./dial.js";
+export type { MemberPage, MessagePage } from "./endpoints.js";
 export { ParlourError } from "./errors.js";
 export type { ClientEvent, ClientEventOf, ClientEventType, DurableEvent, LocalEvent } from "./events.js";
 export type { ChannelView, MessagesView } from "./live_channel.js";

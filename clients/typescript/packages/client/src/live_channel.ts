@@ -8,6 +8,7 @@
 
 import { Cursor } from "./cursor.js";
 import type { Driver } from "./driver.js";
+import { channelState, messages } from "./endpoints.js";
 import { isGone, type ParlourError, retryAfterMs } from "./errors.js";
 import { type ListedMessage, MessageWindow, type PageKind } from "./message_window.js";
 import { Source } from "./observable.js";
@@ -160,7 +161,7 @@ export class LiveChannel {
     if (older ? !hasOlder : newer && !hasNewer) return;
     const query = { limit, aroundId, before: older ? oldest : undefined, after: newer ? newest : undefined };
     const during: Event[] = [];
-    const promise = this.#driver.calls.messages(this.#cid, query).then(
+    const promise = this.#driver.ask(messages(this.#cid, query)).then(
       (answer) => {
         // Else the channel was loaded anew meanwhile: this page is of another list.
         if (this.#page !== own) return;
@@ -311,7 +312,7 @@ export class LiveChannel {
       let state!: ChannelState;
       while (load.again) {
         load.again = false;
-        state = await this.#driver.calls.channel(this.#cid, STATE_MESSAGES);
+        state = await this.#driver.ask(channelState(this.#cid, STATE_MESSAGES));
       }
       this.#load = this.#cursor = undefined;
       if (this.#ended) return;
@@ -348,7 +349,7 @@ export class LiveChannel {
       }
       case "message.updated":
       case "message.deleted":
-        if (event.message && event.message.id === view.lastMessage?.id) this.view.patch({ lastMessage: event.message });
+        if (event.message?.id === view.lastMessage?.id) this.view.patch({ lastMessage: event.message });
         break;
       case "message.read": {
         const { user, last_read_seq, created_at: last_read_at } = event;
@@ -401,8 +402,9 @@ export class LiveChannel {
     const { userId, me } = this.#driver;
     const { name, image } = (me.get() ?? {}) as Partial<UserBrief>;
     const user = { id: userId, ...(name && { name }), ...(image && { image }) };
-    const stored = { text: "", ...draft, id, cid, type: "regular" as const, seq: 0, user, created_at: at, updated_at: at };
-    const shown: ListedMessage = { id, message: stored, status: error ? "failed" : "pending", error };
+    const stored = { type: "regular", seq: 0, user, created_at: at, updated_at: at } as const;
+    const message = { text: "", ...draft, id, cid, ...stored };
+    const shown: ListedMessage = { id, message, status: error ? "failed" : "pending", error };
     this.#pending.set(entry, shown);
     return shown;
   }

@@ -4,6 +4,7 @@
 // again; what is known of a channel by itself (its order, that it is gone) needs no question.
 
 import type { Driver } from "./driver.js";
+import { queryChannels } from "./endpoints.js";
 import { type ParlourError, retryAfterMs } from "./errors.js";
 import { STATE_MESSAGES } from "./live_channel.js";
 import { Source } from "./observable.js";
@@ -119,7 +120,7 @@ export class LiveList {
     const filter = { members: { $in: [this.#driver.userId] } };
     const query = { filter, limit: LIMIT, ...this.#query, messages: STATE_MESSAGES, ...(next && { next }) };
     try {
-      const answer = await this.#driver.calls.queryChannels(query);
+      const answer = await this.#driver.ask(queryChannels(query));
       if (this.#ended) return;
       for (const state of answer.channels) {
         const { cid, last_message_at, created_at } = state.channel;

@@ -4,6 +4,8 @@
 // once. Within a channel they go one after the other; a refused one makes room for the next. In memory: what
 // is not sent when the page ends is lost.
 
+import type { Ask } from "./calls.js";
+import { sendMessage } from "./endpoints.js";
 import { type ParlourError, parlourError, retryAfterMs } from "./errors.js";
 import type { ClientEventOf } from "./events.js";
 import { Source, until } from "./observable.js";
@@ -39,7 +41,7 @@ export interface OutboxEntry {
 
 /** How the outbox reaches the server. */
 export interface Sender {
-  send(cid: string, draft: MessageDraft): Promise<Message>;
+  ask: Ask;
   /** Counts the times that the connection came up. */
   recoveries: Source<number>;
 }
@@ -94,7 +96,8 @@ export class Outbox {
   #put(entry: OutboxEntry): void {
     const { cid, id, error } = entry;
     this.entries.set([...this.entries.get(), entry]);
-    this.changed({ type: "outbox.changed", cid, id, ...(error ? { status: "failed", error } : { status: "pending" }) });
+    const news = error ? ({ status: "failed", error } as const) : ({ status: "pending" } as const);
+    this.changed({ type: "outbox.changed", cid, id, ...news });
     void this.#run(cid);
   }
 
@@ -117,7 +120,7 @@ export class Outbox {
       if (!sender || !entry) break;
       const { id, draft, queuedAt } = entry;
       try {
-        const message = await sender.send(cid, draft);
+        const message = await sender.ask(sendMessage(cid, draft));
         attempt = 0;
         this.changed({ type: "outbox.changed", cid, id, status: "sent", message });
         this.#take(id)?.resolve(message);

@@ -5,6 +5,7 @@
  */
 
 import { Cursor } from "./cursor.js";
+import { kept } from "./observable.js";
 import type { Topic, WatchTopic } from "./wire.js";
 
 /** Cursors in one resume; further topics are served from its `as_of`. */
@@ -58,11 +59,11 @@ export class Places {
 
   /** The cursors of a resume: at most 500, of the topics with the latest deliveries. */
   forResume(): Record<Topic, number> {
-    const cursors: [Topic, number][] = [];
-    const byDelivery = this.#sorted().sort(([, a], [, b]) => b.delivered - a.delivered);
-    for (const [topic, { cursor, askedFor }] of byDelivery) {
-      if (cursor && askedFor === "in_resume") cursors.push([topic, cursor.last]);
-    }
+    const cursors = this.#sorted()
+      .sort(([, a], [, b]) => b.delivered - a.delivered)
+      .flatMap(([topic, { cursor, askedFor }]) =>
+        cursor && askedFor === "in_resume" ? [[topic, cursor.last] as const] : [],
+      );
     return Object.fromEntries(cursors.slice(0, CURSORS_MAX));
   }
 
@@ -119,9 +120,7 @@ export class Places {
   }
 
   #at(topic: Topic): Place {
-    let place = this.#places.get(topic);
-    if (!place) this.#places.set(topic, (place = { askedFor: "in_resume", delivered: 0 }));
-    return place;
+    return kept(this.#places, topic, () => ({ askedFor: "in_resume", delivered: 0 }));
   }
 
   /** All places in the order of their topics, which is the same in every SDK. */

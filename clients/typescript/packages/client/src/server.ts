@@ -3,14 +3,38 @@
 // Not for browsers and apps on users' devices; those take `Client` with a user's token.
 
 import {
+  type Ask,
+  caller,
   type CallOptions,
-  Calls,
   type Endpoint,
   type EndpointOptions,
   endpointOf,
-  type MemberPage,
-  type MessagePage,
 } from "./calls.js";
+import {
+  channelState,
+  deleteChannel,
+  deleteMessage,
+  distinctChannel,
+  editMessage,
+  getOrCreate,
+  markRead,
+  markUnread,
+  me,
+  type MemberPage,
+  members,
+  message,
+  type MessagePage,
+  messages,
+  queryChannels,
+  sendMessage,
+  unread,
+  updateChannel,
+  updateMembers,
+  updateUser,
+  upsertUsers,
+  usage,
+  users,
+} from "./endpoints.js";
 import { parlourError, textOf } from "./errors.js";
 import type {
   ChannelResponse,
@@ -34,7 +58,8 @@ import type {
   UserInput,
 } from "./wire.js";
 
-export type { CallOptions, EndpointOptions, MemberPage, MessagePage } from "./calls.js";
+export type { CallOptions, EndpointOptions } from "./calls.js";
+export type { MemberPage, MessagePage } from "./endpoints.js";
 export { ParlourError } from "./errors.js";
 
 /** How long a server token is good for, in seconds. Each call makes its own. */
@@ -60,7 +85,7 @@ export interface ServerClientOptions extends EndpointOptions {
 export class ServerClient {
   readonly #endpoint: Endpoint;
   readonly #secret: string;
-  readonly #calls: Calls;
+  readonly #ask: Ask;
   #key: Promise<CryptoKey> | undefined;
 
   /**
@@ -80,7 +105,7 @@ export class ServerClient {
     }
     this.#endpoint = endpointOf(endpoint);
     this.#secret = secret;
-    this.#calls = this.#callsAs();
+    this.#ask = this.#askAs();
   }
 
   /**
@@ -101,27 +126,27 @@ export class ServerClient {
 
   /** Makes or replaces users, at most 100 at once. */
   upsertUsers(users: UserInput[], options?: CallOptions): Promise<User[]> {
-    return this.#calls.upsertUsers(users, options);
+    return this.#ask(upsertUsers(users), options);
   }
 
   /** Sets some of a user's fields, and removes others. */
   updateUser(userId: string, update: PartialUpdate, options?: CallOptions): Promise<User> {
-    return this.#calls.updateUser(userId, update, options);
+    return this.#ask(updateUser(userId, update), options);
   }
 
   /** Users by their ids, at most 100: those of them that exist. */
   users(ids: readonly string[], options?: CallOptions): Promise<User[]> {
-    return this.#calls.users(ids, options);
+    return this.#ask(users(ids), options);
   }
 
   /** What the app used, with the peaks of the last minutes. */
   usage(minutes: number, options?: CallOptions): Promise<UsageResponse> {
-    return this.#calls.usage(minutes, options);
+    return this.#ask(usage(minutes), options);
   }
 
   /** Acts in the name of a user. Throws `invalid_id`. */
   asUser(userId: string): ActingUser {
-    return new ActingUser(this.#callsAs(this.#user(userId)));
+    return new ActingUser(this.#askAs(this.#user(userId)));
   }
 
   /** Signs a token by HS256. */
@@ -148,8 +173,8 @@ export class ServerClient {
     throw parlourError("invalid_id", why, this.#endpoint.url);
   }
 
-  #callsAs(actsAs?: string): Calls {
-    return new Calls(this.#endpoint, async (refused) => {
+  #askAs(actsAs?: string): Ask {
+    return caller(this.#endpoint, async (refused) => {
       // Made just now: a server to which it is over already has another clock, and takes no other either.
       if (refused) return undefined;
       const iat = unixSeconds();
@@ -161,16 +186,16 @@ export class ServerClient {
 
 /** A user, in the hands of the app's backend. */
 export class ActingUser {
-  readonly #calls: Calls;
+  readonly #ask: Ask;
 
   /** @internal */
-  constructor(calls: Calls) {
-    this.#calls = calls;
+  constructor(ask: Ask) {
+    this.#ask = ask;
   }
 
   /** The user's own view of itself; undefined while it was never made. */
   async me(options?: CallOptions): Promise<Me | undefined> {
-    return (await this.#calls.me(options)).me;
+    return (await this.#ask(me, options)).me;
   }
 
   /** The channel `type:id`. Asks nothing yet. */
@@ -180,7 +205,7 @@ export class ActingUser {
 
   /** The channel with this full name, `type:id`. Asks nothing yet. */
   channelAt(cid: string): ActingChannel {
-    return new ActingChannel(this.#calls, cid);
+    return new ActingChannel(this.#ask, cid);
   }
 
   /** The channel that is made of exactly these members and the user. */
@@ -190,60 +215,60 @@ export class ActingUser {
     data: Record<string, unknown> = {},
     options?: CallOptions,
   ): Promise<ChannelResponse> {
-    return this.#calls.distinctChannel(type, { members: [...members], data }, options);
+    return this.#ask(distinctChannel(type, { members: [...members], data }), options);
   }
 
   /** The channels that match, of those that the user may see. */
   queryChannels(query: QueryChannels = {}, options?: CallOptions): Promise<ChannelsResponse> {
-    return this.#calls.queryChannels(query, options);
+    return this.#ask(queryChannels(query), options);
   }
 
   /** The user's unread state. */
   unread(options?: CallOptions): Promise<UnreadTotals> {
-    return this.#calls.unread(options);
+    return this.#ask(unread, options);
   }
 }
 
 /** A channel, in the hands of the app's backend in the name of a user. */
 export class ActingChannel {
-  readonly #calls: Calls;
+  readonly #ask: Ask;
   /** The channel's full name, `type:id`. */
   readonly cid: string;
 
   /** @internal */
-  constructor(calls: Calls, cid: string) {
-    this.#calls = calls;
+  constructor(ask: Ask, cid: string) {
+    this.#ask = ask;
     this.cid = cid;
   }
 
   /** Makes the channel with these members beside the user, and this data; or gives the one that is there. */
   getOrCreate(request: GetOrCreateChannel = {}, options?: CallOptions): Promise<ChannelResponse> {
-    return this.#calls.getOrCreate(this.cid, request, options);
+    return this.#ask(getOrCreate(this.cid, request), options);
   }
 
   /** The channel as it is now, with this many of its latest messages (0 to 100). */
   state(messages: number, options?: CallOptions): Promise<ChannelState> {
-    return this.#calls.channel(this.cid, messages, options);
+    return this.#ask(channelState(this.cid, messages), options);
   }
 
   /** Sets some of the channel's fields, and removes others. */
   update(update: PartialUpdate, options?: CallOptions): Promise<ChannelState> {
-    return this.#calls.updateChannel(this.cid, update, options);
+    return this.#ask(updateChannel(this.cid, update), options);
   }
 
   /** Deletes the channel, for everybody. */
   deleteChannel(options?: CallOptions): Promise<void> {
-    return this.#calls.deleteChannel(this.cid, options);
+    return this.#ask(deleteChannel(this.cid), options);
   }
 
   /** Adds and removes members in one step, at most 100 in all. */
   updateMembers(update: UpdateMembers, options?: CallOptions): Promise<ChannelState> {
-    return this.#calls.updateMembers(this.cid, update, options);
+    return this.#ask(updateMembers(this.cid, update), options);
   }
 
   /** A page of members, by the time they joined. */
   members(page: MemberPage = {}, options?: CallOptions): Promise<MembersResponse> {
-    return this.#calls.members(this.cid, page, options);
+    return this.#ask(members(this.cid, page), options);
   }
 
   /**
@@ -252,42 +277,42 @@ export class ActingChannel {
    */
   send(message: string | MessageDraft, options?: CallOptions): Promise<Message> {
     const draft = typeof message === "string" ? { text: message } : message;
-    return this.#calls.sendMessage(this.cid, draft, options);
+    return this.#ask(sendMessage(this.cid, draft), options);
   }
 
   /** A page of messages, oldest first. */
   messages(page: MessagePage = {}, options?: CallOptions): Promise<MessagesResponse> {
-    return this.#calls.messages(this.cid, page, options);
+    return this.#ask(messages(this.cid, page), options);
   }
 
   /** One message. */
   message(id: string, options?: CallOptions): Promise<Message> {
-    return this.#calls.message(this.cid, id, options);
+    return this.#ask(message(this.cid, id), options);
   }
 
   /** Changes a message. */
   editMessage(id: string, edit: EditMessage, options?: CallOptions): Promise<Message> {
-    return this.#calls.editMessage(this.cid, id, edit, options);
+    return this.#ask(editMessage(this.cid, id, edit), options);
   }
 
   /** Deletes a message; its place is kept. */
   delete(id: string, options?: CallOptions): Promise<Message> {
-    return this.#calls.deleteMessage(this.cid, id, options);
+    return this.#ask(deleteMessage(this.cid, id), options);
   }
 
   /** Deletes a message without a trace of what it was. */
   deleteHard(id: string, options?: CallOptions): Promise<Message> {
-    return this.#calls.deleteMessage(this.cid, id, { ...options, hard: true });
+    return this.#ask(deleteMessage(this.cid, id, true), options);
   }
 
   /** Marks messages as read: up to a message, up to a seq, or all. */
   markRead(mark: MarkRead = {}, options?: CallOptions): Promise<Unread> {
-    return this.#calls.markRead(this.cid, mark, options);
+    return this.#ask(markRead(this.cid, mark), options);
   }
 
   /** Makes this message and all after it unread again. */
   markUnread(id: string, options?: CallOptions): Promise<Unread> {
-    return this.#calls.markUnread(this.cid, id, options);
+    return this.#ask(markUnread(this.cid, id), options);
   }
 }
 

@@ -9,7 +9,9 @@
 //
 // This counts; it does no I/O. `Tally.wants` says what to load. The twin of the Rust SDK's `unread.rs`.
 
-import type { Event, EventFrame, Message, Ready, ResetReason, Unread, UnreadTotals } from "./wire.js";
+import { cidOf } from "./ids.js";
+import { kept } from "./observable.js";
+import type { Event, EventFrame, Message, Ready, ResetReason, Unread } from "./wire.js";
 
 /** Changes that are remembered per channel. Events of two logs are apart by moments, not by hundreds. */
 const WINDOW_LEN = 128;
@@ -24,10 +26,10 @@ export interface UnreadCounts {
   readonly settled: boolean;
 }
 
-/** What should be asked over HTTP: `GET /v1/unread`, or `GET /v1/channels/{type}/{id}`. */
-export type Want = { type: "all" } | { type: "channel"; cid: string };
+/** What to ask for: all channels, by `GET /v1/unread`. Else it is one channel's name. */
+export const ALL = "";
 
-/** A channel's standing where it is known. */
+/** Where a channel stands. */
 interface Known {
   lastRead: number;
   unread: number;
@@ -36,8 +38,10 @@ interface Known {
 }
 
 interface Entry {
-  /** `unknown`: being asked for. `not_member`: watched, and nothing is unread. */
-  standing: Known | "unknown" | "not_member";
+  /** Absent while it is asked for, and where the user is no member. */
+  known?: Known | undefined;
+  /** The user is no member: the channel is watched, and nothing is unread. */
+  away?: boolean | undefined;
   window: Change[];
   /** All changes above this seq, up to `head`, are in the window. */
   windowFrom: number;
@@ -68,17 +72,12 @@ export class Tally {
   #me: string | undefined;
   #epoch: string | undefined;
   #channels = new Map<string, Entry>();
-  #total = 0;
-  #unreadChannels = 0;
+  #wanted = new Set<string>();
   #loading = new Set<string>();
   /** Loads under way whose answer will be too old. */
   #again = new Set<string>();
-  #wanted = new Set<string>();
-  /**
-   * Where the load of everything stands: not needed, wanted, running (with the channels that the user left
-   * meanwhile), or running in vain, started before something that makes the answer void.
-   */
-  #all: "no" | "wanted" | Set<string> | "in_vain" = "no";
+  /** Channels that the user left since everything was last asked for. */
+  #left = new Set<string>();
 
   /** Forgets everything, and counts for this user from now on. */
   clear(me?: string): void {
@@ -86,37 +85,35 @@ export class Tally {
     this.#epoch = undefined;
     this.#loading.clear();
     this.#forgetAll();
-    this.#all = "no";
   }
 
   counts(): UnreadCounts {
-    const settled = this.#all === "no" && !this.#wanted.size && !this.#loading.size;
-    return { totalUnreadCount: this.#total, unreadChannels: this.#unreadChannels, settled };
-  }
-
-  /** The channels of which something is known. */
-  channels(): Unread[] {
-    return [...this.#channels.keys()].flatMap((cid) => this.channel(cid) ?? []);
+    const unread = [...this.#channels.values()].map(({ known }) => known?.unread ?? 0);
+    return {
+      totalUnreadCount: unread.reduce((total, count) => total + count, 0),
+      unreadChannels: unread.filter(Boolean).length,
+      settled: !this.#wanted.size && !this.#loading.size,
+    };
   }
 
   channel(cid: string): Unread | undefined {
-    const entry = this.#channels.get(cid);
-    if (typeof entry?.standing !== "object") return undefined;
-    const { lastRead, unread, asOf } = entry.standing;
-    return { cid, last_read_seq: lastRead, unread_messages: unread, head: Math.max(entry.head, asOf) };
+    const { known, head = 0 } = this.#channels.get(cid) ?? {};
+    if (!known) return undefined;
+    const { lastRead, unread, asOf } = known;
+    return { cid, last_read_seq: lastRead, unread_messages: unread, head: Math.max(head, asOf) };
   }
 
-  ready({ epoch, resumed, channels, me }: Ready): void {
+  ready({ epoch, resumed, channels = [], me }: Ready): void {
     const beginsAnew = this.#epoch !== epoch || resumed === "fresh";
     if (beginsAnew) this.#forgetAll();
     this.#epoch = epoch;
-    for (const unread of channels ?? []) this.#adopt(unread);
+    for (const unread of channels) this.#adopt(unread);
     // `ready` carries the thirty latest channels only.
-    if (beginsAnew && this.#total !== me.total_unread_count) this.#wantAll();
+    if (beginsAnew && this.counts().totalUnreadCount !== me.total_unread_count) this.#want(ALL);
   }
 
   event({ topic, seq, event }: EventFrame): void {
-    const cid = channelOf(topic);
+    const cid = cidOf(topic);
     if (cid === undefined) {
       if (event.type === "notification.mark_read") this.#adopt(event);
       if (event.type === "notification.added_to_channel") this.#join(event.cid, event.seq);
@@ -129,15 +126,18 @@ export class Tally {
   }
 
   reset(topic: string, reason: ResetReason, head: number): void {
-    const cid = channelOf(topic);
+    const cid = cidOf(topic);
     if (cid !== undefined) {
       if (reason === "no_access") return this.#leave(cid);
-      this.#known(cid, head);
-      if (!this.#update(cid, (entry) => jump(entry, head))) this.#want(cid);
+      const { known, away } = this.#entry(cid, head);
+      // Else `ready` told the present before it told of the reset.
+      const kept = known && known.asOf >= head ? known : undefined;
+      this.#channels.set(cid, { ...unknown(head), known: kept, away });
+      if (!kept && !away) this.#want(cid);
     } else if (topic.startsWith("user:")) {
       // Read positions may have moved on any channel.
       this.#forgetAll();
-      this.#wantAll();
+      this.#want(ALL);
     }
   }
 
@@ -151,105 +151,90 @@ export class Tally {
 
   /** Whether there is something to load. */
   hasWants(): boolean {
-    return this.#all === "wanted" || this.#nextWanted() !== undefined;
+    return this.#wanted.size > 0;
   }
 
   /** What to load next; it counts as being loaded from then on. */
-  wants(): Want | undefined {
-    if (this.#all === "wanted") {
-      this.#all = new Set();
-      return { type: "all" };
-    }
-    const cid = this.#nextWanted();
-    if (cid === undefined) return undefined;
-    this.#wanted.delete(cid);
-    this.#loading.add(cid);
-    return { type: "channel", cid };
+  wants(): string | undefined {
+    const want = this.#wanted.has(ALL) ? ALL : [...this.#wanted][0];
+    if (want === undefined) return undefined;
+    if (want === ALL) this.#left.clear();
+    this.#wanted.delete(want);
+    this.#loading.add(want);
+    return want;
   }
 
-  loadedAll({ channels }: UnreadTotals): void {
-    const left = this.#all;
-    if (left === "in_vain") this.#all = "wanted";
-    if (!(left instanceof Set)) return;
-    this.#all = "no";
-    for (const unread of channels) {
+  /** The answer: of the wanted channel its unread state, or none for one who is no member. */
+  loaded(want: string, answer: readonly Unread[]): void {
+    const current = this.#loading.delete(want);
+    if (this.#again.delete(want)) {
+      this.#wanted.add(want);
+    } else if (current && want === ALL) {
       // A channel that is being asked for by itself may be in doubt over something newer than this.
-      if (!left.has(unread.cid) && !this.#channels.has(unread.cid)) this.#adopt(unread);
+      for (const unread of answer) if (!this.#left.has(unread.cid)) this.seen(unread);
+    } else if (this.#waits(want)) {
+      if (answer[0]) this.#adopt(answer[0]);
+      else this.#entry(want, 0).away = true;
     }
-  }
-
-  /** The answer for a channel: its unread state, or none for one who is no member. */
-  loaded(cid: string, unread: Unread | undefined): void {
-    this.#loading.delete(cid);
-    if (this.#again.delete(cid)) this.#wanted.add(cid);
-    else if (!this.#waits(cid)) return;
-    else if (unread) this.#adopt(unread);
-    else this.#update(cid, (entry) => (entry.standing = "not_member"));
   }
 
   /** Nothing came; `gone` where asking again will bring nothing either. */
-  loadFailed(want: Want, gone: boolean): void {
-    if (want.type === "all") {
-      this.#all = "wanted";
-      return;
-    }
-    const { cid } = want;
-    this.#loading.delete(cid);
-    const again = this.#again.delete(cid);
+  loadFailed(want: string, gone: boolean): void {
+    this.#loading.delete(want);
+    const again = this.#again.delete(want);
     // Else something newer than the answer has told meanwhile.
-    const waits = this.#waits(cid);
-    if (again || (waits && !gone)) this.#wanted.add(cid);
-    else if (waits) this.#leave(cid);
+    const waits = this.#waits(want);
+    if (again || want === ALL || (waits && !gone)) this.#wanted.add(want);
+    else if (waits) this.#leave(want);
   }
 
   #waits(cid: string): boolean {
-    return this.#channels.get(cid)?.standing === "unknown";
-  }
-
-  #nextWanted(): string | undefined {
-    // A channel that is being loaded in vain waits for the end of that.
-    return [...this.#wanted].find((cid) => !this.#loading.has(cid));
+    const entry = this.#channels.get(cid);
+    return entry !== undefined && !entry.known && !entry.away;
   }
 
   #forgetAll(): void {
     this.#channels.clear();
-    this.#total = this.#unreadChannels = 0;
     this.#wanted.clear();
     this.#again = new Set(this.#loading);
-    if (this.#all instanceof Set) this.#all = "in_vain";
   }
 
-  #wantAll(): void {
-    this.#all = this.#all === "no" || this.#all === "wanted" ? "wanted" : "in_vain";
+  #want(want: string): void {
+    (this.#loading.has(want) ? this.#again : this.#wanted).add(want);
   }
 
-  #want(cid: string): void {
-    (this.#loading.has(cid) ? this.#again : this.#wanted).add(cid);
+  #entry(cid: string, head: number): Entry {
+    return kept(this.#channels, cid, () => unknown(head));
   }
 
   #join(cid: string, seq: number): void {
-    const entry = this.#channels.get(cid);
-    if (typeof entry?.standing === "object" && entry.standing.asOf >= seq) return;
-    if (!entry || entry.standing === "not_member") {
-      this.#channels.set(cid, unknown(Math.max(entry?.head ?? 0, seq)));
-    }
-    this.#update(cid, (entry) => (entry.standing = "unknown"));
+    const { known, away, head } = this.#entry(cid, seq);
+    if (known && known.asOf >= seq) return;
+    if (away) this.#channels.set(cid, unknown(Math.max(head, seq)));
+    this.#entry(cid, seq).known = undefined;
     this.#want(cid);
   }
 
   #leave(cid: string): void {
     // How far the channel was heard of is kept: leaving may be old news, told after a reset that already
     // jumped past it, and a snapshot from before that jump must not be taken for the present.
-    this.#update(cid, (entry) => Object.assign(entry, unknown(entry.head), { standing: "not_member" }));
+    const entry = this.#channels.get(cid);
+    if (entry) this.#channels.set(cid, { ...unknown(entry.head), away: true });
     this.#wanted.delete(cid);
-    if (this.#all instanceof Set) this.#all.add(cid);
+    this.#left.add(cid);
   }
 
-  /** Takes the server's word on a channel, unless what is known is newer. */
-  #adopt(snapshot: Unread): void {
-    const { cid, head } = snapshot;
-    this.#known(cid, head);
-    if (this.#update(cid, (entry) => adopt(entry, snapshot))) this.#wanted.delete(cid);
+  /** Takes the server's word on a channel, unless what is known is newer; counts what came after it again. */
+  #adopt({ cid, head: asOf, last_read_seq: lastRead, unread_messages: unread }: Unread): void {
+    const entry = this.#entry(cid, asOf);
+    if (!entry.known || asOf >= entry.known.asOf) {
+      const later = entry.window.filter(({ seq }) => seq > asOf);
+      // Else the window does not reach back far enough.
+      const start = entry.windowFrom <= asOf ? { lastRead, unread, asOf } : undefined;
+      entry.known = later.reduce<Known | undefined>((known, change) => known && apply(known, change), start);
+      entry.away = false;
+    }
+    if (entry.known) this.#wanted.delete(cid);
     else this.#want(cid);
   }
 
@@ -267,35 +252,21 @@ export class Tally {
     if (!this.#channels.has(cid)) {
       // Nothing of it was unread at the last snapshot; only these two can matter.
       if (!change || (change.gone === undefined && !change.worth?.now)) return;
-      this.#known(cid, seq - 1);
       this.#want(cid);
     }
-    if (!this.#update(cid, (entry) => count(entry, seq, change))) this.#want(cid);
-  }
-
-  #known(cid: string, head: number): void {
-    if (!this.#channels.has(cid)) this.#channels.set(cid, unknown(head));
-  }
-
-  /** Changes an entry, and the totals with it. */
-  #update<T>(cid: string, change: (entry: Entry) => T): T | undefined {
-    const entry = this.#channels.get(cid);
-    if (!entry) return undefined;
-    const before = unreadIn(entry);
-    const result = change(entry);
-    const after = unreadIn(entry);
-    this.#total += after - before;
-    this.#unreadChannels += Number(after > 0) - Number(before > 0);
-    return result;
+    const entry = this.#entry(cid, seq - 1);
+    entry.head = Math.max(entry.head, seq);
+    if (!change) return;
+    const { known, window } = entry;
+    window.push(change);
+    if (window.length > WINDOW_LEN) entry.windowFrom = Math.max(entry.windowFrom, window.shift()!.seq);
+    if (!known || seq <= known.asOf) return;
+    entry.known = apply(known, change);
+    if (!entry.known) this.#want(cid);
   }
 }
 
-const channelOf = (topic: string): string | undefined =>
-  topic.startsWith("channel:") ? topic.slice("channel:".length) : undefined;
-
-const unknown = (head: number): Entry => ({ standing: "unknown", window: [], windowFrom: head, head });
-
-const unreadIn = ({ standing }: Entry): number => (typeof standing === "object" ? standing.unread : 0);
+const unknown = (head: number): Entry => ({ window: [], windowFrom: head, head });
 
 /** The rule. */
 function worth(message: Message, me: string | undefined): Worth {
@@ -311,48 +282,12 @@ function worthAt(window: Change[], seq: number): Worth | undefined {
   return brought && (window.some((change) => change.gone === seq) ? NOTHING : brought.worth);
 }
 
-/** Takes a snapshot, and counts what came after it again. `false`: the window cannot tell. */
-function adopt(entry: Entry, { last_read_seq: lastRead, unread_messages, head: asOf }: Unread): boolean {
-  if (typeof entry.standing === "object" && asOf < entry.standing.asOf) return true;
-  let unread = entry.windowFrom <= asOf ? unread_messages : undefined;
-  for (const change of entry.window) {
-    if (change.seq > asOf && unread !== undefined) unread = apply(unread, lastRead, asOf, change);
-  }
-  entry.standing = unread === undefined ? "unknown" : { lastRead, unread, asOf };
-  return unread !== undefined;
-}
-
-/** Something up to `head` was missed. `false`: what is known is from before that. */
-function jump(entry: Entry, head: number): boolean {
-  let { standing } = entry;
-  // Else `ready` told the present before it told of the reset.
-  if (typeof standing === "object" && standing.asOf < head) standing = "unknown";
-  Object.assign(entry, unknown(head), { standing });
-  return standing !== "unknown";
-}
-
-/** Counts an event. `false`: what is known does not suffice. */
-function count(entry: Entry, seq: number, change: Change | undefined): boolean {
-  entry.head = Math.max(entry.head, seq);
-  if (!change) return true;
-  entry.window.push(change);
-  if (entry.window.length > WINDOW_LEN) {
-    entry.windowFrom = Math.max(entry.windowFrom, entry.window.shift()!.seq);
-  }
-  const { standing } = entry;
-  if (typeof standing !== "object" || seq <= standing.asOf) return true;
-  const unread = apply(standing.unread, standing.lastRead, standing.asOf, change);
-  entry.standing = unread === undefined ? "unknown" : { ...standing, unread };
-  return unread !== undefined;
-}
-
-/** The count after a change, on top of a snapshot as of some head; undefined where too little is known. */
-function apply(unread: number, lastRead: number, asOf: number, change: Change): number | undefined {
-  const { seq, gone, worth } = change;
-  if (gone === undefined) return unread + Number(worth!.now && seq > lastRead);
+/** Where a channel stands after a change; undefined where too little is known. */
+function apply(known: Known, { seq, gone, worth }: Change): Known | undefined {
+  const { lastRead, unread, asOf } = known;
+  if (gone === undefined) return { ...known, unread: unread + Number(worth!.now && seq > lastRead) };
   // 0 stands for a place that is no longer known.
-  if (gone !== 0 && gone <= lastRead) return unread;
-  if (unread === 0) return 0;
+  if ((gone !== 0 && gone <= lastRead) || unread === 0) return known;
   const counted = gone <= asOf ? worth?.before : worth?.now;
-  return counted === undefined ? undefined : Math.max(0, unread - Number(counted));
+  return counted === undefined ? undefined : { ...known, unread: Math.max(0, unread - Number(counted)) };
 }

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { bounded, Calls, connectUrl, endpointOf, parseBaseUrl, splitCid } from "../src/calls.js";
+import { bounded, caller, connectUrl, endpointOf, parseBaseUrl, splitCid } from "../src/calls.js";
 import type { Authorize, CallOptions } from "../src/calls.js";
+import * as calls from "../src/endpoints.js";
 import { ParlourError } from "../src/errors.js";
 import { type Answer, BASE, deaf, fakeFetch, json, refused, silent } from "./fake_fetch.js";
 
@@ -16,10 +17,10 @@ afterEach(() => {
 const asAlice: Authorize = async () => ({ token: "alice's" });
 
 /** A caller, and what the server hears of it. */
-function caller(answers: Answer[], authorize: Authorize = asAlice) {
+function asks(answers: Answer[], authorize: Authorize = asAlice) {
   const { fetch, asked } = fakeFetch(...answers);
   const endpoint = endpointOf({ url: BASE, appKey: "dev", fetch });
-  return { calls: new Calls(endpoint, authorize), asked };
+  return { ask: caller(endpoint, authorize), asked };
 }
 
 async function failure(promise: Promise<unknown>): Promise<ParlourError> {
@@ -84,9 +85,9 @@ test("an app key that is none is refused before it is sent", () => {
 });
 
 test("without a fetch of its own a client uses the global one as it is at the time of the call", async () => {
-  const calls = new Calls(endpointOf({ url: BASE, appKey: "dev" }), asAlice);
+  const ask = caller(endpointOf({ url: BASE, appKey: "dev" }), asAlice);
   vi.stubGlobal("fetch", async () => json({ me: { id: "alice" } }));
-  expect((await calls.me()).me?.id).toBe("alice");
+  expect((await ask(calls.me)).me?.id).toBe("alice");
 });
 
 test("a cid is a type and an id", () => {
@@ -98,7 +99,7 @@ test("a cid is a type and an id", () => {
 });
 
 type Story = [
-  call: (calls: Calls) => Promise<unknown>,
+  call: calls.Request<unknown>,
   request: string,
   body: unknown,
   answer: unknown,
@@ -114,87 +115,87 @@ const request = { members: ["bob"], data: { name: "x" } };
 const C = "/v1/channels/messaging/general";
 
 const STORIES: Record<string, Story> = {
-  me: [(c) => c.me(), "GET /v1/me", undefined, { me: user }],
-  upsertUsers: [(c) => c.upsertUsers([user]), "POST /v1/users", { users: [user] }, { users: [user] }, [user]],
-  users: [(c) => c.users(["a@b", "c"]), "GET /v1/users?ids=a%40b,c", undefined, { users: [user] }, [user]],
-  updateUser: [(c) => c.updateUser("a@b", update), "PATCH /v1/users/a%40b", update, { user }, user],
-  queryChannels: [(c) => c.queryChannels({ limit: 3 }), "POST /v1/channels", { limit: 3 }, { channels: [] }],
-  distinctChannel: [(c) => c.distinctChannel("team", request), "POST /v1/channels/team", request, state],
-  getOrCreate: [(c) => c.getOrCreate(CID, request), `POST ${C}`, request, state],
-  channel: [(c) => c.channel(CID, 25), `GET ${C}?messages=25`, undefined, state],
-  updateChannel: [(c) => c.updateChannel(CID, update), `PATCH ${C}`, update, state],
+  me: [calls.me, "GET /v1/me", undefined, { me: user }],
+  upsertUsers: [calls.upsertUsers([user]), "POST /v1/users", { users: [user] }, { users: [user] }, [user]],
+  users: [calls.users(["a@b", "c"]), "GET /v1/users?ids=a%40b,c", undefined, { users: [user] }, [user]],
+  updateUser: [calls.updateUser("a@b", update), "PATCH /v1/users/a%40b", update, { user }, user],
+  queryChannels: [calls.queryChannels({ limit: 3 }), "POST /v1/channels", { limit: 3 }, { channels: [] }],
+  distinctChannel: [calls.distinctChannel("team", request), "POST /v1/channels/team", request, state],
+  getOrCreate: [calls.getOrCreate(CID, request), `POST ${C}`, request, state],
+  channel: [calls.channelState(CID, 25), `GET ${C}?messages=25`, undefined, state],
+  updateChannel: [calls.updateChannel(CID, update), `PATCH ${C}`, update, state],
   updateMembers: [
-    (c) => c.updateMembers(CID, { add: ["bob"] }),
+    calls.updateMembers(CID, { add: ["bob"] }),
     `POST ${C}/members`,
     { add: ["bob"] },
     state,
   ],
-  "members, the first": [(c) => c.members(CID, {}), `GET ${C}/members`, undefined, { members: [] }],
+  "members, the first": [calls.members(CID, {}), `GET ${C}/members`, undefined, { members: [] }],
   "members, what follows": [
-    (c) => c.members(CID, { limit: 30, next: "a&b=c/ü+" }),
+    calls.members(CID, { limit: 30, next: "a&b=c/ü+" }),
     `GET ${C}/members?limit=30&next=a%26b%3Dc%2F%C3%BC%2B`,
     undefined,
     { members: [] },
   ],
-  sendMessage: [(c) => c.sendMessage(CID, message), `POST ${C}/messages`, { message }, { message }, message],
-  "messages, the latest": [(c) => c.messages(CID, {}), `GET ${C}/messages`, undefined, { messages: [] }],
+  sendMessage: [calls.sendMessage(CID, message), `POST ${C}/messages`, { message }, { message }, message],
+  "messages, the latest": [calls.messages(CID, {}), `GET ${C}/messages`, undefined, { messages: [] }],
   "messages before a seq": [
-    (c) => c.messages(CID, { before: 0, limit: 7 }),
+    calls.messages(CID, { before: 0, limit: 7 }),
     `GET ${C}/messages?before=0&limit=7`,
     undefined,
     { messages: [] },
   ],
   "messages around an id": [
-    (c) => c.messages(CID, { aroundId: "m-1" }),
+    calls.messages(CID, { aroundId: "m-1" }),
     `GET ${C}/messages?around_id=m-1`,
     undefined,
     { messages: [] },
   ],
-  message: [(c) => c.message(CID, "m-1"), `GET ${C}/messages/m-1`, undefined, { message }, message],
+  message: [calls.message(CID, "m-1"), `GET ${C}/messages/m-1`, undefined, { message }, message],
   editMessage: [
-    (c) => c.editMessage(CID, "m-1", { text: "ho" }),
+    calls.editMessage(CID, "m-1", { text: "ho" }),
     `PATCH ${C}/messages/m-1`,
     { text: "ho" },
     { message },
     message,
   ],
   deleteMessage: [
-    (c) => c.deleteMessage(CID, "m-1"),
+    calls.deleteMessage(CID, "m-1"),
     `DELETE ${C}/messages/m-1`,
     undefined,
     { message },
     message,
   ],
   "deleteMessage, for good": [
-    (c) => c.deleteMessage(CID, "m-1", { hard: true }),
+    calls.deleteMessage(CID, "m-1", true),
     `DELETE ${C}/messages/m-1?hard=true`,
     undefined,
     { message },
     message,
   ],
   "deleteMessage, softly": [
-    (c) => c.deleteMessage(CID, "m-1", { hard: false }),
+    calls.deleteMessage(CID, "m-1", undefined),
     `DELETE ${C}/messages/m-1`,
     undefined,
     { message },
     message,
   ],
-  markRead: [(c) => c.markRead(CID, { seq: 3 }), `POST ${C}/read`, { seq: 3 }, { unread }, unread],
+  markRead: [calls.markRead(CID, { seq: 3 }), `POST ${C}/read`, { seq: 3 }, { unread }, unread],
   markUnread: [
-    (c) => c.markUnread(CID, "m-1"),
+    calls.markUnread(CID, "m-1"),
     `POST ${C}/unread`,
     { message_id: "m-1" },
     { unread },
     unread,
   ],
-  unread: [(c) => c.unread(), "GET /v1/unread", undefined, { total_unread_count: 0 }],
-  usage: [(c) => c.usage(60), "GET /v1/usage?minutes=60", undefined, { month: "2026-11" }],
+  unread: [calls.unread, "GET /v1/unread", undefined, { total_unread_count: 0 }],
+  usage: [calls.usage(60), "GET /v1/usage?minutes=60", undefined, { month: "2026-11" }],
 };
 
 test.each(Object.entries(STORIES))("%s is one request and its answer", async (_, story) => {
   const [call, request, body, answer, result = answer] = story;
-  const { calls, asked } = caller([json(answer)]);
-  expect(await call(calls)).toEqual(result);
+  const { ask, asked } = asks([json(answer)]);
+  expect(await ask(call)).toEqual(result);
   expect(asked.map(({ method, path }) => `${method} ${path}`)).toEqual([request]);
   expect(asked[0]!.body).toEqual(body);
   expect(asked[0]!.headers).toEqual({
@@ -228,89 +229,89 @@ test("every endpoint of the reference has its call, and every call its endpoint"
 });
 
 test("a channel that is deleted is answered with nothing", async () => {
-  const { calls, asked } = caller([new Response(null, { status: 204 })]);
-  expect(await calls.deleteChannel(CID)).toBeUndefined();
+  const { ask, asked } = asks([new Response(null, { status: 204 })]);
+  expect(await ask(calls.deleteChannel(CID))).toBeUndefined();
   expect(asked).toMatchObject([{ method: "DELETE", path: C }]);
 });
 
 test("an id that would lead to another path is refused before anything is sent", async () => {
-  const { calls, asked } = caller([]);
+  const { ask, asked } = asks([]);
   const bad = ["", ".", "..", "a/b", "a?b", "a#b", "%2e%2e", "a b", "\ud800", "ü", undefined as never];
   for (const id of bad) {
     const attempts = [
-      calls.deleteMessage(CID, id),
-      calls.deleteChannel(`messaging:${id ?? ""}`),
-      calls.channel(`${id ?? ""}:general`, 0),
-      calls.distinctChannel(id, {}),
-      calls.updateUser(id, {}),
-      calls.users(["alice", id]),
-      calls.message(CID, id),
+      ask(calls.deleteMessage(CID, id)),
+      ask(calls.deleteChannel(`messaging:${id ?? ""}`)),
+      ask(calls.channelState(`${id ?? ""}:general`, 0)),
+      ask(calls.distinctChannel(id, {})),
+      ask(calls.updateUser(id, {})),
+      ask(calls.users(["alice", id])),
+      ask(calls.message(CID, id)),
     ];
     for (const attempt of attempts) {
       const error = await failure(attempt);
       expect(error).toMatchObject({ code: "invalid_id", docs: `${BASE}/docs/errors/invalid_id` });
     }
   }
-  expect((await failure(calls.message(CID, "a/b"))).message).toBe(
+  expect((await failure(ask(calls.message(CID, "a/b")))).message).toBe(
     '"a/b" is no id: character 2 is none of a-z A-Z 0-9 @ _ - !',
   );
-  expect((await failure(calls.message(CID, ""))).message).toBe('"" is no id: it is empty');
-  expect((await failure(calls.users(["a,b"]))).code).toBe("invalid_id");
+  expect((await failure(ask(calls.message(CID, "")))).message).toBe('"" is no id: it is empty');
+  expect((await failure(ask(calls.users(["a,b"])))).code).toBe("invalid_id");
   expect(asked).toEqual([]);
 });
 
 test("the request is what it was at the time of the call", async () => {
-  const { calls, asked } = caller([json({ message })]);
+  const { ask, asked } = asks([json({ message })]);
   const draft = { text: "hi" };
-  const sent = calls.sendMessage(CID, draft);
+  const sent = ask(calls.sendMessage(CID, draft));
   draft.text = "changed";
   await sent;
   expect(asked[0]!.body).toEqual({ message: { text: "hi" } });
 });
 
 test("a request that is no JSON is refused before anything is sent", async () => {
-  const { calls, asked } = caller([]);
-  const error = await failure(calls.sendMessage(CID, { text: "hi", size: 1n }));
+  const { ask, asked } = asks([]);
+  const error = await failure(ask(calls.sendMessage(CID, { text: "hi", size: 1n })));
   expect(error).toMatchObject({ code: "invalid_input" });
   expect(error.message).toContain("BigInt");
   expect(asked).toEqual([]);
 });
 
 test("an error of the server comes through with a link that can be opened", async () => {
-  const { calls } = caller([refused({ code: "not_found", status: 404, request_id: "req-1" })]);
-  const error = await failure(calls.me());
+  const { ask } = asks([refused({ code: "not_found", status: 404, request_id: "req-1" })]);
+  const error = await failure(ask(calls.me));
   expect(error).toMatchObject({ code: "not_found", requestId: "req-1" });
   expect(error.docs).toBe(`${BASE}/docs/errors/not_found`);
 });
 
 test("a proxy's page is a typed error with the wait that its header asks for", async () => {
   const page = new Response("<html>bad gateway</html>", { status: 502, headers: { "Retry-After": "7" } });
-  const { calls } = caller([page]);
-  const error = await failure(calls.me());
+  const { ask } = asks([page]);
+  const error = await failure(ask(calls.me));
   expect(error).toMatchObject({ code: "unavailable", status: 502, retryAfter: 7, retryable: true });
   expect(error.docs).toBe(`${BASE}/docs/errors/unavailable`);
 });
 
 test("a redirect is not followed", async () => {
   const moved = new Response(null, { status: 308, headers: { location: "https://elsewhere.example" } });
-  const { calls, asked } = caller([moved]);
-  expect(await failure(calls.me())).toMatchObject({ code: "internal", status: 308 });
+  const { ask, asked } = asks([moved]);
+  expect(await failure(ask(calls.me))).toMatchObject({ code: "internal", status: 308 });
   expect(asked).toHaveLength(1);
 });
 
 test("an answer that is not understood is an error of its own", async () => {
   const hotel = "<html>Welcome to our hotel</html>";
   for (const text of [hotel, "", "null", "3", '{"messages":[]}', '{"message":null}']) {
-    const { calls } = caller([new Response(text)]);
-    const error = await failure(calls.message(CID, "m-1"));
+    const { ask } = asks([new Response(text)]);
+    const error = await failure(ask(calls.message(CID, "m-1")));
     expect(error, text).toMatchObject({ code: "internal", docs: `${BASE}/docs/errors/internal` });
     expect(error.message).toContain(
       "the answer to GET channels/messaging/general/messages/m-1 is not what this version understands: ",
     );
   }
-  const { calls } = caller([new Response("null"), new Response(hotel)]);
-  expect((await failure(calls.me())).code).toBe("internal");
-  expect((await failure(calls.deleteChannel(CID))).code).toBe("internal");
+  const { ask } = asks([new Response("null"), new Response(hotel)]);
+  expect((await failure(ask(calls.me))).code).toBe("internal");
+  expect((await failure(ask(calls.deleteChannel(CID)))).code).toBe("internal");
 });
 
 test("a server that is not reached, and one that breaks off, are one error: the network's", async () => {
@@ -319,18 +320,18 @@ test("a server that is not reached, and one that breaks off, are one error: the 
   const thrown = () => {
     throw reset;
   };
-  const { calls } = caller([() => Promise.reject(reset), thrown, new Response(broken)]);
-  const error = await failure(calls.me());
+  const { ask } = asks([() => Promise.reject(reset), thrown, new Response(broken)]);
+  const error = await failure(ask(calls.me));
   expect(error).toMatchObject({ code: "network", status: 503, retryable: true, cause: reset });
   expect(error.message).toBe("GET me: fetch failed: read ECONNRESET");
-  expect(await failure(calls.me())).toMatchObject({ code: "network" });
-  expect(await failure(calls.me())).toMatchObject({ code: "network", message: "GET me: terminated" });
+  expect(await failure(ask(calls.me))).toMatchObject({ code: "network" });
+  expect(await failure(ask(calls.me))).toMatchObject({ code: "network", message: "GET me: terminated" });
 });
 
 test("a call without an answer ends with its timeout, and lets go of the request", async () => {
   for (const answer of [silent, deaf]) {
-    const { calls, asked } = caller([answer]);
-    const outcome = failure(calls.me());
+    const { ask, asked } = asks([answer]);
+    const outcome = failure(ask(calls.me));
     await vi.advanceTimersByTimeAsync(9_999);
     expect(asked[0]!.signal.aborted).toBe(false);
     await vi.advanceTimersByTimeAsync(1);
@@ -343,21 +344,21 @@ test("a call without an answer ends with its timeout, and lets go of the request
 });
 
 test("a body that never ends is no answer", async () => {
-  const { calls } = caller([new Response(new ReadableStream())]);
-  const outcome = failure(calls.me());
+  const { ask } = asks([new Response(new ReadableStream())]);
+  const outcome = failure(ask(calls.me));
   await vi.advanceTimersByTimeAsync(10_000);
   expect((await outcome).code).toBe("timeout");
 });
 
 test("each call may have a timeout of its own, and none at all", async () => {
-  const quick = caller([silent]);
-  const outcome = failure(quick.calls.me({ timeoutMs: 50 }));
+  const quick = asks([silent]);
+  const outcome = failure(quick.ask(calls.me, { timeoutMs: 50 }));
   await vi.advanceTimersByTimeAsync(50);
   expect((await outcome).message).toBe("no answer from GET me within 50 ms");
 
   let answer = (_: Response) => {};
-  const patient = caller([() => new Promise((resolve) => (answer = resolve))]);
-  const me = patient.calls.me({ timeoutMs: Infinity });
+  const patient = asks([() => new Promise((resolve) => (answer = resolve))]);
+  const me = patient.ask(calls.me, { timeoutMs: Infinity });
   await vi.advanceTimersByTimeAsync(3_600_000);
   answer(json({ me: user }));
   expect(await me).toEqual({ me: user });
@@ -369,8 +370,8 @@ test("the timeout includes the wait for the user", async () => {
     waiting = signal;
     return new Promise(() => {});
   };
-  const { calls, asked } = caller([], never);
-  const outcome = failure(calls.me());
+  const { ask, asked } = asks([], never);
+  const outcome = failure(ask(calls.me));
   await vi.advanceTimersByTimeAsync(10_000);
   expect((await outcome).code).toBe("timeout");
   expect(waiting?.aborted).toBe(true);
@@ -379,9 +380,9 @@ test("the timeout includes the wait for the user", async () => {
 
 test("a call is cancelled by its caller at any time, and lets go of the request", async () => {
   for (const answer of [silent, deaf]) {
-    const { calls, asked } = caller([answer]);
+    const { ask, asked } = asks([answer]);
     const control = new AbortController();
-    const outcome = failure(calls.me({ signal: control.signal }));
+    const outcome = failure(ask(calls.me, { signal: control.signal }));
     await vi.advanceTimersByTimeAsync(1);
     control.abort();
     expect(await outcome).toMatchObject({ code: "cancelled", message: "GET me was cancelled" });
@@ -391,8 +392,8 @@ test("a call is cancelled by its caller at any time, and lets go of the request"
 
 test("a call that is cancelled before it begins asks nobody", async () => {
   const authorize = vi.fn(asAlice);
-  const { calls, asked } = caller([], authorize);
-  expect((await failure(calls.me({ signal: AbortSignal.abort() }))).code).toBe("cancelled");
+  const { ask, asked } = asks([], authorize);
+  expect((await failure(ask(calls.me, { signal: AbortSignal.abort() }))).code).toBe("cancelled");
   expect(authorize).not.toHaveBeenCalled();
   expect(asked).toEqual([]);
 });
@@ -405,7 +406,7 @@ test("a call that has ended leaves no listener and no timer behind, however it e
   vi.spyOn(signal, "removeEventListener").mockImplementation((_, own) => void listeners.delete(own));
   const ends: Answer[] = [json({ me: user }), refused({ code: "not_found", status: 404 }), deaf];
   for (const answer of ends) {
-    const outcome = caller([answer]).calls.me({ signal, timeoutMs: 5 }).catch(() => {});
+    const outcome = asks([answer]).ask(calls.me, { signal, timeoutMs: 5 }).catch(() => {});
     expect(listeners.size).toBe(1);
     await vi.advanceTimersByTimeAsync(answer === deaf ? 5 : 0);
     await outcome;
@@ -416,8 +417,8 @@ test("a call that has ended leaves no listener and no timer behind, however it e
 
 test("what fails after a call has ended is nobody's unhandled rejection", async () => {
   let fail = (_: Error) => {};
-  const { calls } = caller([() => new Promise((_, reject) => (fail = reject))]);
-  const outcome = failure(calls.me({ timeoutMs: 5 }));
+  const { ask } = asks([() => new Promise((_, reject) => (fail = reject))]);
+  const outcome = failure(ask(calls.me, { timeoutMs: 5 }));
   await vi.advanceTimersByTimeAsync(5);
   await outcome;
   // Vitest fails a run that has one.
@@ -426,17 +427,17 @@ test("what fails after a call has ended is nobody's unhandled rejection", async 
 });
 
 test("a call needs nothing that React Native and Node 18 lack", async () => {
-  const { calls } = caller([json({ me: user })]);
+  const { ask } = asks([json({ me: user })]);
   for (const name of ["URL", "URLSearchParams", "crypto", "structuredClone"]) vi.stubGlobal(name, undefined);
   const lacking = [vi.spyOn(AbortSignal, "timeout"), vi.spyOn(AbortSignal, "any")];
-  expect(await calls.me({ signal: new AbortController().signal })).toEqual({ me: user });
+  expect(await ask(calls.me, { signal: new AbortController().signal })).toEqual({ me: user });
   expect(parseBaseUrl(BASE)).toBe(BASE);
   for (const spy of lacking) expect(spy).not.toHaveBeenCalled();
 });
 
 test("a server calls in the name of a user", async () => {
-  const { calls, asked } = caller([json({})], async () => ({ token: "server's", actsAs: "alice" }));
-  await calls.me();
+  const { ask, asked } = asks([json({})], async () => ({ token: "server's", actsAs: "alice" }));
+  await ask(calls.me);
   expect(asked[0]!.headers).toMatchObject({ authorization: "Bearer server's", "x-parlour-user": "alice" });
 });
 
@@ -452,55 +453,55 @@ function tokens(...given: (string | undefined)[]) {
 
 test("a token that is over is replaced once, by another one", async () => {
   const authorize = tokens("old", "new");
-  const { calls, asked } = caller([expired(), json({ message })], authorize);
-  expect(await calls.sendMessage(CID, message)).toEqual(message);
+  const { ask, asked } = asks([expired(), json({ message })], authorize);
+  expect(await ask(calls.sendMessage(CID, message))).toEqual(message);
   expect(authorize.mock.calls.map(([refused]) => refused)).toEqual([undefined, "old"]);
   expect(asked.map(({ headers }) => headers.authorization)).toEqual(["Bearer old", "Bearer new"]);
   expect(asked[1]).toMatchObject({ method: "POST", path: `${C}/messages`, body: { message } });
 });
 
 test("a token that is over is replaced no second time", async () => {
-  const { calls, asked } = caller([expired(), expired()], tokens("old", "new", "newer"));
-  expect((await failure(calls.me())).code).toBe("token_expired");
+  const { ask, asked } = asks([expired(), expired()], tokens("old", "new", "newer"));
+  expect((await failure(ask(calls.me))).code).toBe("token_expired");
   expect(asked).toHaveLength(2);
 });
 
 test("without another token the server's refusal stands", async () => {
   for (const authorize of [tokens("old", "old"), tokens("old", undefined)]) {
-    const { calls, asked } = caller([expired()], authorize);
-    expect(await failure(calls.me())).toMatchObject({ code: "token_expired", hint: "ask" });
+    const { ask, asked } = asks([expired()], authorize);
+    expect(await failure(ask(calls.me))).toMatchObject({ code: "token_expired", hint: "ask" });
     expect(asked).toHaveLength(1);
   }
 });
 
 test("only a token that is over is replaced", async () => {
   const authorize = tokens("old", "new");
-  const { calls } = caller([refused({ code: "token_signature", status: 401 })], authorize);
-  expect((await failure(calls.me())).code).toBe("token_signature");
+  const { ask } = asks([refused({ code: "token_signature", status: 401 })], authorize);
+  expect((await failure(ask(calls.me))).code).toBe("token_signature");
   expect(authorize).toHaveBeenCalledTimes(1);
 });
 
 test("why there is no token is the error of the call", async () => {
   const reason = new ParlourError({ ...bodyOf("token_missing"), message: "no token: signed out" });
-  const { calls } = caller([], () => Promise.reject(reason));
-  expect(await failure(calls.me())).toBe(reason);
-  const later = caller([expired()], async (refused) => {
+  const { ask } = asks([], () => Promise.reject(reason));
+  expect(await failure(ask(calls.me))).toBe(reason);
+  const later = asks([expired()], async (refused) => {
     if (refused) throw reason;
     return { token: "old" };
   });
-  expect(await failure(later.calls.me())).toBe(reason);
+  expect(await failure(later.ask(calls.me))).toBe(reason);
 });
 
 test("without a user a call says so", async () => {
-  const { calls } = caller([], async () => undefined);
-  const error = await failure(calls.me());
+  const { ask } = asks([], async () => undefined);
+  const error = await failure(ask(calls.me));
   expect(error).toMatchObject({ code: "not_logged_in", docs: `${BASE}/docs/errors/not_logged_in` });
 });
 
 test("a token that no header can carry is said to be so, and is not told", async () => {
   for (const token of ["eyJ\n", "eyJ–x", "a\r\nx-parlour-user: bob"]) {
-    const { calls, asked } = caller([], async () => ({ token }));
-    const error = await failure(calls.me());
+    const { ask, asked } = asks([], async () => ({ token }));
+    const error = await failure(ask(calls.me));
     expect(error.code).toBe("token_malformed");
     expect(error.message).toBe("the token has characters that no header can carry");
     expect(asked).toEqual([]);

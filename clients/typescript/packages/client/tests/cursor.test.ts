@@ -16,7 +16,6 @@ test("the next event moves a cursor; one that was seen, or one after a gap, does
 test("a cursor knows how far it is behind the head of the log", () => {
   const cursor = new Cursor(5);
   expect([4, 5, 6].map((head) => cursor.isBehind(head))).toEqual([false, false, true]);
-  expect([4, 5, 9].map((head) => cursor.missing(head))).toEqual([0, 0, 4]);
 });
 
 test("a cursor is raised, and never goes back", () => {

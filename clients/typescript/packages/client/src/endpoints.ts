@@ -1,0 +1,198 @@
+// The calls that the server offers: one function per endpoint, which says what the request is.
+//
+// Not here: how a request is made and answered (calls.ts).
+
+import type {
+  ChannelResponse,
+  ChannelsResponse,
+  ChannelState,
+  EditMessage,
+  GetOrCreateChannel,
+  MarkRead,
+  MembersResponse,
+  MeResponse,
+  Message,
+  MessageDraft,
+  MessagesResponse,
+  PartialUpdate,
+  QueryChannels,
+  Unread,
+  UnreadTotals,
+  UpdateMembers,
+  UsageResponse,
+  User,
+  UserInput,
+} from "./wire.js";
+
+/** Which messages of a channel: the latest, unless one of the places is named. */
+export interface MessagePage {
+  /** 1 to 100. Default: 25. */
+  limit?: number | undefined;
+  /** Those right before this seq. */
+  before?: number | undefined;
+  /** Those right after this seq. */
+  after?: number | undefined;
+  /** Those on both sides of this seq. */
+  around?: number | undefined;
+  /** Those on both sides of the message with this id. */
+  aroundId?: string | undefined;
+}
+
+/** Which members of a channel. */
+export interface MemberPage {
+  /** 1 to 100. */
+  limit?: number | undefined;
+  /** The `next` of the page before. */
+  next?: string | undefined;
+}
+
+/** One request. Its ids are checked when it is made. */
+export interface Request<Answer> {
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  /** The channel in which `path` begins. */
+  readonly cid?: string;
+  /** The parts of the path. */
+  readonly path: readonly string[];
+  readonly query?: Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
+  readonly body?: unknown;
+  /** The field of the answer that is the value; absent where the value is the whole answer. */
+  readonly field?: string;
+  /** Never there: it names the type of the value. */
+  readonly answer?: Answer;
+}
+
+export const me: Request<MeResponse> = { method: "GET", path: ["me"] };
+
+export const unread: Request<UnreadTotals> = { method: "GET", path: ["unread"] };
+
+export const usage = (minutes: number): Request<UsageResponse> => ({
+  method: "GET",
+  path: ["usage"],
+  query: { minutes },
+});
+
+export const upsertUsers = (users: readonly UserInput[]): Request<User[]> => ({
+  method: "POST",
+  path: ["users"],
+  body: { users },
+  field: "users",
+});
+
+export const users = (ids: readonly string[]): Request<User[]> => ({
+  method: "GET",
+  path: ["users"],
+  query: { ids },
+  field: "users",
+});
+
+export const updateUser = (id: string, update: PartialUpdate): Request<User> => ({
+  method: "PATCH",
+  path: ["users", id],
+  body: update,
+  field: "user",
+});
+
+export const queryChannels = (query: QueryChannels): Request<ChannelsResponse> => ({
+  method: "POST",
+  path: ["channels"],
+  body: query,
+});
+
+export const distinctChannel = (type: string, body: GetOrCreateChannel): Request<ChannelResponse> => ({
+  method: "POST",
+  path: ["channels", type],
+  body,
+});
+
+export const getOrCreate = (cid: string, body: GetOrCreateChannel): Request<ChannelResponse> => ({
+  method: "POST",
+  cid,
+  path: [],
+  body,
+});
+
+/** `messages`: how many of the latest to give, 0 to 100. */
+export const channelState = (cid: string, messages: number): Request<ChannelState> => ({
+  method: "GET",
+  cid,
+  path: [],
+  query: { messages },
+});
+
+export const updateChannel = (cid: string, body: PartialUpdate): Request<ChannelState> => ({
+  method: "PATCH",
+  cid,
+  path: [],
+  body,
+});
+
+export const deleteChannel = (cid: string): Request<void> => ({ method: "DELETE", cid, path: [] });
+
+export const updateMembers = (cid: string, body: UpdateMembers): Request<ChannelState> => ({
+  method: "POST",
+  cid,
+  path: ["members"],
+  body,
+});
+
+export const members = (cid: string, { limit, next }: MemberPage): Request<MembersResponse> => ({
+  method: "GET",
+  cid,
+  path: ["members"],
+  query: { limit, next },
+});
+
+export const sendMessage = (cid: string, message: MessageDraft): Request<Message> => ({
+  method: "POST",
+  cid,
+  path: ["messages"],
+  body: { message },
+  field: "message",
+});
+
+export const messages = (cid: string, { aroundId, ...page }: MessagePage): Request<MessagesResponse> => ({
+  method: "GET",
+  cid,
+  path: ["messages"],
+  query: { ...page, around_id: aroundId },
+});
+
+export const message = (cid: string, id: string): Request<Message> => ({
+  method: "GET",
+  cid,
+  path: ["messages", id],
+  field: "message",
+});
+
+export const editMessage = (cid: string, id: string, body: EditMessage): Request<Message> => ({
+  method: "PATCH",
+  cid,
+  path: ["messages", id],
+  body,
+  field: "message",
+});
+
+/** `hard`: without a trace of what it was, which only a server may. */
+export const deleteMessage = (cid: string, id: string, hard?: true): Request<Message> => ({
+  method: "DELETE",
+  cid,
+  path: ["messages", id],
+  query: { hard },
+  field: "message",
+});
+
+export const markRead = (cid: string, body: MarkRead): Request<Unread> => ({
+  method: "POST",
+  cid,
+  path: ["read"],
+  body,
+  field: "unread",
+});
+
+export const markUnread = (cid: string, messageId: string): Request<Unread> => ({
+  method: "POST",
+  cid,
+  path: ["unread"],
+  body: { message_id: messageId },
+  field: "unread",
+});
