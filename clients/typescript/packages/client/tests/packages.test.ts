@@ -3,11 +3,17 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createContext, runInContext } from "node:vm";
+import { brotliCompressSync } from "node:zlib";
 
 import { build, type BuildOptions } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { App, PACKAGES, run } from "./pack.js";
+
+/** The largest size of `@parlour/client` in a page, minified and compressed. The goal is 15,000. */
+const CLIENT_BYTES_MAX = 16_800;
+/** The same of `@parlour/react`, without React and the client. */
+const REACT_BYTES_MAX = 3_000;
 
 const NAMES = ["client", "react"] as const;
 
@@ -133,5 +139,21 @@ describe("in a page", () => {
     const text = await bundle('import { ParlourError } from "@parlour/client"; console.log(ParlourError)');
     expect(text).toContain("ParlourError");
     expect(text).not.toContain("WebSocket");
+  });
+
+  it("both are small", async () => {
+    const size = async (source: string, external: string[]) => {
+      const text = await bundle(source, { minify: true, platform: "browser", external });
+      return brotliCompressSync(text).length;
+    };
+    const client = await size('export * from "@parlour/client"', []);
+    const react = await size('export * from "@parlour/react"', ["react", "@parlour/client"]);
+    console.log(`minified and compressed: @parlour/client ${client} bytes, @parlour/react ${react} bytes`);
+    expect(client).toBeLessThanOrEqual(CLIENT_BYTES_MAX);
+    expect(react).toBeLessThanOrEqual(REACT_BYTES_MAX);
+    // The READMEs promise it.
+    const readme = (name: "client" | "react") => readFileSync(join(app.installed(name), "README.md"), "utf8");
+    expect(readme("client")).toContain(`at most ${Math.ceil(CLIENT_BYTES_MAX / 1_000)} KB`);
+    expect(readme("react")).toContain(`at most ${Math.ceil(REACT_BYTES_MAX / 1_000)} KB`);
   });
 });
