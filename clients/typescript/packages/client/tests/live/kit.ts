@@ -1,15 +1,9 @@
 // A real server for the stories of this folder: the binary that PARLOUR_BIN names, on a free port.
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
-
 import { WebSocket } from "ws";
 
 import { Client, type ClientOptions, type Observable, type WebSocketConstructor } from "../../src/index.js";
-import { ServerClient } from "../../src/server.js";
+import { Binary } from "./binary.js";
 
 /** What has to come comes within this. */
 const SOON_MS = 10_000;
@@ -35,49 +29,13 @@ export function eventually<T>(observable: Observable<T>, test: (value: T) => boo
   });
 }
 
-export class TestServer {
-  url = "";
-  appKey = "";
-  secret = "";
-  backend!: ServerClient;
-  readonly #data = mkdtempSync(join(tmpdir(), "parlour-"));
+export class TestServer extends Binary {
   readonly #clients = new Set<Client>();
-  #process: ChildProcess | undefined;
-  #port = 0;
 
   static async start(): Promise<TestServer> {
     const server = new TestServer();
     await server.start();
     return server;
-  }
-
-  /** Starts it, on the same data and port as before. */
-  async start(): Promise<void> {
-    const binary = process.env.PARLOUR_BIN;
-    if (!binary) throw new Error("PARLOUR_BIN has to name the server's binary; `cargo xtask test` sets it");
-    const listen = `127.0.0.1:${this.#port}`;
-    const child = spawn(binary, ["dev", "--listen", listen, "--json", "--data", this.#data], {
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-    this.#process = child;
-    for await (const line of createInterface({ input: child.stdout })) {
-      const { url, app_key, secret } = JSON.parse(line);
-      this.url = url;
-      this.appKey = app_key;
-      this.secret = secret;
-      this.#port = Number(new URL(url).port);
-      this.backend = new ServerClient({ url, appKey: app_key, secret });
-      return;
-    }
-    throw new Error("the server ended before it said where it is");
-  }
-
-  /** Ends it without a word. */
-  async kill(): Promise<void> {
-    const child = this.#process!;
-    const gone = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
-    await gone;
   }
 
   client(options: Partial<ClientOptions> = {}): Client {
@@ -93,16 +51,9 @@ export class TestServer {
     return client;
   }
 
-  /** Connections that the server counts now. */
-  async connections(): Promise<number> {
-    const { concurrent_connections } = await this.backend.usage(1);
-    return concurrent_connections.current;
-  }
-
-  async end(): Promise<void> {
+  override async end(): Promise<void> {
     await Promise.all([...this.#clients].map((client) => client.disconnectUser()));
-    await this.kill();
-    rmSync(this.#data, { recursive: true });
+    await super.end();
   }
 }
 
