@@ -24,7 +24,15 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Holds the database for this process until it is dropped, or the process ends in whatever way.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Said, and not left to the closing of the file: a child that another thread is just starting holds a
+        // copy of it for a moment, and with it the lock. What is not given back here, the process's end gives.
+        let _ = self.file.unlock();
+    }
 }
 
 /// A database that is open for writing.
@@ -140,7 +148,7 @@ fn lock(path: &Path) -> Result<Lock> {
         .open(&lock_path)
         .map_err(|e| StoreError::Backend(format!("{} cannot be opened: {e}", lock_path.display())))?;
     match file.try_lock() {
-        Ok(()) => Ok(Lock { _file: file }),
+        Ok(()) => Ok(Lock { file }),
         Err(TryLockError::WouldBlock) => Err(StoreError::Backend(format!(
             "{} is in use by another process: a database serves one server at a time",
             path.display()
