@@ -1,20 +1,16 @@
 //! The network, as the client sees it: one trait, so that a simulator can stand in for it.
 
+mod web_socket;
+
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::{SinkExt, StreamExt};
 use parlour_wire::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// The largest frame or answer that is taken from a server: 16 MiB. A page of 100 full messages is far below.
 const INBOUND_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a closing handshake may take before the socket is dropped.
-const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// How long a TCP and TLS handshake of an HTTP call may take.
 const HTTP_CONNECT_WAIT: Duration = Duration::from_secs(10);
 
@@ -94,15 +90,7 @@ impl TokioNet {
 #[async_trait]
 impl Net for TokioNet {
     async fn open(&self, url: &str) -> Result<Box<dyn Frames>, NetError> {
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(INBOUND_BYTES_MAX))
-            .max_frame_size(Some(INBOUND_BYTES_MAX))
-            .read_buffer_size(8 * 1024)
-            .write_buffer_size(0);
-        let (socket, _) = tokio_tungstenite::connect_async_with_config(url, Some(config), true)
-            .await
-            .map_err(|e| NetError(refusal(&e)))?;
-        Ok(Box::new(WebSocketFrames { socket }))
+        web_socket::open(url).await
     }
 
     async fn request(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NetError> {
@@ -120,62 +108,6 @@ impl Net for TokioNet {
         *answer.headers_mut() = response.headers().clone();
         Ok(answer)
     }
-}
-
-struct WebSocketFrames {
-    socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
-}
-
-#[async_trait]
-impl Frames for WebSocketFrames {
-    async fn send(&mut self, text: String) -> Result<(), NetError> {
-        self.socket.send(Message::text(text)).await.map_err(|e| NetError(sentence(&e)))
-    }
-
-    async fn recv(&mut self) -> Received {
-        loop {
-            return match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => Received::Text(text.as_str().to_owned()),
-                Some(Ok(Message::Close(frame))) => closed(frame),
-                // Frames are texts; ping and pong of the transport are answered below us.
-                Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                    continue;
-                }
-                Some(Err(error)) => Received::Closed { code: None, reason: sentence(&error) },
-                None => Received::Closed { code: None, reason: "the connection ended".to_owned() },
-            };
-        }
-    }
-
-    async fn close(&mut self, code: CloseCode, reason: &str) {
-        let frame = CloseFrame { code: code.0.into(), reason: reason.to_owned().into() };
-        // Half a closing handshake is as good as a whole one here: the socket is dropped either way.
-        let _ = tokio::time::timeout(CLOSE_WAIT, async {
-            if self.socket.close(Some(frame)).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.next().await {}
-            }
-        })
-        .await;
-    }
-}
-
-fn closed(frame: Option<CloseFrame>) -> Received {
-    match frame {
-        Some(frame) => Received::Closed {
-            code: Some(CloseCode(frame.code.into())),
-            reason: frame.reason.as_str().to_owned(),
-        },
-        None => Received::Closed { code: None, reason: "closed without a code".to_owned() },
-    }
-}
-
-/// A failed upgrade, with the server's own words where it sent some.
-fn refusal(error: &tungstenite::Error) -> String {
-    let tungstenite::Error::Http(response) = error else { return sentence(error) };
-    let status = response.status();
-    let body = response.body().as_deref().unwrap_or_default();
-    let text = String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned();
-    format!("the server answered {status} instead of opening a WebSocket {text}").trim_end().to_owned()
 }
 
 /// An error with its causes, which most libraries leave to the reader to dig up.
