@@ -34,7 +34,7 @@ pub use client::{Builder, Client, ConnectionStatus, Profile};
 pub use error::Error;
 pub use events::{ClientEvent, Events};
 pub use jwt::TokenClaims;
-pub use net::{Frames, Net, NetError, Received, TokioNet};
+pub use net::{Body, Frames, Net, NetError, Received, TokioNet, TokioNetBuilder};
 pub use outbox::{OUTBOX_LEN_MAX, OutboxEntry, SendState};
 pub use server::{ActingChannel, ActingUser, ServerClient};
 pub use token::{TokenError, TokenProvider};

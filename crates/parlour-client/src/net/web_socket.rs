@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
 use parlour_wire::CloseCode;
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -17,19 +18,31 @@ const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
 /// Opens one at this `ws:` or `wss:` URL.
 pub(super) async fn open(url: &str) -> Result<Box<dyn Frames>, NetError> {
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(INBOUND_BYTES_MAX))
-        .max_frame_size(Some(INBOUND_BYTES_MAX))
-        .read_buffer_size(8 * 1024)
-        .write_buffer_size(0);
-    let (socket, _) = tokio_tungstenite::connect_async_with_config(url, Some(config), true)
-        .await
-        .map_err(|e| NetError(refusal(&e)))?;
+    frames(tokio_tungstenite::connect_async_with_config(url, Some(config()), true).await)
+}
+
+/// Opens one at this URL, over a way that leads there already.
+pub(super) async fn open_over(tcp: TcpStream, url: &str) -> Result<Box<dyn Frames>, NetError> {
+    frames(tokio_tungstenite::client_async_tls_with_config(url, tcp, Some(config()), None).await)
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+fn frames(opened: tungstenite::Result<(Socket, Response)>) -> Result<Box<dyn Frames>, NetError> {
+    let (socket, _) = opened.map_err(|e| NetError(refusal(&e)))?;
     Ok(Box::new(WebSocketFrames { socket }))
 }
 
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(INBOUND_BYTES_MAX))
+        .max_frame_size(Some(INBOUND_BYTES_MAX))
+        .read_buffer_size(8 * 1024)
+        .write_buffer_size(0)
+}
+
 struct WebSocketFrames {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
 }
 
 #[async_trait]

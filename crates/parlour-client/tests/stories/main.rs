@@ -5,4 +5,5 @@
 mod connecting;
 mod kit;
 mod listening;
+mod proxy;
 mod sending;
