@@ -34,8 +34,8 @@ export function Conversation({ open }: { open: OpenChannel }) {
           () => toast("The browser does not allow to copy", true),
         );
       },
-      retry: (entry) => channel.retry(entry.id),
-      discard: (entry) => channel.discard(entry.id),
+      retry: (entry) => void channel.retry(entry.id),
+      discard: (entry) => void channel.discard(entry.id),
     }),
     [channel],
   );

@@ -23,8 +23,18 @@ import {
   updateMembers,
 } from "./endpoints.js";
 import { uuid } from "./ids.js";
-import { type ChannelView, type LiveChannel, type MessagesView, NO_CHANNEL, NO_MESSAGES, STATE_MESSAGES } from "./live_channel.js";
-import { follow, type Observable, switched } from "./observable.js";
+import type { LiveChannel } from "./live_channel.js";
+import { follow, type Observable } from "./observable.js";
+import {
+  type ChannelView,
+  type MessagesView,
+  NO_CHANNEL,
+  NO_MESSAGES,
+  NOBODY,
+  shown,
+  type ShownChannel,
+  STATE_MESSAGES,
+} from "./views.js";
 import type {
   ChannelState,
   EditMessage,
@@ -41,14 +51,16 @@ import type {
 
 /** When this long has passed since the last `typing.start`, the next is sent. */
 const TYPING_RESEND_MS = 3_000;
-const NOBODY: readonly UserBrief[] = [];
 
 export class Channel {
   /** The full name, `type:id`. */
   readonly cid: string;
   readonly type: string;
   readonly id: string;
-  /** What is known of the channel. Kept current while it is open, or in a list, or was loaded by a member. */
+  /**
+   * What is known of the channel. Kept current while it is open, or in a list, or was loaded by a member; nothing
+   * before the app first opens, loads or subscribes to a channel or a list, since that loads the code that keeps it.
+   */
   readonly view: Observable<ChannelView>;
   /** Its messages, those on their way included. */
   readonly messages: Observable<MessagesView>;
@@ -66,9 +78,9 @@ export class Channel {
     this.id = id;
     this.cid = `${type}:${id}`;
     const { cid } = this;
-    this.view = switched(drivers, (driver) => driver.channel(cid).view, NO_CHANNEL);
-    this.messages = switched(drivers, (driver) => driver.channel(cid).messages, NO_MESSAGES);
-    this.typing = switched(drivers, (driver) => driver.channel(cid).typing, NOBODY);
+    this.view = shown(drivers, (shown) => shown.channel(cid).view, NO_CHANNEL);
+    this.messages = shown(drivers, (shown) => shown.channel(cid).messages, NO_MESSAGES);
+    this.typing = shown(drivers, (shown) => shown.channel(cid).typing, NOBODY);
   }
 
   /**
@@ -76,12 +88,12 @@ export class Channel {
    * hear of their channels anyway; for others this is what makes the server tell them.
    */
   open(): () => void {
-    return follow(this.#drivers, (driver) => driver.channel(this.cid).open());
+    return follow(this.#drivers, ({ shown }) => follow(shown, (shown) => shown.channel(this.cid).open()));
   }
 
   /** Loads the channel, if it is not known yet. Fails as any call; `view.status` is `gone` where it may not be seen. */
   async load(): Promise<ChannelView> {
-    await this.#live.load();
+    await (await this.#live()).load();
     return this.view.get();
   }
 
@@ -90,9 +102,9 @@ export class Channel {
     request: Pick<GetOrCreateChannel, "members" | "data"> = {},
     options?: CallOptions,
   ): Promise<ChannelState> {
-    const live = this.#live;
+    const shown = this.#shown;
     const state = await this.#ask(getOrCreate(this.cid, { ...request, messages: STATE_MESSAGES }), options);
-    live.adopt(state);
+    shown.adopt(state);
     return state;
   }
 
@@ -125,20 +137,24 @@ export class Channel {
    */
   send(message: string | MessageDraft): Promise<Message> {
     const draft = typeof message === "string" ? { text: message } : message;
-    const { outbox } = this.#driver;
     this.#typingSentAt = -Infinity;
-    // What one writes is seen, wherever one has scrolled to.
-    if (this.messages.get().hasNewer) void this.loadLatest().catch(() => {});
-    return outbox.queue(this.cid, { ...draft, id: draft.id ?? uuid() });
+    try {
+      const { outbox } = this.#driver;
+      // What one writes is seen, wherever one has scrolled to.
+      if (this.messages.get().hasNewer) this.loadLatest().catch(() => {});
+      return outbox.queue(this.cid, { ...draft, id: draft.id ?? uuid() });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Sends a failed message again. `false`: there is none with this id. */
-  retry(messageId: string): boolean {
+  async retry(messageId: string): Promise<boolean> {
     return this.#driver.outbox.retry(messageId);
   }
 
-  /** Forgets a message that is not sent. One that is just on its way may still arrive. */
-  discard(messageId: string): boolean {
+  /** Forgets a message that is not sent. One that is just on its way may still arrive. `false`: there is none. */
+  async discard(messageId: string): Promise<boolean> {
     return this.#driver.outbox.discard(messageId);
   }
 
@@ -164,23 +180,23 @@ export class Channel {
   }
 
   /** Loads older messages into the list, 1 to 100. */
-  loadOlder(limit = STATE_MESSAGES): Promise<void> {
-    return this.#live.page("older", limit);
+  async loadOlder(limit = STATE_MESSAGES): Promise<void> {
+    return (await this.#live()).page("older", limit);
   }
 
   /** Loads newer messages into the list, where it stands in the past. */
-  loadNewer(limit = STATE_MESSAGES): Promise<void> {
-    return this.#live.page("newer", limit);
+  async loadNewer(limit = STATE_MESSAGES): Promise<void> {
+    return (await this.#live()).page("newer", limit);
   }
 
   /** Makes the list begin anew with the latest messages. */
-  loadLatest(limit = STATE_MESSAGES): Promise<void> {
-    return this.#live.page("latest", limit);
+  async loadLatest(limit = STATE_MESSAGES): Promise<void> {
+    return (await this.#live()).page("latest", limit);
   }
 
   /** Makes the list begin anew around a message. */
-  loadAround(messageId: string, limit = STATE_MESSAGES): Promise<void> {
-    return this.#live.page("around", limit, messageId);
+  async loadAround(messageId: string, limit = STATE_MESSAGES): Promise<void> {
+    return (await this.#live()).page("around", limit, messageId);
   }
 
   /** Marks everything up to this seq as read, or everything. The position never moves back. */
@@ -218,9 +234,9 @@ export class Channel {
   }
 
   async #stored(request: Request<Message>, options: CallOptions | undefined): Promise<Message> {
-    const live = this.#live;
+    const shown = this.#shown;
     const message = await this.#ask(request, options);
-    live.stored(message);
+    shown.stored(message);
     return message;
   }
 
@@ -228,7 +244,11 @@ export class Channel {
     return this.#client.driver;
   }
 
-  get #live(): LiveChannel {
-    return this.#driver.channel(this.cid);
+  get #shown(): ShownChannel {
+    return this.#driver.shown.get().channel(this.cid);
+  }
+
+  async #live(): Promise<LiveChannel> {
+    return (await this.#driver.look()).channel(this.cid);
   }
 }

@@ -4,8 +4,9 @@ import type { Channel } from "./channel.js";
 import type { Client } from "./client.js";
 import type { Driver } from "./driver.js";
 import type { ParlourError } from "./errors.js";
-import { type CidsView, type LiveList, NO_CIDS } from "./live_list.js";
-import { type Observable, switched } from "./observable.js";
+import type { LiveList } from "./live_list.js";
+import type { Observable } from "./observable.js";
+import { type CidsView, NO_CIDS, shown } from "./views.js";
 
 export interface ChannelListView {
   /** In the order that was asked for; the latest activity first where none was. */
@@ -20,12 +21,12 @@ export interface ChannelListView {
 export class ChannelList {
   /** Loads when it is first subscribed to, and is kept current from then on. */
   readonly view: Observable<ChannelListView>;
-  readonly #list: () => LiveList;
+  readonly #list: () => Promise<LiveList>;
 
   /** @internal Made by `client.channels`. `query` as JSON. */
   constructor(client: Client, drivers: Observable<Driver | undefined>, query: string) {
-    this.#list = () => client.driver.list(query);
-    const cids = switched(drivers, (driver) => driver.list(query).view, NO_CIDS);
+    this.#list = async () => (await client.driver.look()).list(query);
+    const cids = shown(drivers, (shown) => shown.list(query).view, NO_CIDS);
     let from: CidsView | undefined;
     let view: ChannelListView;
     this.view = {
@@ -45,11 +46,11 @@ export class ChannelList {
 
   /** Loads the next page, if there is one. */
   async loadMore(): Promise<void> {
-    return this.#list().loadMore();
+    return (await this.#list()).loadMore();
   }
 
   /** Asks for the first page again. */
   async reload(): Promise<void> {
-    return this.#list().reload();
+    return (await this.#list()).reload();
   }
 }

@@ -1,7 +1,8 @@
 // One user's time on this page: the machine of connection.ts with its transports, its timer, its calls, and what
-// the client knows by itself (the user, unread counts, who types, who is there, channels, lists).
+// the client knows whether or not the app looks (the user, unread counts, who is there).
 //
-// Made by `connectUser`, over with `disconnectUser`, never for another user. Not here: which clients share it.
+// Made by `connectUser`, over with `disconnectUser`, never for another user. Not here: which clients share it; the
+// channels and lists that the app looks at (live.ts).
 
 import {
   type Ask,
@@ -15,18 +16,19 @@ import {
 import { Connection, type ConnectionConfig, type FailedWhy, type Input, type Output } from "./connection.js";
 import { Dial, MEANS_TO_RESUME, type WebSocketConstructor } from "./dial.js";
 import { channelState, unread } from "./endpoints.js";
-import { isGone, ParlourError, retryAfterMs } from "./errors.js";
+import { isGone, ParlourError, retryAfterMs, textOf } from "./errors.js";
 import { type ClientEvent, Listeners } from "./events.js";
 import { cidOf } from "./ids.js";
-import { LiveChannel } from "./live_channel.js";
-import { LiveList } from "./live_list.js";
-import { kept, Source, until } from "./observable.js";
+import type { Live } from "./live.js";
+import { loadLive } from "./load_live.js";
+import { Source, until } from "./observable.js";
 import type { Outbox } from "./outbox.js";
 import { PLATFORM } from "./platform.js";
 import { type ConnectionStatus, IDLE } from "./status.js";
 import { type TokenProvider, TokenSource } from "./token.js";
 import { ALL, Tally, type UnreadCounts } from "./unread.js";
-import type { ErrorBody, Event, EventFrame, Me, Presence, Ready, Signal, Unread, UserInput } from "./wire.js";
+import { Blank, type News, type Shown } from "./views.js";
+import type { ErrorBody, Me, Presence, Ready, Unread, UserInput } from "./wire.js";
 
 /** Loads of unread counts at the same time, at most. */
 const LOADS_MAX = 4;
@@ -62,6 +64,15 @@ export class Driver {
   readonly presence = new Source<ReadonlyMap<string, Presence>>(new Map());
   readonly listeners = new Listeners();
   readonly tally = new Tally();
+  /** What the server said last when the connection came up: each time another object. */
+  readonly ready = new Source<Ready | undefined>(undefined);
+  readonly #blank = new Blank(() => {
+    // How it went is shown.
+    if (!this.isLeaving) this.look().catch(() => {});
+  });
+  /** What the app looks at: nothing, until that is loaded. */
+  readonly shown = new Source<Shown>(this.#blank);
+  #live: Promise<Live> | undefined;
   /** Clients that hold it, and what closes it a moment after the last has let go. */
   handles = 0;
   linger: ReturnType<typeof setTimeout> | undefined;
@@ -76,12 +87,6 @@ export class Driver {
   #held = false;
   /** Whether calls go through: once the server has answered for the user, also while the connection is away. */
   #stage: "waiting" | "ready" | ParlourError = "waiting";
-  #channels = new Map<string, LiveChannel>();
-  #lists = new Map<string, LiveList>();
-  /** What the server said last of this connection, or of the one before. */
-  #ready: Ready | undefined;
-  /** Counts the times that the connection came up. */
-  readonly recoveries = new Source(0);
   /** Changes after everything that happened. */
   #turns = new Source(0);
   #downSince: number | undefined;
@@ -97,7 +102,6 @@ export class Driver {
   #clockOffset = Math.floor(Date.now() - performance.now());
   #life: "begun" | "leaving" | "over" = "begun";
   #unwatchPlatform = () => {};
-  #unsubscribeOutbox: () => void;
 
   constructor(options: DriverOptions) {
     const { userId, endpoint, config, outbox } = options;
@@ -109,12 +113,9 @@ export class Driver {
     this.ask = caller(endpoint, (refused, signal) => this.#authorize(refused, signal));
     this.gone = until(this.#turns, () => this.#life === "over" || undefined);
     outbox.changed = (event) => {
-      if (event.status === "sent") this.#channels.get(event.cid)?.stored(event.message);
+      this.#show(event);
       this.#tell(event);
     };
-    this.#unsubscribeOutbox = outbox.entries.subscribe(() => {
-      for (const channel of this.#channels.values()) channel.showMessages();
-    });
   }
 
   get isLeaving(): boolean {
@@ -213,24 +214,18 @@ export class Driver {
 
   // What is known.
 
-  channel(cid: string): LiveChannel {
-    return kept(this.#channels, cid, () => new LiveChannel(this, cid));
-  }
-
-  /** `query` as JSON. */
-  list(query: string): LiveList {
-    return kept(this.#lists, query, () => new LiveList(this, query));
+  /**
+   * Loads what keeps channels and lists current, when the app first looks at one. Where that fails, as `network`, the
+   * next look tries again.
+   */
+  look(): Promise<Live> {
+    return (this.#live ??= this.#loadLive());
   }
 
   /** A state came with a call: where nothing is known of the channel, it tells the unread count. */
   seen(state: { unread?: Unread | undefined }): void {
     if (state.unread) this.tally.seen(state.unread);
     this.#settle();
-  }
-
-  /** Other channels may match the lists than did. */
-  stale(): void {
-    for (const list of this.#lists.values()) list.stale();
   }
 
   // What the machine says.
@@ -278,13 +273,13 @@ export class Driver {
         void this.#fetchToken(output.fetch, output.refused);
         break;
       case "ready":
-        this.#onReady(output.ready);
+        this.#onReady(output);
         break;
       case "deliver":
-        this.#deliver(output.event);
+        this.#deliver(output);
         break;
       case "signal":
-        this.#signal(output.signal);
+        this.#signal(output);
         break;
       case "reset":
         this.#reset(output);
@@ -319,9 +314,9 @@ export class Driver {
     }
   }
 
-  #onReady(ready: Ready): void {
-    const before = this.#ready;
-    this.#ready = ready;
+  #onReady(output: Extract<Output, { type: "ready" }>): void {
+    const before = this.ready.get();
+    const { ready } = output;
     this.#stage = "ready";
     this.tally.ready(ready);
     this.#loadsFrom = 0;
@@ -332,82 +327,33 @@ export class Driver {
     this.#downSince = undefined;
     if (before) this.#tell({ type: "connection.recovered", resumed, downtimeMs });
     if (presence.length) this.#tell({ type: "user.presence.snapshot", users: presence });
-    for (const channel of this.#channels.values()) {
-      channel.showUnread();
-      // Also those that no reset will name, because no event of theirs was heard.
-      if (before && before.epoch !== ready.epoch) channel.reset("other_epoch");
-      channel.settle();
-    }
-    for (const list of this.#lists.values()) list.connected();
-    this.recoveries.set(this.recoveries.get() + 1);
+    this.#show(output);
+    this.ready.set(ready);
   }
 
-  #deliver(frame: EventFrame): void {
-    this.tally.event(frame);
-    const { event, topic, seq } = frame;
-    const cid = cidOf(topic);
-    if (cid === undefined) {
-      this.#ownEvent(event);
-    } else {
-      const channel = this.#channels.get(cid);
-      channel?.event(frame);
-      channel?.showUnread();
-      if (event.type === "channel.deleted") this.#gone(cid);
-      else if (event.type === "message.new" || event.type === "channel.updated") {
-        const at = event.type === "message.new" ? event.message.created_at : undefined;
-        for (const list of this.#lists.values()) list.heardOf(cid, at);
-      }
+  #deliver(output: Extract<Output, { type: "deliver" }>): void {
+    const { event, topic, seq } = output.event;
+    this.tally.event(output.event);
+    if (event.type === "user.updated" && event.user.id === this.userId && cidOf(topic) === undefined) {
+      const { devices = [], mutes = [], total_unread_count, unread_channels } = this.me.get()!;
+      this.me.set({ ...event.user, devices, mutes, total_unread_count, unread_channels });
     }
+    this.#show(output);
     this.#tell({ ...event, topic, seq });
   }
 
-  /** Takes an event of the user's own topic. */
-  #ownEvent(event: Event): void {
-    switch (event.type) {
-      case "notification.added_to_channel":
-      case "notification.removed_from_channel":
-        this.#channels.get(event.cid)?.membershipChanged(event.type === "notification.added_to_channel");
-        if (event.type === "notification.removed_from_channel") this.#gone(event.cid);
-        this.stale();
-        break;
-      case "notification.mark_read":
-        this.#channels.get(event.cid)?.showUnread();
-        break;
-      case "user.updated": {
-        const { devices = [], mutes = [], total_unread_count, unread_channels } = this.me.get()!;
-        if (event.user.id === this.userId) {
-          this.me.set({ ...event.user, devices, mutes, total_unread_count, unread_channels });
-        }
-      }
-    }
-  }
-
-  #signal(signal: Signal): void {
-    switch (signal.type) {
-      case "typing.start":
-      case "typing.stop":
-        this.#channels.get(signal.cid)?.types(signal.user, signal.type === "typing.start");
-        break;
-      case "user.presence.changed":
-        this.#setPresence(signal.users, this.presence.get());
-        break;
-      case "user.presence.snapshot":
-        this.#setPresence(signal.users, new Map());
-    }
+  #signal(output: Extract<Output, { type: "signal" }>): void {
+    const { signal } = output;
+    if (signal.type === "user.presence.changed") this.#setPresence(signal.users, this.presence.get());
+    if (signal.type === "user.presence.snapshot") this.#setPresence(signal.users, new Map());
+    this.#show(output);
     this.#tell(signal);
   }
 
   #reset(output: Extract<Output, { type: "reset" }>): void {
     const { topic, reason, head } = output;
     this.tally.reset(topic, reason, head);
-    const cid = cidOf(topic);
-    if (cid !== undefined) {
-      this.#channels.get(cid)?.reset(reason);
-      if (reason === "no_access") this.#gone(cid);
-    } else if (topic.startsWith("user:")) {
-      // Channels may have been joined and left meanwhile.
-      this.stale();
-    }
+    this.#show(output);
     this.#tell(output);
   }
 
@@ -415,8 +361,8 @@ export class Driver {
     this.presence.set(new Map([...before, ...users.map((user) => [user.user_id, user] as const)]));
   }
 
-  #gone(cid: string): void {
-    for (const list of this.#lists.values()) list.gone(cid);
+  #show(news: News): void {
+    this.shown.get().take(news);
   }
 
   #tell(event: ClientEvent): void {
@@ -447,7 +393,7 @@ export class Driver {
     const { type } = state;
     const now = this.#now();
     const up = type === "connected";
-    if (this.#ready && !up) this.#downSince ??= now;
+    if (this.ready.get() && !up) this.#downSince ??= now;
     const trying = !up && type !== "failed" && !DOWN.includes(type);
     const graceEnds = now + this.#options.config.ui_grace_ms;
     this.#uiChangesAt = trying ? Math.min(this.#uiChangesAt, graceEnds) : Infinity;
@@ -457,7 +403,7 @@ export class Driver {
       uiStatus: this.#machine.uiStatus(now),
       attempt: "attempt" in state ? state.attempt : 0,
       retryAt: retry === null ? undefined : this.#clockOffset + retry,
-      connectionId: up ? this.#ready?.connection_id : undefined,
+      connectionId: up ? this.ready.get()?.connection_id : undefined,
       error: "why" in state ? (this.connection.get().error ?? this.#failure(state.why)) : undefined,
       ...why,
     });
@@ -481,7 +427,7 @@ export class Driver {
         })
         .then(() => {
           this.#loads--;
-          for (const channel of this.#channels.values()) channel.showUnread();
+          this.#show({ type: "counted" });
           this.#settle();
         });
     }
@@ -494,6 +440,24 @@ export class Driver {
     const ours = [this.#uiChangesAt, this.tally.hasWants() ? this.#loadsFrom : Infinity].filter((at) => at > now);
     const at = Math.min(this.#machine.deadline() ?? Infinity, ...ours);
     if (at < Infinity) this.#timer = setTimeout(() => this.input({ type: "tick" }), Math.max(0, at - now));
+  }
+
+  async #loadLive(): Promise<Live> {
+    this.#blank.fails(undefined);
+    const loaded = await loadLive().catch((cause) => {
+      const message = `what shows channels could not be loaded: ${textOf(cause)}`;
+      return this.#options.endpoint.error("network", message, { cause });
+    });
+    // The user left meanwhile.
+    if (this.isLeaving) throw this.#stage;
+    if (loaded instanceof ParlourError) {
+      this.#live = undefined;
+      this.#blank.fails(loaded);
+      throw loaded;
+    }
+    const live = new loaded.Live(this, this.#blank.brought);
+    this.shown.set(live);
+    return live;
   }
 
   async #authorize(refused: string | undefined, signal: AbortSignal): Promise<Authority | undefined> {
@@ -509,10 +473,11 @@ export class Driver {
     this.#life = life;
     this.#stage = reason;
     this.#unwatchPlatform();
-    this.#unsubscribeOutbox();
     this.outbox.detach();
     this.tally.clear();
-    for (const known of [...this.#channels.values(), ...this.#lists.values()]) known.end();
+    this.shown.get().end();
+    // Nobody else on this device is to see it.
+    this.shown.set(this.#blank);
     this.me.set(undefined);
     this.presence.set(new Map());
   }

@@ -16,13 +16,13 @@ export type { WebSocketConstructor, WebSocketLike } from "./dial.js";
 export type { MemberPage, MessagePage } from "./endpoints.js";
 export { ParlourError } from "./errors.js";
 export type { ClientEvent, ClientEventOf, ClientEventType, DurableEvent, LocalEvent } from "./events.js";
-export type { ChannelView, MessagesView } from "./live_channel.js";
 export type { ChannelListQuery } from "./live_list.js";
 export type { ListedMessage } from "./message_window.js";
 export type { Observable } from "./observable.js";
 export type { ConnectionStatus } from "./status.js";
 export type { TokenProvider } from "./token.js";
 export type { UnreadCounts } from "./unread.js";
+export type { ChannelView, MessagesView } from "./views.js";
 export type * as wire from "./wire.js";
 export type {
   Channel as ChannelData,

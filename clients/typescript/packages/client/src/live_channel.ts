@@ -10,85 +10,34 @@ import { Cursor } from "./cursor.js";
 import type { Driver } from "./driver.js";
 import { channelState, messages } from "./endpoints.js";
 import { isGone, type ParlourError, retryAfterMs } from "./errors.js";
+import type { Live } from "./live.js";
 import { type ListedMessage, MessageWindow, type PageKind } from "./message_window.js";
 import { Source } from "./observable.js";
 import type { OutboxEntry } from "./outbox.js";
-import type {
-  Channel as ChannelData,
-  ChannelState,
-  Event,
-  EventFrame,
-  Member,
-  Message,
-  MessagesResponse,
-  Read,
-  ResetReason,
-  UserBrief,
-} from "./wire.js";
+import {
+  type ChannelView,
+  type MessagesView,
+  NO_CHANNEL,
+  NO_MESSAGES,
+  NOBODY,
+  type ShownChannel,
+  STATE_MESSAGES,
+} from "./views.js";
+import type { ChannelState, Event, EventFrame, Message, MessagesResponse, ResetReason, UserBrief } from "./wire.js";
 
-/** Messages that a channel is loaded with. */
-export const STATE_MESSAGES = 30;
 /** When a typing user was not heard of for this long, the typing is over: the signal of its end was lost. */
 const TYPING_EXPIRY_MS = 7_000;
 /** When a load failed, it is tried again after up to this, or after what the server asks for. */
 const LOAD_RETRY_MS = 5_000;
 
-/** What is known of a channel. */
-export interface ChannelView {
-  /** `gone`: deleted, or not to be seen by this user. */
-  status: "idle" | "loading" | "ready" | "gone";
-  /** Name, counts, times, custom fields. */
-  data?: ChannelData | undefined;
-  /** The first hundred members, and those who joined since. */
-  members: readonly Member[];
-  /** The user's own membership; absent when it is none. */
-  membership?: Member | undefined;
-  /** How far members have read, as far as they let others see it. */
-  reads: readonly Read[];
-  /** The user's unread messages here. */
-  unread: number;
-  /** What the user has read, up to this seq. */
-  lastReadSeq: number;
-  /** The last message that is known; it may be a deleted one. */
-  lastMessage?: Message | undefined;
-  /** Why the last load failed; it is tried again unless the channel is gone. */
-  error?: ParlourError | undefined;
-}
-
-/** The messages that are loaded, and those on their way. */
-export interface MessagesView {
-  /** Oldest first. Those that are not stored yet stand last. */
-  messages: readonly ListedMessage[];
-  /** Whether there are older ones to load. */
-  hasOlder: boolean;
-  /** Whether there are newer ones: the list stands somewhere in the past. */
-  hasNewer: boolean;
-  loading: "first" | "older" | "newer" | undefined;
-  /** Why the last load failed. */
-  error?: ParlourError | undefined;
-}
-
-export const NO_CHANNEL: ChannelView = Object.freeze({
-  status: "idle",
-  members: [],
-  reads: [],
-  unread: 0,
-  lastReadSeq: 0,
-});
-export const NO_MESSAGES: MessagesView = Object.freeze({
-  messages: [],
-  hasOlder: false,
-  hasNewer: false,
-  loading: undefined,
-});
-
 const without = <T extends { user_id: string }>(list: readonly T[], userId: string): T[] =>
   list.filter(({ user_id }) => user_id !== userId);
 
-export class LiveChannel {
+export class LiveChannel implements ShownChannel {
   readonly view = new Source<ChannelView>(NO_CHANNEL);
   readonly messages = new Source<MessagesView>(NO_MESSAGES);
-  readonly typing = new Source<readonly UserBrief[]>([]);
+  readonly typing = new Source(NOBODY);
+  readonly #live: Live;
   readonly #driver: Driver;
   readonly #cid: string;
   #window = new MessageWindow();
@@ -104,8 +53,9 @@ export class LiveChannel {
   #pending = new WeakMap<OutboxEntry, ListedMessage>();
   #ended = false;
 
-  constructor(driver: Driver, cid: string) {
-    this.#driver = driver;
+  constructor(live: Live, cid: string) {
+    this.#live = live;
+    this.#driver = live.driver;
     this.#cid = cid;
     this.showUnread();
     this.showMessages();
@@ -113,7 +63,6 @@ export class LiveChannel {
 
   // What the app wants.
 
-  /** Keeps the channel loaded and live until the returned function is called. */
   open(): () => void {
     this.#openers++;
     this.settle();
@@ -183,7 +132,6 @@ export class LiveChannel {
     return promise;
   }
 
-  /** Takes a message as a call answered it. */
   stored(message: Message): void {
     if (!this.#cursor) return;
     this.#window.add(message);
@@ -214,14 +162,10 @@ export class LiveChannel {
     this.#lost();
   }
 
-  /** The user's time is over: nobody else on this device is to see it. */
   end(): void {
     this.#ended = true;
     clearTimeout(this.#retry);
     for (const timer of this.#typingUntil.values()) clearTimeout(timer);
-    this.#forget("idle");
-    this.messages.set(NO_MESSAGES);
-    this.typing.set([]);
   }
 
   /** Somebody begins to type, or stops. */
@@ -280,7 +224,7 @@ export class LiveChannel {
       void this.reload();
     } else {
       this.#cursor = undefined;
-      this.#driver.stale();
+      this.#live.stale();
     }
   }
 

@@ -3,27 +3,16 @@
 // The server alone knows what matches a filter. Where the answer may have changed, the first page is asked for
 // again; what is known of a channel by itself (its order, that it is gone) needs no question.
 
-import type { Driver } from "./driver.js";
 import { queryChannels } from "./endpoints.js";
 import { type ParlourError, retryAfterMs } from "./errors.js";
-import { STATE_MESSAGES } from "./live_channel.js";
+import type { Live } from "./live.js";
 import { Source } from "./observable.js";
+import { type CidsView, NO_CIDS, STATE_MESSAGES } from "./views.js";
 import type { QueryChannels } from "./wire.js";
 
 /** Which channels, and in which order; see `POST /v1/channels`. */
 export type ChannelListQuery = Pick<QueryChannels, "filter" | "sort" | "limit">;
 
-/** What is known of a list, by the names of its channels. */
-export interface CidsView {
-  cids: readonly string[];
-  /** Whether there are more to load. */
-  hasMore: boolean;
-  loading: boolean;
-  /** Why the last load failed. */
-  error?: ParlourError | undefined;
-}
-
-export const NO_CIDS: CidsView = Object.freeze({ cids: [], hasMore: false, loading: true });
 /** When something changed that may change the answer, it is asked for after this. */
 const RELOAD_AFTER_MS = 200;
 const RETRY_MS = 5_000;
@@ -33,7 +22,7 @@ export class LiveList {
   readonly view = new Source<CidsView>(NO_CIDS, () => {
     if (!this.#begun) void this.reload();
   });
-  readonly #driver: Driver;
+  readonly #live: Live;
   readonly #query: ChannelListQuery;
   #begun = false;
   /** When something last happened in each channel, in milliseconds since 1970. */
@@ -48,8 +37,8 @@ export class LiveList {
   #ended = false;
 
   /** `query` as JSON. */
-  constructor(driver: Driver, query: string) {
-    this.#driver = driver;
+  constructor(live: Live, query: string) {
+    this.#live = live;
     this.#query = JSON.parse(query) as ChannelListQuery;
   }
 
@@ -96,7 +85,6 @@ export class LiveList {
   end(): void {
     this.#ended = true;
     clearTimeout(this.#timer);
-    this.view.set(NO_CIDS);
   }
 
   #reloadSoon(ms: number): void {
@@ -117,15 +105,15 @@ export class LiveList {
     const heard = this.#heard;
     this.#heard = new Set();
     this.view.patch({ loading: true, error: undefined });
-    const filter = { members: { $in: [this.#driver.userId] } };
+    const filter = { members: { $in: [this.#live.driver.userId] } };
     const query = { filter, limit: LIMIT, ...this.#query, messages: STATE_MESSAGES, ...(next && { next }) };
     try {
-      const answer = await this.#driver.ask(queryChannels(query));
+      const answer = await this.#live.driver.ask(queryChannels(query));
       if (this.#ended) return;
       for (const state of answer.channels) {
         const { cid, last_message_at, created_at } = state.channel;
         this.#active.set(cid, Math.max(Date.parse(last_message_at ?? created_at), this.#active.get(cid) ?? 0));
-        this.#driver.channel(cid).adopt(state);
+        this.#live.channel(cid).adopt(state);
       }
       const found = answer.channels.map(({ channel }) => channel.cid);
       const known = this.view.get().cids;

@@ -9,7 +9,7 @@ import { sendMessage } from "./endpoints.js";
 import { type ParlourError, parlourError, retryAfterMs } from "./errors.js";
 import type { ClientEventOf } from "./events.js";
 import { Source, until } from "./observable.js";
-import type { Message, MessageDraft } from "./wire.js";
+import type { Message, MessageDraft, Ready } from "./wire.js";
 
 /** Messages that wait to be sent, at most; beyond it `outbox_full`. */
 export const OUTBOX_LEN_MAX = 500;
@@ -42,8 +42,8 @@ export interface OutboxEntry {
 /** How the outbox reaches the server. */
 export interface Sender {
   ask: Ask;
-  /** Counts the times that the connection came up. */
-  recoveries: Source<number>;
+  /** What the server says when the connection comes up: each time another object. */
+  ready: Source<Ready | undefined>;
 }
 
 /** One user's outbox. It outlives the user's time in the client, and waits for its return. */
@@ -129,7 +129,7 @@ export class Outbox {
         // The user left meanwhile: the message waits for its return.
         if (this.#sender !== sender) continue;
         if (mayChange(error) && Date.now() - queuedAt < EXPIRY_MS) {
-          await pause(attempt++, error, sender.recoveries);
+          await pause(attempt++, error, sender.ready);
         } else {
           attempt = 0;
           this.#failed(entry, error);
@@ -155,12 +155,12 @@ function mayChange({ status }: ParlourError): boolean {
 }
 
 /** Waits as the server asked, or with backoff; in the latter case no longer than until the connection is back. */
-async function pause(attempt: number, error: ParlourError, recoveries: Source<number>): Promise<void> {
+async function pause(attempt: number, error: ParlourError, ready: Sender["ready"]): Promise<void> {
   const wait = sleep(retryAfterMs(error, Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** attempt)));
   if (error.retryAfter) return wait;
   const ended = new AbortController();
-  const before = recoveries.get();
-  const back = until(recoveries, () => recoveries.get() !== before || undefined, ended.signal);
+  const before = ready.get();
+  const back = until(ready, () => ready.get() !== before || undefined, ended.signal);
   await Promise.race([wait, back.then(() => sleep(Math.random() * NUDGE_SPREAD_MS))]);
   ended.abort();
 }

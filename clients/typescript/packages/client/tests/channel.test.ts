@@ -164,6 +164,8 @@ describe("what failed or ended", () => {
   });
 
   it("the news of a membership that the state knows of already changes nothing", async () => {
+    channel.view.subscribe(() => {});
+    await soon();
     server.on(/^POST channels\/messaging\/general$/, () => state(CID, 1, []));
     server.on(/^POST channels\/messaging\/general\/messages$/, () => ({ message: message(CID, 2) }));
     await channel.getOrCreate();
@@ -314,6 +316,8 @@ describe("once it is there", () => {
   });
 
   it("is watched by its maker at once, if that is no member", async () => {
+    channel.view.subscribe(() => {});
+    await soon();
     const { membership: _, ...made } = state(CID, 1, []);
     server.on(/^POST channels\/messaging\/general$/, () => made);
     await channel.getOrCreate();

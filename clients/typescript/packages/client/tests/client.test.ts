@@ -142,6 +142,29 @@ describe("calls", () => {
     await expect(client.users(["bob"])).rejects.toMatchObject({ code: "not_logged_in" });
   });
 
+  it("of a channel and a list reject where there is no user, and none throws", async () => {
+    const client = server.client();
+    const [channel, list] = [client.channel("messaging", "general"), client.channels()];
+    const calls = [
+      () => channel.load(),
+      () => channel.getOrCreate(),
+      () => channel.send("hello"),
+      () => channel.retry("m1"),
+      () => channel.discard("m1"),
+      () => channel.edit("m1", "hi"),
+      () => channel.delete("m1"),
+      () => channel.loadOlder(),
+      () => channel.loadNewer(),
+      () => channel.loadLatest(),
+      () => channel.loadAround("m1"),
+      () => channel.markRead(),
+      () => list.loadMore(),
+      () => list.reload(),
+      () => client.connect(),
+    ];
+    for (const call of calls) await expect(call(), String(call)).rejects.toMatchObject({ code: "not_logged_in" });
+  });
+
   it("that need another token when the user leaves get none", async () => {
     const client = await server.connected();
     server.on(/^GET users/, () => {

@@ -6,6 +6,8 @@
 import { vi } from "vitest";
 
 import { Client, type ClientOptions, type WebSocketConstructor } from "../src/index.js";
+// There already when a client loads it: no story's clock moves while a file is read.
+import "../src/live.js";
 import type { ChannelState, ClientFrame, Event, Message, Ready, ServerFrame } from "../src/wire.js";
 
 const NOW = "2026-11-21T12:00:00.000Z";

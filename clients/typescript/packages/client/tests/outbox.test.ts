@@ -19,6 +19,7 @@ beforeEach(async () => {
   client = await server.connected();
   general = client.channel("messaging", "general");
   random = client.channel("messaging", "random");
+  for (const { messages } of [general, random]) messages.subscribe(() => {});
   got = [];
   accepts();
 });
@@ -81,12 +82,13 @@ it("a refused message makes room for the next, and stays as failed", async () =>
   expect(got).toEqual(["yes"]);
   expect(shown(general)).toEqual(["no failed"]);
   const { id } = general.messages.get().messages[0]!;
-  expect(general.retry(id)).toBe(true);
+  const retried = general.retry(id);
   expect(shown(general)).toEqual(["no pending"]);
+  expect(await retried).toBe(true);
   await soon();
   expect(got).toEqual(["yes", "no"]);
-  expect(general.retry(id)).toBe(false);
-  expect(general.discard(id)).toBe(false);
+  expect(await general.retry(id)).toBe(false);
+  expect(await general.discard(id)).toBe(false);
 });
 
 it("waits as long as the server asks", async () => {
@@ -126,8 +128,9 @@ it("a discarded message is cancelled, and its answer changes nothing any more", 
   const sent = general.send("regret");
   await soon();
   const { id } = general.messages.get().messages[0]!;
-  expect(general.discard(id)).toBe(true);
-  await expect(sent).rejects.toMatchObject({ code: "cancelled" });
+  const cancelled = expect(sent).rejects.toMatchObject({ code: "cancelled" });
+  expect(await general.discard(id)).toBe(true);
+  await cancelled;
   answer.resolve({ message: message("messaging:general", 1, { id }) });
   await soon();
   expect(shown(general)).toEqual([]);
@@ -175,6 +178,7 @@ it("what is not sent when its user leaves waits for that user, and for nobody el
   void client.disconnectUser();
   server.more = {};
   void client.connectUser("alice", "token");
+  await vi.advanceTimersByTimeAsync(0);
   expect(shown(general)).toEqual(["mine pending"]);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(got).toEqual(["mine"]);

@@ -74,9 +74,9 @@ describe("a channel", () => {
     await next;
     const failed = a.messages.get().messages.find(({ status }) => status === "failed")!;
     expect(failed.error).toMatchObject({ code: "text_too_long", docs: expect.stringContaining(server.url) });
-    expect(a.retry(failed.id)).toBe(true);
+    expect(await a.retry(failed.id)).toBe(true);
     await eventually(a.messages, ({ messages }) => messages.at(-1)?.status === "failed");
-    expect(a.discard(failed.id)).toBe(true);
+    expect(await a.discard(failed.id)).toBe(true);
     expect(texts(a.messages.get())).toEqual(["short"]);
   });
 
@@ -278,8 +278,8 @@ describe("when the server is killed", () => {
     const [pat, quinn] = await Promise.all([server.connected("pat"), server.connected("quinn")]);
     const [a, b] = [pat.channel("messaging", "kill"), quinn.channel("messaging", "kill")];
     await a.getOrCreate({ members: ["quinn"] });
-    b.open();
-    await eventually(b.view, ({ status }) => status === "ready");
+    for (const channel of [a, b]) channel.open();
+    await Promise.all([a, b].map(({ view }) => eventually(view, ({ status }) => status === "ready")));
     await a.send("before");
     const states: string[] = [];
     pat.on("connection.changed", ({ to }) => states.push(to.state));
