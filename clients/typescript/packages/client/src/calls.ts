@@ -3,7 +3,7 @@
 // Not here: which requests there are (endpoints.ts), who the user is and where tokens come from (`Authorize`), and
 // what is repeated after a failure.
 
-import { type ClientErrorCode, ParlourError, parlourError, refusal, textOf } from "./errors.js";
+import { type ClientErrorCode, excerpt, parsed, type ParlourError, parlourError, refusal, textOf } from "./errors.js";
 import type { Request } from "./endpoints.js";
 import type { ErrorBody } from "./wire.js";
 
@@ -61,19 +61,19 @@ export function endpointOf(options: EndpointOptions): Endpoint {
 }
 
 /** By hand, because React Native's `URL` understands little. */
-const ADDRESS = /^(https?)(:\/\/([^\s/?#@:\\[\]]+|\[[\da-f:.]+\])(:\d{1,5})?(\/[^\s?#]*)?)$/i;
+const ADDRESS = /^https?:\/\/([^\s/?#@:\\[\]]+|\[[\da-f:.]+\])(:\d{1,5})?(\/[^\s?#]*)?$/i;
 
 /** A server's address, without a slash at its end. Throws `invalid_input` for a text that is none. */
 export function parseBaseUrl(text: string): string {
-  const [, scheme, rest] = ADDRESS.exec(String(text).trim()) ?? [];
-  if (scheme && rest) return scheme.toLowerCase() + rest.replace(/\/+$/, "");
+  const url = String(text).trim().replace(/\/+$/, "");
+  if (ADDRESS.test(url)) return url;
   const like = "it looks like http://127.0.0.1:8790, without query, fragment or credentials";
   throw parlourError("invalid_input", `"${text}" is no address of a server: ${like}`);
 }
 
 /** Where connections are opened. */
 export function connectUrl(base: string): string {
-  // http → ws, https → wss.
+  // http → ws, https → wss, in whichever case.
   return `ws${base.slice("http".length)}/v1/connect`;
 }
 
@@ -81,7 +81,7 @@ export function connectUrl(base: string): string {
 export function splitCid(cid: string, docsBase?: string): [type: string, id: string] {
   const [type, id, ...more] = String(cid).split(":");
   if (type && id && !more.length) return [type, id];
-  throw parlourError("invalid_id", `a cid is a channel's type and id, type:id; "${cid}" is none`, docsBase);
+  throw parlourError("invalid_id", `"${cid}" is no cid, which is type:id`, docsBase);
 }
 
 /** Proof of who calls. */
@@ -92,10 +92,10 @@ export interface Authority {
 }
 
 /**
- * Gives proof of who calls. `refused` is the token that was just answered with `token_expired`; the answer is
- * undefined where there is no other. Waits as long as it must, until the user is there; `signal` ends that.
+ * Gives proof of who calls. `refused` is the token that was just answered with `token_expired`: where there is no
+ * other, the answer is that one again. Waits as long as it must, until the user is there; `signal` ends that.
  */
-export type Authorize = (refused: string | undefined, signal: AbortSignal) => Promise<Authority | undefined>;
+export type Authorize = (refused: string | undefined, signal: AbortSignal) => Promise<Authority>;
 
 /** Makes a call in one caller's name. It fails with a `ParlourError`, and with nothing else. */
 export type Ask = <T>(request: Request<T>, options?: CallOptions) => Promise<T>;
@@ -105,10 +105,8 @@ export function caller(endpoint: Endpoint, authorize: Authorize): Ask {
 
   /** An id in a path. Checked, because `..` and nothing at all lead elsewhere, however encoded. */
   const segment = (id: string): string => {
-    const at = String(id).search(/[^\w@!-]/);
-    if (id && at < 0) return encodeURIComponent(id);
-    const why = id ? `character ${at + 1} is none of a-z A-Z 0-9 @ _ - !` : "it is empty";
-    throw error("invalid_id", `"${id}" is no id: ${why}`);
+    if (id && /^[\w@!-]+$/.test(id)) return encodeURIComponent(id);
+    throw error("invalid_id", `"${id}" is no id: those are of a-z A-Z 0-9 @ _ - !`);
   };
 
   const pathOf = ({ cid, path, query = {} }: Request<unknown>): string => {
@@ -133,9 +131,6 @@ export function caller(endpoint: Endpoint, authorize: Authorize): Ask {
     }
 
     const send = async ({ token, actsAs }: Authority, signal: AbortSignal): Promise<T> => {
-      if (!/^[\x20-\x7e]*$/.test(token)) {
-        throw error("token_malformed", "the token has characters that no header can carry");
-      }
       let response: Response;
       let text: string;
       try {
@@ -160,27 +155,21 @@ export function caller(endpoint: Endpoint, authorize: Authorize): Ask {
       const { ok, status, headers } = response;
       if (!ok) throw refusal(status, text, headers.get("retry-after"), url);
       if (status === 204) return undefined as T;
-      try {
-        const answer = JSON.parse(text);
-        const value = field ? answer[field] : answer;
-        if (Object(value) === value) return value;
-        throw new TypeError(`it is ${text.slice(0, 200)}`);
-      } catch (cause) {
-        const why = `the answer to ${what} is not what this version understands: ${textOf(cause)}`;
-        throw error("internal", why, { cause });
-      }
+      const answer = parsed(text);
+      const value = field ? answer?.[field] : answer;
+      if (Object(value) === value) return value as T;
+      throw error("internal", `the answer to ${what} is not what this version understands: ${excerpt(text)}`);
     };
 
     return bounded(endpoint, what, options, async (signal) => {
       const authority = await authorize(undefined, signal);
-      if (!authority) throw error("not_logged_in", "the client has no user");
       try {
         return await send(authority, signal);
       } catch (thrown) {
         // A token that is over is replaced once, by another one.
         if ((thrown as ParlourError).code !== "token_expired") throw thrown;
         const other = await authorize(authority.token, signal);
-        if (!other || other.token === authority.token) throw thrown;
+        if (other.token === authority.token) throw thrown;
         return send(other, signal);
       }
     });

@@ -121,7 +121,7 @@ export class Client {
   async connectUser(user: UserInput | string, token: TokenProvider, options?: CallOptions): Promise<Me> {
     const input = typeof user === "string" ? { id: user } : { ...user };
     if (typeof input.id !== "string" || !/^[a-z0-9@_-]{1,128}$/.test(input.id)) {
-      throw this.#endpoint.error("invalid_id", `"${input.id}" is no id of a user: 1-128 of a-z 0-9 @ _ -`);
+      throw this.#endpoint.error("invalid_id", `"${input.id}" is no user id: those are 1-128 of a-z 0-9 @ _ -`);
     }
     const { driver, after } = this.#attach(input.id);
     driver.connectUser(input, token, after);
@@ -245,7 +245,7 @@ export class Client {
   /** @internal Whoever is connected. Throws `not_logged_in`. */
   get driver(): Driver {
     const driver = this.#current();
-    if (!driver) throw this.#endpoint.error("not_logged_in", "the client has no user");
+    if (!driver) throw this.#endpoint.error("not_logged_in", "the client has no user: call connectUser first");
     return driver;
   }
 
@@ -260,7 +260,8 @@ export class Client {
     const current = this.#current();
     if (current) {
       if (current.userId === userId) return { driver: current, after: undefined };
-      throw this.#endpoint.error("already_connected_as", `the client is connected as ${current.userId}`);
+      const how = "disconnectUser first, or use a second client";
+      throw this.#endpoint.error("already_connected_as", `the client is connected as ${current.userId}: ${how}`);
     }
     const { url, appKey } = this.#endpoint;
     const key = [url, appKey, userId].join("\n");

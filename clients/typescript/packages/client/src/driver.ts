@@ -18,7 +18,6 @@ import { Dial, MEANS_TO_RESUME, type WebSocketConstructor } from "./dial.js";
 import { channelState, unread } from "./endpoints.js";
 import { isGone, ParlourError, retryAfterMs, textOf } from "./errors.js";
 import { type ClientEvent, Listeners } from "./events.js";
-import { cidOf } from "./ids.js";
 import type { Live } from "./live.js";
 import { loadLive } from "./load_live.js";
 import { Source, until } from "./observable.js";
@@ -28,7 +27,7 @@ import { type ConnectionStatus, IDLE } from "./status.js";
 import { type TokenProvider, TokenSource } from "./token.js";
 import { ALL, Tally, type UnreadCounts } from "./unread.js";
 import { Blank, type News, type Shown } from "./views.js";
-import type { ErrorBody, Me, Presence, Ready, Unread, UserInput } from "./wire.js";
+import type { ChannelState, ErrorBody, Me, Presence, Ready, Unread, UnreadTotals, User, UserInput } from "./wire.js";
 
 /** Loads of unread counts at the same time, at most. */
 const LOADS_MAX = 4;
@@ -78,7 +77,8 @@ export class Driver {
   linger: ReturnType<typeof setTimeout> | undefined;
   /** Resolves when the user has left and the socket is gone. */
   readonly gone: Promise<true>;
-  #options: DriverOptions;
+  readonly #options: DriverOptions;
+  readonly #error: Endpoint["error"];
   #machine: Connection;
   #dials = new Map<number, Dial>();
   #newestDial = 0;
@@ -106,6 +106,7 @@ export class Driver {
   constructor(options: DriverOptions) {
     const { userId, endpoint, config, outbox } = options;
     this.#options = options;
+    this.#error = endpoint.error;
     this.userId = userId;
     this.outbox = outbox;
     this.#machine = new Connection(config);
@@ -155,21 +156,20 @@ export class Driver {
 
   /** Resolves when the connection is up. */
   async up(options: CallOptions | undefined): Promise<Me> {
-    const { endpoint } = this.#options;
     const look = () => {
       const state = this.#state;
       if (this.isLeaving || (DOWN.includes(state) && !this.#held)) {
-        throw endpoint.error("cancelled", "a disconnect came before the connection was up");
+        throw this.#error("cancelled", "a disconnect came before the connection was up");
       }
       if (state === "failed") throw this.connection.get().error;
       return state === "connected" ? this.me.get() : undefined;
     };
     try {
-      return await bounded(endpoint, "hello", options, (signal) => until(this.#turns, look, signal));
+      return await bounded(this.#options.endpoint, "hello", options, (signal) => until(this.#turns, look, signal));
     } catch (error) {
       const late = (error as ParlourError).code === "timeout";
       if (!late || !UNREACHED.includes(this.connection.get().cause)) throw error;
-      throw endpoint.error("network", "the server could not be reached yet; still dialling");
+      throw this.#error("network", "the server could not be reached yet; still dialling");
     }
   }
 
@@ -184,8 +184,7 @@ export class Driver {
   /** Closes the connection, goes offline at once and forgets the user. */
   disconnectUser(): Promise<true> {
     if (this.#life === "begun") {
-      const { endpoint } = this.#options;
-      this.#end("leaving", endpoint.error("not_logged_in", "the user has left"));
+      this.#end("leaving", this.#error("not_logged_in", "the user has left"));
       this.input({ type: "disconnect_user" });
     }
     return this.gone;
@@ -193,7 +192,7 @@ export class Driver {
 
   /** Nobody holds this any more: closes the socket, and does not log out. */
   drop(): void {
-    if (this.#life === "begun") this.#end("over", this.#options.endpoint.error("cancelled", "the client was closed"));
+    if (this.#life === "begun") this.#end("over", this.#error("cancelled", "the client was closed"));
     this.#life = "over";
     for (const dial of this.#dials.values()) dial.close(MEANS_TO_RESUME);
     this.#settle();
@@ -201,15 +200,14 @@ export class Driver {
 
   /** The round trip, in milliseconds. */
   ping(options: CallOptions | undefined): Promise<number> {
-    const { endpoint } = this.#options;
     const id = ++this.#pings;
     const sentAt = performance.now();
     this.input({ type: "send", frame: { type: "ping", id } });
     const look = () => {
-      if (this.#state !== "connected") throw endpoint.error("not_connected", "there is nothing to ping over");
+      if (this.#state !== "connected") throw this.#error("not_connected", "there is nothing to ping over");
       return this.#ponged >= id ? performance.now() - sentAt : undefined;
     };
-    return bounded(endpoint, "ping", options, (signal) => until(this.#turns, look, signal));
+    return bounded(this.#options.endpoint, "ping", options, (signal) => until(this.#turns, look, signal));
   }
 
   // What is known.
@@ -273,19 +271,34 @@ export class Driver {
         void this.#fetchToken(output.fetch, output.refused);
         break;
       case "ready":
-        this.#onReady(output);
+        this.tally.ready(output.ready);
+        this.#onReady(output.ready);
+        this.#show(output);
+        this.ready.set(output.ready);
         break;
-      case "deliver":
-        this.#deliver(output);
+      case "deliver": {
+        const { event, topic, seq } = output.event;
+        this.tally.event(output.event);
+        if (event.type === "user.updated" && event.user.id === this.userId) this.#meUpdated(event.user);
+        this.#show(output);
+        this.#tell({ ...event, topic, seq });
         break;
-      case "signal":
-        this.#signal(output);
+      }
+      case "signal": {
+        const { signal } = output;
+        if (signal.type === "user.presence.changed") this.#setPresence(signal.users, this.presence.get());
+        if (signal.type === "user.presence.snapshot") this.#setPresence(signal.users);
+        this.#show(output);
+        this.#tell(signal);
         break;
+      }
       case "reset":
-        this.#reset(output);
+        this.tally.reset(output.topic, output.reason, output.head);
+        this.#show(output);
+        this.#tell(output);
         break;
       case "refused":
-        this.#tell({ type: "refused", error: this.#error(output.error), topic: output.topic ?? undefined });
+        this.#tell({ type: "refused", error: this.#told(output.error), topic: output.topic ?? undefined });
         break;
       case "pong":
         this.#ponged = output.id;
@@ -314,50 +327,23 @@ export class Driver {
     }
   }
 
-  #onReady(output: Extract<Output, { type: "ready" }>): void {
-    const before = this.ready.get();
-    const { ready } = output;
+  #onReady({ me, resumed, presence = [] }: Ready): void {
     this.#stage = "ready";
-    this.tally.ready(ready);
     this.#loadsFrom = 0;
-    const { me, resumed, presence = [] } = ready;
     this.me.set(me);
-    this.#setPresence(presence, new Map());
+    this.#setPresence(presence);
     const downtimeMs = this.#now() - (this.#downSince ?? this.#now());
     this.#downSince = undefined;
-    if (before) this.#tell({ type: "connection.recovered", resumed, downtimeMs });
+    if (this.ready.get()) this.#tell({ type: "connection.recovered", resumed, downtimeMs });
     if (presence.length) this.#tell({ type: "user.presence.snapshot", users: presence });
-    this.#show(output);
-    this.ready.set(ready);
   }
 
-  #deliver(output: Extract<Output, { type: "deliver" }>): void {
-    const { event, topic, seq } = output.event;
-    this.tally.event(output.event);
-    if (event.type === "user.updated" && event.user.id === this.userId && cidOf(topic) === undefined) {
-      const { devices = [], mutes = [], total_unread_count, unread_channels } = this.me.get()!;
-      this.me.set({ ...event.user, devices, mutes, total_unread_count, unread_channels });
-    }
-    this.#show(output);
-    this.#tell({ ...event, topic, seq });
+  #meUpdated(user: User): void {
+    const { devices = [], mutes = [], total_unread_count, unread_channels } = this.me.get()!;
+    this.me.set({ ...user, devices, mutes, total_unread_count, unread_channels });
   }
 
-  #signal(output: Extract<Output, { type: "signal" }>): void {
-    const { signal } = output;
-    if (signal.type === "user.presence.changed") this.#setPresence(signal.users, this.presence.get());
-    if (signal.type === "user.presence.snapshot") this.#setPresence(signal.users, new Map());
-    this.#show(output);
-    this.#tell(signal);
-  }
-
-  #reset(output: Extract<Output, { type: "reset" }>): void {
-    const { topic, reason, head } = output;
-    this.tally.reset(topic, reason, head);
-    this.#show(output);
-    this.#tell(output);
-  }
-
-  #setPresence(users: readonly Presence[], before: ReadonlyMap<string, Presence>): void {
+  #setPresence(users: readonly Presence[], before: ReadonlyMap<string, Presence> = new Map()): void {
     this.presence.set(new Map([...before, ...users.map((user) => [user.user_id, user] as const)]));
   }
 
@@ -375,7 +361,7 @@ export class Driver {
     this.#publish();
     const state = this.#state;
     if (state === "failed" && this.#stage === "waiting") this.#stage = this.connection.get().error!;
-    if (state === "connected") this.#load();
+    if (state === "connected") this.#loadUnread();
     const counts = this.tally.counts();
     this.unreadCounts.patch(counts);
     const { totalUnreadCount: total_unread_count, unreadChannels: unread_channels } = counts;
@@ -409,27 +395,30 @@ export class Driver {
     });
   }
 
-  #load(): void {
+  #loadUnread(): void {
     while (this.#loads < LOADS_MAX && this.#now() >= this.#loadsFrom) {
       const want = this.tally.wants();
       if (want === undefined) return;
       this.#loads++;
-      const answer =
-        want === ALL
-          ? this.ask(unread).then(({ channels }) => channels)
-          : this.ask(channelState(want, 0)).then(({ unread }) => (unread ? [unread] : []));
-      void answer
-        .then((unread) => this.tally.loaded(want, unread))
-        .catch((error: ParlourError) => {
-          const gone = isGone(error);
-          this.tally.loadFailed(want, gone);
-          if (!gone) this.#loadsFrom = this.#now() + retryAfterMs(error, LOAD_RETRY_MS);
-        })
-        .then(() => {
-          this.#loads--;
-          this.#show({ type: "counted" });
-          this.#settle();
-        });
+      void this.#load(want).then(() => {
+        this.#loads--;
+        this.#show({ type: "counted" });
+        this.#settle();
+      });
+    }
+  }
+
+  async #load(want: string): Promise<void> {
+    try {
+      const { channels, unread: one } = await this.ask<Partial<UnreadTotals & ChannelState>>(
+        want === ALL ? unread : channelState(want, 0),
+      );
+      this.tally.loaded(want, channels ?? (one ? [one] : []));
+    } catch (thrown) {
+      const error = thrown as ParlourError;
+      if (isGone(error)) return this.tally.loaded(want, []);
+      this.tally.loadFailed(want);
+      this.#loadsFrom = this.#now() + retryAfterMs(error, LOAD_RETRY_MS);
     }
   }
 
@@ -446,7 +435,7 @@ export class Driver {
     this.#blank.fails(undefined);
     const loaded = await loadLive().catch((cause) => {
       const message = `what shows channels could not be loaded: ${textOf(cause)}`;
-      return this.#options.endpoint.error("network", message, { cause });
+      return this.#error("network", message, { cause });
     });
     // The user left meanwhile.
     if (this.isLeaving) throw this.#stage;
@@ -460,12 +449,11 @@ export class Driver {
     return live;
   }
 
-  async #authorize(refused: string | undefined, signal: AbortSignal): Promise<Authority | undefined> {
+  async #authorize(refused: string | undefined, signal: AbortSignal): Promise<Authority> {
     const look = () => (this.#stage === "waiting" ? undefined : this.#stage);
     const stage = await until(this.#turns, look, signal);
     if (stage !== "ready") throw stage;
-    const token = await this.#token!.otherThan(refused);
-    return token === refused ? undefined : { token };
+    return { token: await this.#token!.otherThan(refused) };
   }
 
   /** The user's time is over, for this reason. */
@@ -484,15 +472,15 @@ export class Driver {
 
   /** Why the connection failed, as the error of whoever waited for it. */
   #failure(why: FailedWhy): ParlourError {
-    if (why.type === "token") return this.#options.endpoint.error("token_missing", why.message);
-    if (why.error) return this.#error(why.error);
-    const { code, reason } = why;
+    if (why.type === "token") return this.#error("token_missing", why.message);
+    const { code, reason, error } = why;
+    if (error) return this.#told(error);
     const docs = `/docs/errors/close-${code}`;
-    const message = `the server closed the connection, ${code}: ${reason}`;
-    return this.#options.endpoint.error("not_connected", message, { docs });
+    return this.#error("not_connected", `the server closed the connection, ${code}: ${reason}`, { docs });
   }
 
-  #error(body: ErrorBody): ParlourError {
+  /** An error that the server told over the connection. */
+  #told(body: ErrorBody): ParlourError {
     return new ParlourError(body, this.#options.endpoint.url);
   }
 }

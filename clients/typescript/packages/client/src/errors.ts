@@ -41,38 +41,28 @@ export class ParlourError extends Error {
   }
 }
 
-type Row = readonly [status: number, retryable: boolean, hint: string, number?: number];
+type Row = readonly [status: number, retryable: boolean, number?: number];
 
 /** The errors that the client itself makes. The server's table has them all; a test compares the two. */
 export const CLIENT_ERRORS = {
-  invalid_input: [400, false, "Read `message` and `fields`, correct the request, send it again.", 4],
-  invalid_id: [400, false, "User ids are 1-128 of a-z 0-9 @ _ -; the message names the character.", 4],
-  token_missing: [
-    401,
-    false,
-    "Send `Authorization: Bearer <token>`; make one with `parlour token create`.",
-    5,
-  ],
-  token_malformed: [
-    401,
-    false,
-    "A user token has `user_id` (or an equal `sub`) as text and whole-number times; a server token has " +
-      "`server: true`.",
-    5,
-  ],
-  not_found: [404, false, "Check the id, and that the user is a member.", 16],
-  already_connected_as: [409, false, "Call `disconnect_user()` first, or use a second client.", 4],
-  too_large: [413, false, "Send less; the message names the limit.", 22],
-  rate_limited: [429, true, "Wait for `retry_after` seconds.", 9],
-  cancelled: [499, false, "Nothing to do."],
-  not_logged_in: [401, false, "Call `connect_user` first.", 5],
-  not_connected: [409, true, "Call `connect_user`, or wait until `connection` says `connected`."],
-  timeout: [504, true, "Try again; a send with the same id is never doubled."],
-  network: [503, true, "Check the address and the network."],
-  outbox_full: [429, true, "Wait until some are sent, or discard failed ones.", 9],
-  unavailable: [503, true, "Try again after `retry_after` seconds."],
-  internal: [500, true, "Report it with the `request_id`."],
+  invalid_input: [400, false, 4],
+  invalid_id: [400, false, 4],
+  token_missing: [401, false, 5],
+  not_found: [404, false, 16],
+  already_connected_as: [409, false, 4],
+  rate_limited: [429, true, 9],
+  cancelled: [499, false],
+  not_logged_in: [401, false, 5],
+  not_connected: [409, true],
+  timeout: [504, true],
+  network: [503, true],
+  outbox_full: [429, true, 9],
+  unavailable: [503, true],
+  internal: [500, true],
 } satisfies Record<string, Row>;
+
+/** The message says what is special; what to do about a code stands on its page, and need not be in every app. */
+const HINT = "The page in `docs` says what to do.";
 
 export type ClientErrorCode = keyof typeof CLIENT_ERRORS;
 
@@ -83,9 +73,9 @@ export function parlourError(
   docsBase?: string,
   { cause, ...more }: Partial<ErrorBody> & ErrorOptions = {},
 ): ParlourError {
-  const [status, retryable, hint, number]: Row = CLIENT_ERRORS[code];
+  const [status, retryable, number]: Row = CLIENT_ERRORS[code];
   const docs = `/docs/errors/${code}`;
-  const body = { code, status, message, hint, retryable, docs, ...(number && { number }), ...more };
+  const body = { code, status, message, hint: HINT, retryable, docs, ...(number && { number }), ...more };
   return new ParlourError(body, docsBase, cause === undefined ? {} : { cause });
 }
 
@@ -110,29 +100,36 @@ export function refusal(
   const message =
     status < 400
       ? "the server answers with a redirect; use the address that it leads to"
-      : `status ${status} with a body that is not Parlour's: ${text.slice(0, 200)}`;
+      : `status ${status} with a body that is not Parlour's: ${excerpt(text)}`;
   return parlourError(foreign(status), message, docsBase, { status, ...seconds });
 }
 
 function foreign(status: number): ClientErrorCode {
   if (status === 404) return "not_found";
-  if (status === 413) return "too_large";
   if (status === 429) return "rate_limited";
-  if (status >= 502 && status <= 504) return "unavailable";
-  return status >= 400 && status < 500 ? "invalid_input" : "internal";
+  if (status >= 500) return "unavailable";
+  return status >= 400 ? "invalid_input" : "internal";
 }
 
-/** The error in an answer, if it has the shape of Parlour's. */
+/** The error in an answer, if it has what one of Parlour's has at least. */
 function errorBody(text: string): ErrorBody | undefined {
+  const error = parsed(text)?.error as ErrorBody | null | undefined;
+  const { code, message, docs, status } = error ?? {};
+  const texts = [code, message, docs].every((text) => typeof text === "string");
+  return texts && typeof status === "number" ? error! : undefined;
+}
+
+/** What a text is as JSON; undefined where it is none. */
+export function parsed(text: string): Record<string, unknown> | null | undefined {
   try {
-    const { error } = JSON.parse(text);
-    const { code, message, hint, docs, status, retryable } = error;
-    const texts = [code, message, hint, docs].every((text) => typeof text === "string");
-    return texts && typeof status === "number" && typeof retryable === "boolean" ? error : undefined;
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
 }
+
+/** As much of a foreign text as an error tells. */
+export const excerpt = (text: string): string => text.slice(0, 200);
 
 /** What a thrown value says, with its cause: Node's `fetch` hides the reason behind "fetch failed". */
 export function textOf(thrown: unknown): string {

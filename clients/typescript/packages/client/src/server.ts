@@ -176,7 +176,7 @@ export class ServerClient {
   #askAs(actsAs?: string): Ask {
     return caller(this.#endpoint, async (refused) => {
       // Made just now: a server to which it is over already has another clock, and takes no other either.
-      if (refused) return undefined;
+      if (refused) return { token: refused };
       const iat = unixSeconds();
       const token = await this.#sign({ server: true, iat, exp: iat + SERVER_TOKEN_TTL_S });
       return { token, ...(actsAs && { actsAs }) };

@@ -31,7 +31,8 @@ export class TokenSource {
   /**
    * Asks the provider, unless it is being asked already.
    *
-   * Fails with `token_missing`; not `retryable` where the provider said that asking again is in vain.
+   * Fails with `token_missing`; not `retryable` where the provider said that asking again is in vain, and where there
+   * is none to ask.
    */
   fresh(): Promise<string> {
     this.#asking ??= this.#ask().finally(() => (this.#asking = undefined));
@@ -49,16 +50,19 @@ export class TokenSource {
 
   async #ask(): Promise<string> {
     const provider = this.#provider;
-    const ask = async (): Promise<unknown> => (typeof provider === "function" ? provider() : provider);
+    const isFixed = typeof provider !== "function";
+    const ask = async (): Promise<unknown> => (isFixed ? provider : provider());
     try {
       const token = await bounded(this.#endpoint, "the token provider", {}, ask);
-      if (typeof token !== "string" || !token) {
-        throw new TypeError(`the provider gave ${token === "" ? "an empty one" : typeof token}, not a text`);
+      const isText = typeof token === "string";
+      // A header carries no other characters.
+      if (!isText || !/^[!-~]+$/.test(token)) {
+        throw new TypeError(`the provider gave ${isText ? "a text that is none" : typeof token}`);
       }
       this.#current = token;
       return token;
     } catch (cause) {
-      const retryable = (Object(cause) as { permanent?: unknown }).permanent !== true;
+      const retryable = !isFixed && (Object(cause) as { permanent?: unknown }).permanent !== true;
       throw this.#endpoint.error("token_missing", `no token: ${textOf(cause)}`, { retryable, cause });
     }
   }

@@ -29,17 +29,12 @@ export interface UnreadCounts {
 /** What to ask for: all channels, by `GET /v1/unread`. Else it is one channel's name. */
 export const ALL = "";
 
-/** Where a channel stands. */
-interface Known {
-  lastRead: number;
-  unread: number;
-  /** The head of the snapshot that this is counted from. */
-  asOf: number;
-}
-
 interface Entry {
-  /** Absent while it is asked for, and where the user is no member. */
-  known?: Known | undefined;
+  /**
+   * Where the user stands, counted from the snapshot of `known.head`. Absent while it is asked for, and where the user
+   * is no member.
+   */
+  known?: Unread | undefined;
   /** The user is no member: the channel is watched, and nothing is unread. */
   away?: boolean | undefined;
   window: Change[];
@@ -49,13 +44,8 @@ interface Entry {
   head: number;
 }
 
-/** What a message adds to the count, if it is not read. */
-interface Worth {
-  /** As its event told it, when that came. */
-  now: boolean;
-  /** In a snapshot from before it was deleted; undefined where its event came later and does not tell. */
-  before: boolean | undefined;
-}
+/** Whether a message counts, if it is not read. `deleted`: it does not, and what it was before is not told. */
+type Worth = boolean | "deleted";
 
 interface Change {
   seq: number;
@@ -65,17 +55,14 @@ interface Change {
   worth: Worth | undefined;
 }
 
-const NOTHING: Worth = { now: false, before: false };
-
 /** The unread state of all channels of one user. */
 export class Tally {
   #me: string | undefined;
   #epoch: string | undefined;
   #channels = new Map<string, Entry>();
   #wanted = new Set<string>();
-  #loading = new Set<string>();
-  /** Loads under way whose answer will be too old. */
-  #again = new Set<string>();
+  /** What is being loaded, and whether the answer will be too old. */
+  #loading = new Map<string, boolean>();
   /** Channels that the user left since everything was last asked for. */
   #left = new Set<string>();
 
@@ -88,7 +75,7 @@ export class Tally {
   }
 
   counts(): UnreadCounts {
-    const unread = [...this.#channels.values()].map(({ known }) => known?.unread ?? 0);
+    const unread = [...this.#channels.values()].map(({ known }) => known?.unread_messages ?? 0);
     return {
       totalUnreadCount: unread.reduce((total, count) => total + count, 0),
       unreadChannels: unread.filter(Boolean).length,
@@ -98,9 +85,7 @@ export class Tally {
 
   channel(cid: string): Unread | undefined {
     const { known, head = 0 } = this.#channels.get(cid) ?? {};
-    if (!known) return undefined;
-    const { lastRead, unread, asOf } = known;
-    return { cid, last_read_seq: lastRead, unread_messages: unread, head: Math.max(head, asOf) };
+    return known && { ...known, head: Math.max(head, known.head) };
   }
 
   ready({ epoch, resumed, channels = [], me }: Ready): void {
@@ -131,7 +116,7 @@ export class Tally {
       if (reason === "no_access") return this.#leave(cid);
       const { known, away } = this.#entry(cid, head);
       // Else `ready` told the present before it told of the reset.
-      const kept = known && known.asOf >= head ? known : undefined;
+      const kept = known && known.head >= head ? known : undefined;
       this.#channels.set(cid, { ...unknown(head), known: kept, away });
       if (!kept && !away) this.#want(cid);
     } else if (topic.startsWith("user:")) {
@@ -160,32 +145,31 @@ export class Tally {
     if (want === undefined) return undefined;
     if (want === ALL) this.#left.clear();
     this.#wanted.delete(want);
-    this.#loading.add(want);
+    this.#loading.set(want, false);
     return want;
   }
 
   /** The answer: of the wanted channel its unread state, or none for one who is no member. */
   loaded(want: string, answer: readonly Unread[]): void {
-    const current = this.#loading.delete(want);
-    if (this.#again.delete(want)) {
+    const isOld = this.#loading.get(want);
+    this.#loading.delete(want);
+    if (isOld) {
       this.#wanted.add(want);
-    } else if (current && want === ALL) {
+    } else if (isOld === false && want === ALL) {
       // A channel that is being asked for by itself may be in doubt over something newer than this.
       for (const unread of answer) if (!this.#left.has(unread.cid)) this.seen(unread);
     } else if (this.#waits(want)) {
       if (answer[0]) this.#adopt(answer[0]);
-      else this.#entry(want, 0).away = true;
+      else this.#leave(want);
     }
   }
 
-  /** Nothing came; `gone` where asking again will bring nothing either. */
-  loadFailed(want: string, gone: boolean): void {
+  /** Nothing came, for now. */
+  loadFailed(want: string): void {
+    const isOld = this.#loading.get(want);
     this.#loading.delete(want);
-    const again = this.#again.delete(want);
     // Else something newer than the answer has told meanwhile.
-    const waits = this.#waits(want);
-    if (again || want === ALL || (waits && !gone)) this.#wanted.add(want);
-    else if (waits) this.#leave(want);
+    if (isOld || want === ALL || this.#waits(want)) this.#wanted.add(want);
   }
 
   #waits(cid: string): boolean {
@@ -196,11 +180,12 @@ export class Tally {
   #forgetAll(): void {
     this.#channels.clear();
     this.#wanted.clear();
-    this.#again = new Set(this.#loading);
+    for (const want of this.#loading.keys()) this.#loading.set(want, true);
   }
 
   #want(want: string): void {
-    (this.#loading.has(want) ? this.#again : this.#wanted).add(want);
+    if (this.#loading.has(want)) this.#loading.set(want, true);
+    else this.#wanted.add(want);
   }
 
   #entry(cid: string, head: number): Entry {
@@ -208,10 +193,9 @@ export class Tally {
   }
 
   #join(cid: string, seq: number): void {
-    const { known, away, head } = this.#entry(cid, seq);
-    if (known && known.asOf >= seq) return;
-    if (away) this.#channels.set(cid, unknown(Math.max(head, seq)));
-    this.#entry(cid, seq).known = undefined;
+    const { known, head } = this.#entry(cid, seq);
+    if (known && known.head >= seq) return;
+    this.#channels.set(cid, unknown(Math.max(head, seq)));
     this.#want(cid);
   }
 
@@ -225,13 +209,13 @@ export class Tally {
   }
 
   /** Takes the server's word on a channel, unless what is known is newer; counts what came after it again. */
-  #adopt({ cid, head: asOf, last_read_seq: lastRead, unread_messages: unread }: Unread): void {
-    const entry = this.#entry(cid, asOf);
-    if (!entry.known || asOf >= entry.known.asOf) {
-      const later = entry.window.filter(({ seq }) => seq > asOf);
+  #adopt({ cid, head, last_read_seq, unread_messages }: Unread): void {
+    const entry = this.#entry(cid, head);
+    if (!entry.known || head >= entry.known.head) {
+      const later = entry.window.filter(({ seq }) => seq > head);
       // Else the window does not reach back far enough.
-      const start = entry.windowFrom <= asOf ? { lastRead, unread, asOf } : undefined;
-      entry.known = later.reduce<Known | undefined>((known, change) => known && apply(known, change), start);
+      const start = entry.windowFrom <= head ? { cid, head, last_read_seq, unread_messages } : undefined;
+      entry.known = later.reduce<Unread | undefined>((known, change) => known && apply(known, change), start);
       entry.away = false;
     }
     if (entry.known) this.#wanted.delete(cid);
@@ -244,14 +228,14 @@ export class Tally {
     if (event.type !== "message.deleted") return undefined;
     const gone = event.message_seq;
     // A message that was deleted for good stands like this in its own place.
-    if (gone === seq) return { seq, worth: { now: false, before: undefined } };
+    if (gone === seq) return { seq, worth: "deleted" };
     return { seq, gone, worth: worthAt(this.#channels.get(cid)?.window ?? [], gone) };
   }
 
   #channelEvent(cid: string, seq: number, change: Change | undefined): void {
     if (!this.#channels.has(cid)) {
       // Nothing of it was unread at the last snapshot; only these two can matter.
-      if (!change || (change.gone === undefined && !change.worth?.now)) return;
+      if (!change || (change.gone === undefined && change.worth !== true)) return;
       this.#want(cid);
     }
     const entry = this.#entry(cid, seq - 1);
@@ -260,7 +244,7 @@ export class Tally {
     const { known, window } = entry;
     window.push(change);
     if (window.length > WINDOW_LEN) entry.windowFrom = Math.max(entry.windowFrom, window.shift()!.seq);
-    if (!known || seq <= known.asOf) return;
+    if (!known || seq <= known.head) return;
     entry.known = apply(known, change);
     if (!entry.known) this.#want(cid);
   }
@@ -270,24 +254,26 @@ const unknown = (head: number): Entry => ({ window: [], windowFrom: head, head }
 
 /** The rule. */
 function worth(message: Message, me: string | undefined): Worth {
-  if (message.user.id === me || message.silent || message.type === "system") return NOTHING;
-  const deleted = message.type === "deleted" || Boolean(message.deleted_at);
-  // What a deleted message was, a system message perhaps, is no longer told.
-  return { now: !deleted, before: deleted ? undefined : true };
+  if (message.user.id === me || message.silent || message.type === "system") return false;
+  return message.type === "deleted" || message.deleted_at ? "deleted" : true;
 }
 
 /** What the message at this seq is worth now; undefined if the window does not reach it. */
-function worthAt(window: Change[], seq: number): Worth | undefined {
+function worthAt(window: Change[], seq: number): Change["worth"] {
   const brought = window.find((change) => change.gone === undefined && change.seq === seq);
-  return brought && (window.some((change) => change.gone === seq) ? NOTHING : brought.worth);
+  return brought && (window.some((change) => change.gone === seq) ? false : brought.worth);
 }
 
 /** Where a channel stands after a change; undefined where too little is known. */
-function apply(known: Known, { seq, gone, worth }: Change): Known | undefined {
-  const { lastRead, unread, asOf } = known;
-  if (gone === undefined) return { ...known, unread: unread + Number(worth!.now && seq > lastRead) };
+function apply(known: Unread, { seq, gone, worth }: Change): Unread | undefined {
+  const { last_read_seq, unread_messages, head } = known;
+  if (gone === undefined) {
+    return { ...known, unread_messages: unread_messages + Number(worth === true && seq > last_read_seq) };
+  }
   // 0 stands for a place that is no longer known.
-  if ((gone !== 0 && gone <= lastRead) || unread === 0) return known;
-  const counted = gone <= asOf ? worth?.before : worth?.now;
-  return counted === undefined ? undefined : { ...known, unread: Math.max(0, unread - Number(counted)) };
+  if ((gone !== 0 && gone <= last_read_seq) || unread_messages === 0) return known;
+  const counted = worth !== "deleted" ? worth : gone <= head ? undefined : false;
+  return counted === undefined
+    ? undefined
+    : { ...known, unread_messages: Math.max(0, unread_messages - Number(counted)) };
 }

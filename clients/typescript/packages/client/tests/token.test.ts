@@ -36,7 +36,7 @@ test("a fixed token stays as it is, also when it was refused", async () => {
 });
 
 test("a function may answer at once", async () => {
-  expect(await new TokenSource(() => "at once", ENDPOINT).fresh()).toBe("at once");
+  expect(await new TokenSource(() => "at-once", ENDPOINT).fresh()).toBe("at-once");
 });
 
 test("the token in force is used until it is refused", async () => {
@@ -46,7 +46,7 @@ test("the token in force is used until it is refused", async () => {
   asked[0]!.resolve("first");
   expect(await first).toBe("first");
   expect(await source.otherThan()).toBe("first");
-  expect(await source.otherThan("an older one")).toBe("first");
+  expect(await source.otherThan("an-older-one")).toBe("first");
   expect(asked).toHaveLength(1);
   const second = source.otherThan("first");
   await vi.advanceTimersByTimeAsync(0);
@@ -73,8 +73,8 @@ test("whoever needs a token while the provider is asked gets the same answer", a
   const all = Promise.all([source.fresh(), source.otherThan(), source.fresh(), source.otherThan("refused")]);
   await vi.advanceTimersByTimeAsync(0);
   expect(asked).toHaveLength(1);
-  asked[0]!.resolve("one for all");
-  expect(await all).toEqual(Array(4).fill("one for all"));
+  asked[0]!.resolve("one-for-all");
+  expect(await all).toEqual(Array(4).fill("one-for-all"));
 });
 
 test("whoever needs a token while the provider is asked gets the same failure", async () => {
@@ -150,15 +150,26 @@ test("a provider that gives no text is a clear error", async () => {
     [null, "object"],
     [{ token: "eyJ" }, "object"],
     [7, "number"],
-    ["", "an empty one"],
+    ["", "a text that is none"],
   ];
   for (const [answer, name] of given) {
     const error = await refusalOf(async () => answer);
-    expect(error.code).toBe("token_missing");
-    expect(error.message).toBe(`no token: the provider gave ${name}, not a text`);
+    expect(error).toMatchObject({ code: "token_missing", retryable: true });
+    expect(error.message).toBe(`no token: the provider gave ${name}`);
   }
-  expect((await refusalOf("")).message).toContain("an empty one");
-  expect((await refusalOf(undefined)).message).toContain("undefined");
+});
+
+test("a text that no header can carry is no token, and is not told", async () => {
+  for (const token of ["eyJ\n", "eyJ–x", "a\r\nx-parlour-user: bob", " eyJ"]) {
+    const error = await refusalOf(() => token);
+    expect(error.message).toBe("no token: the provider gave a text that is none");
+  }
+});
+
+test("there is nobody to ask again for a fixed token that is none", async () => {
+  for (const fixed of ["", "eyJ\n", undefined]) {
+    expect(await refusalOf(fixed)).toMatchObject({ code: "token_missing", retryable: false });
+  }
 });
 
 test("a provider that never answers is a clear error, and its late answer is not taken", async () => {

@@ -195,12 +195,12 @@ class World {
     }
     this.loads.splice(at, 1);
     if (fails) {
-      this.tally.loadFailed(load.want, false);
+      this.tally.loadFailed(load.want);
       return true;
     }
     this.loaded++;
     const { want: wanted, read } = load;
-    if (read === "no_member") this.tally.loadFailed(wanted, true);
+    if (read === "no_member") this.tally.loaded(wanted, []);
     else this.tally.loaded(wanted, "totals" in read! ? read.totals.channels : [read!.unread]);
     return true;
   }
@@ -531,16 +531,18 @@ test("one who is no member has nothing unread, and is not asked for again", () =
   expect(tally.hasWants()).toBe(false);
 });
 
-test("a load that failed is wanted again, unless nothing will come of it", () => {
+test("a load that failed is wanted again", () => {
   const tally = new Tally();
   tally.clear("me");
   tally.reset(topic, "too_far_behind", 7);
   const want = tally.wants()!;
   expect(tally.hasWants()).toBe(false);
-  tally.loadFailed(want, false);
+  tally.loadFailed(want);
   expect(tally.wants()).toEqual(want);
-  tally.loadFailed(want, true);
-  expect(tally.counts().settled).toBe(true);
+  // What came meanwhile by itself is not.
+  tally.event(own(marked(7, 2, 7)));
+  tally.loadFailed(want);
+  expect(tally.hasWants()).toBe(false);
 });
 
 test("another user begins with nothing, and so does another log", () => {
