@@ -19,6 +19,8 @@ export class Live implements Shown {
   readonly #channels = new Map<string, LiveChannel>();
   readonly #lists = new Map<string, LiveList>();
   #epoch: string | undefined;
+  /** Up to which event each channel was heard of: the answer to a call may be older. */
+  readonly heard = new Map<string, number>();
   #unsubscribeOutbox: () => void;
 
   /** `brought`: channels that are to be loaded. */
@@ -78,6 +80,7 @@ export class Live implements Shown {
   #ready({ epoch }: Ready): void {
     const isOther = this.#epoch !== undefined && this.#epoch !== epoch;
     this.#epoch = epoch;
+    if (isOther) this.heard.clear();
     for (const channel of this.#channels.values()) {
       channel.showUnread();
       // Also those that no reset will name, because no event of theirs was heard.
@@ -88,9 +91,10 @@ export class Live implements Shown {
   }
 
   #deliver(frame: EventFrame): void {
-    const { event, topic } = frame;
+    const { event, topic, seq } = frame;
     const cid = cidOf(topic);
     if (cid === undefined) return this.#ownEvent(event);
+    this.heard.set(cid, seq);
     const channel = this.#channels.get(cid);
     channel?.event(frame);
     channel?.showUnread();
@@ -117,9 +121,10 @@ export class Live implements Shown {
     }
   }
 
-  #reset({ topic, reason }: Extract<Output, { type: "reset" }>): void {
+  #reset({ topic, reason, head }: Extract<Output, { type: "reset" }>): void {
     const cid = cidOf(topic);
     if (cid !== undefined) {
+      this.heard.set(cid, head);
       this.#channels.get(cid)?.reset(reason);
       if (reason === "no_access") this.#gone(cid);
     } else if (topic.startsWith("user:")) {

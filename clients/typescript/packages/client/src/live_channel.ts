@@ -85,20 +85,10 @@ export class LiveChannel implements ShownChannel {
 
   /** Takes the server's word on the whole channel. Where events keep it current, they know better. */
   adopt(state: ChannelState): void {
-    this.#driver.seen(state);
-    this.showUnread();
-    if (this.#isLive() || this.#load) return;
-    this.#cursor = new Cursor(state.head);
-    const { channel: data, members, membership, reads, messages } = state;
-    const lastMessage = messages.at(-1);
-    this.view.patch({ status: "ready", data, members, reads, membership, lastMessage, error: undefined });
-    this.#page = undefined;
-    // Acknowledged while the answer was on the way: their events are still to come.
-    const newer = this.#window.messages.filter(({ message }) => message.seq > state.head);
-    const has_more_before = messages.length >= STATE_MESSAGES;
-    this.#show("latest", { messages, has_more_before, has_more_after: false });
-    for (const { message } of newer) this.stored(message);
-    this.settle();
+    if (this.#isLive() || this.#load) return this.#count(state);
+    const cursor = this.#begin(state);
+    // Events overtook the answer, and nobody took them.
+    if (cursor.isBehind(this.#live.heard.get(this.#cid) ?? 0)) void this.reload();
   }
 
   /** Loads messages into the list; one page at a time. */
@@ -228,6 +218,28 @@ export class LiveChannel implements ShownChannel {
     }
   }
 
+  #count(state: ChannelState): void {
+    this.#driver.seen(state);
+    this.showUnread();
+  }
+
+  /** Goes on from this state. */
+  #begin(state: ChannelState): Cursor {
+    this.#count(state);
+    const cursor = (this.#cursor = new Cursor(state.head));
+    const { channel: data, members, membership, reads, messages } = state;
+    const lastMessage = messages.at(-1);
+    this.view.patch({ status: "ready", data, members, reads, membership, lastMessage, error: undefined });
+    this.#page = undefined;
+    // Acknowledged while the answer was on the way: their events are still to come.
+    const newer = this.#window.messages.filter(({ message }) => message.seq > state.head);
+    const has_more_before = messages.length >= STATE_MESSAGES;
+    this.#show("latest", { messages, has_more_before, has_more_after: false });
+    for (const { message } of newer) this.stored(message);
+    this.settle();
+    return cursor;
+  }
+
   #forget(status: "gone" | "idle", error?: ParlourError): void {
     this.#cursor = undefined;
     this.#watched = false;
@@ -260,7 +272,7 @@ export class LiveChannel implements ShownChannel {
       }
       this.#load = this.#cursor = undefined;
       if (this.#ended) return;
-      this.adopt(state);
+      this.#begin(state);
       for (const frame of load.held) this.event(frame);
     } catch (thrown) {
       const error = thrown as ParlourError;

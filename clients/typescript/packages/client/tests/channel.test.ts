@@ -327,6 +327,24 @@ describe("once it is there", () => {
     expect(server.asked.filter((call) => CHANNEL.test(call))).toEqual([]);
   });
 
+  it("an answer that an event has overtaken is asked for again, and the event shown", async () => {
+    channel.view.subscribe(() => {});
+    await soon();
+    const answer = held<ChannelState>();
+    server.on(/^POST channels\/messaging\/general$/, () => answer.promise);
+    const made = channel.getOrCreate();
+    await soon();
+    server.happens(CID, 6, { type: "message.new", message: message(CID, 6) });
+    server.on(CHANNEL, () => state(CID, 6, [5, 6]));
+    answer.resolve(state(CID, 5, [5]));
+    await made;
+    await soon();
+    expect(seqs()).toEqual([5, 6]);
+    server.happens(CID, 7, { type: "message.new", message: message(CID, 7) });
+    expect(seqs()).toEqual([5, 6, 7]);
+    expect(server.asked.filter((call) => CHANNEL.test(call)).length).toBe(1);
+  });
+
   it("an answer from before an event does not undo it", async () => {
     await opened(5, [5]);
     server.on(/^POST channels\/messaging\/general$/, () => state(CID, 5, [5], { reads: [] }));

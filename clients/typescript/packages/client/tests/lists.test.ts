@@ -68,6 +68,18 @@ it("a message brings its channel to the top, without a question", async () => {
   expect(queries.length).toBe(1);
 });
 
+it("what happens in a channel while its list is asked for is not lost", async () => {
+  const answer = held<ChannelsResponse>();
+  server.on(QUERY, () => answer.promise);
+  await subscribed();
+  speaks("messaging:b", 40);
+  server.on(/^GET channels\/messaging\/b\?/, () => state("messaging:b", 6, [5, 6]));
+  answer.resolve({ channels: [dated("messaging:a", 30), dated("messaging:b", 29)] });
+  await soon();
+  expect(shown()).toEqual(["messaging:b", "messaging:a"]);
+  expect(client.channelAt("messaging:b").view.get()).toMatchObject({ status: "ready", lastMessage: { seq: 6 } });
+});
+
 it("a channel whose own load is still under way keeps its place", async () => {
   const answer = held<ChannelState>();
   server.on(/^GET channels\/messaging\/a\?/, () => answer.promise);
@@ -159,6 +171,10 @@ it("a channel that nobody has open is asked for again with its list, where its e
   await subscribed();
   speaks("messaging:b", 40, 9);
   expect(queries.length).toBe(1);
+  server.on(QUERY, (query: QueryChannels) => {
+    queries.push(query);
+    return { channels: [{ ...dated("messaging:b", 40), head: 9 }, dated("messaging:a", 30)] };
+  });
   await soon();
   expect(queries.length).toBe(2);
   expect(server.asked.filter((call) => /messages=30/.test(call))).toEqual([]);
