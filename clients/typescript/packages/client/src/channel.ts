@@ -102,9 +102,12 @@ export class Channel {
     request: Pick<GetOrCreateChannel, "members" | "data"> = {},
     options?: CallOptions,
   ): Promise<ChannelState> {
-    const shown = this.#shown;
-    const state = await this.#ask(getOrCreate(this.cid, { ...request, messages: STATE_MESSAGES }), options);
-    shown.adopt(state);
+    const driver = this.#driver;
+    const shown = driver.shown.get();
+    const state = await driver.ask(getOrCreate(this.cid, { ...request, messages: STATE_MESSAGES }), options);
+    shown.channel(this.cid).adopt(state);
+    // What is shown began meanwhile, perhaps after something that is not in this answer.
+    if (driver.shown.get() !== shown) driver.look().then((live) => live.channel(this.cid).reload(), () => {});
     return state;
   }
 

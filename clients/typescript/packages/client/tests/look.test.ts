@@ -159,6 +159,21 @@ describe("while it is on its way", () => {
     expect(seqs()).toEqual([5, 6]);
   });
 
+  it("a call that outlasts it brings the channel all the same", async () => {
+    const answer = held<unknown>();
+    server.on(MAKE, () => answer.promise);
+    channel.messages.subscribe(nothing);
+    const made = channel.getOrCreate();
+    await soon();
+    server.happens(CID, 6, { type: "message.new", message: message(CID, 6) });
+    server.on(CHANNEL, () => state(CID, 6, [5, 6]));
+    await arrives();
+    answer.resolve(state(CID, 5, [5]));
+    await made;
+    await soon();
+    expect(seqs()).toEqual([5, 6]);
+  });
+
   it("who is no member watches from where the channel stands when it is there", async () => {
     const { membership: _, ...visited } = state(CID, 7, [7]);
     server.on(CHANNEL, () => visited);
