@@ -133,6 +133,8 @@ describe("a bundle of React Native", () => {
     expect(phone.seen).toEqual({ state: "idle", hooks: "function", refused: "invalid_input" });
     await eventually(() => phone.dialled.length > 0, "a dial");
     expect(phone.dialled).toEqual(["ws://127.0.0.1:8790/v1/connect"]);
+    // What shows channels is in the same bundle, and is found in it.
+    await eventually(() => phone.shown === "loading", "a channel");
   }, 120_000);
 
   /** As an app of React Native has it, without what is React Native itself. */
@@ -163,7 +165,7 @@ function fakePhone() {
   }
   const { AbortController, clearTimeout, console, performance, setTimeout } = globalThis;
   const given = { AbortController, clearTimeout, console, performance, setTimeout, WebSocket };
-  return { ...given, navigator: { product: "ReactNative" }, dialled, seen: undefined as unknown };
+  return { ...given, navigator: { product: "ReactNative" }, dialled, seen: undefined as unknown, shown: "" };
 }
 
 const NATIVE = `
@@ -179,4 +181,7 @@ try {
 }
 globalThis.seen = { state: client.connection.get().state, hooks: typeof useChannel, refused };
 client.connectUser("alice", "token");
+const channel = client.channel("messaging", "general");
+channel.view.subscribe(() => (globalThis.shown = channel.view.get().status));
+channel.open();
 `;
