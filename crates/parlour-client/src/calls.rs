@@ -393,7 +393,8 @@ async fn renewed(authority: Authority) -> Result<Option<Authority>, Error> {
     Ok((token != authority.token).then_some(Authority { token, ..authority }))
 }
 
-fn refusal(response: &http::Response<Bytes>) -> Error {
+/// An answer that is no success, as an error.
+pub(crate) fn refusal(response: &http::Response<Bytes>) -> Error {
     let status = response.status();
     let retry_after = response
         .headers()

@@ -27,6 +27,7 @@ use crate::outbox;
 use crate::pump::{self, Dial, Report};
 use crate::session::{Session, Stage};
 use crate::token::{TokenError, TokenProvider, TokenSource};
+use crate::transport::Transport;
 use crate::unread::Want;
 
 /// Loads of unread state that run at the same time: enough to be quick, few enough to be no burst.
@@ -449,7 +450,8 @@ impl Driver {
 
     fn open(&mut self, dial: u64) {
         let endpoint = &self.shared.calls.endpoint;
-        let opened = pump::open(dial, endpoint.net.clone(), endpoint.url.connect(), self.report_to.clone());
+        let (net, url) = (endpoint.net.clone(), endpoint.url.connect());
+        let opened = pump::open(dial, Transport::WebSocket, net, url, self.report_to.clone());
         self.dials.insert(dial, opened);
     }
 

@@ -5,11 +5,12 @@
 //! connects. Both give one [`Error`] type with the codes of the server.
 //!
 //! Inside, `driver` is the one task of a client around the machine `parlour_proto::Connection`; `pump` moves
-//! one transport's frames; `calls` is HTTP; `outbox` sends messages; `unread` counts. All of it reaches the
-//! network through [`Net`] and the time through tokio, so that a simulator can hold a client.
+//! one transport's frames; `transport` is what carries them; `calls` is HTTP; `outbox` sends messages; `unread`
+//! counts. All of it reaches the network through [`Net`] and the time through tokio, so that a simulator can
+//! hold a client.
 //!
 //! Not here: storage (what is not sent when the process ends is lost), several clients sharing one
-//! connection, transports other than WebSocket.
+//! connection.
 
 mod calls;
 mod channel;
@@ -26,6 +27,7 @@ mod pump;
 mod server;
 mod session;
 mod token;
+mod transport;
 mod unread;
 
 pub use calls::MessagePage;
@@ -38,6 +40,7 @@ pub use net::{Body, Frames, Net, NetError, Received, TokioNet, TokioNetBuilder};
 pub use outbox::{OUTBOX_LEN_MAX, OutboxEntry, SendState};
 pub use server::{ActingChannel, ActingUser, ServerClient};
 pub use token::{TokenError, TokenProvider};
+pub use transport::{Transport, open_transport};
 pub use unread::UnreadCounts;
 
 pub use parlour_proto::{Cause, FailedWhy, NetworkLevel, State, Transition, UiStatus};

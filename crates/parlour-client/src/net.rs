@@ -12,7 +12,7 @@ use parlour_wire::CloseCode;
 use proxy::Proxy;
 
 /// The largest frame or answer that is taken from a server: 16 MiB. A page of 100 full messages is far below.
-const INBOUND_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const INBOUND_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a TCP and TLS handshake of an HTTP call may take, with a proxy on the way too.
 const HTTP_CONNECT_WAIT: Duration = Duration::from_secs(10);
 
@@ -74,6 +74,8 @@ pub trait Frames: Send {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
     Text(String),
+    /// A long-poll's answer is over; the connection goes on with the next `hello`.
+    WantsHello,
     /// The end, by either side; `code` is absent where the transport broke.
     Closed {
         code: Option<CloseCode>,
@@ -84,8 +86,8 @@ pub enum Received {
 /// The real network: WebSocket by tungstenite, HTTP by reqwest.
 ///
 /// Neither uses a proxy from the environment: HTTP that works beside a WebSocket that does not is harder
-/// to understand than both failing. A proxy that is [named](TokioNetBuilder::proxy) serves both. Redirects are
-/// not followed, so that no token goes where it was not meant.
+/// to understand than both failing. One that is [named](TokioNetBuilder::proxy) serves both. Redirects are not
+/// followed, so that no token goes where it was not meant.
 #[derive(Debug)]
 pub struct TokioNet {
     http: reqwest::Client,

@@ -6,15 +6,26 @@ use parlour_wire::{ClientFrame, CloseCode, Open, ServerFrame};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::net::{Frames, Net, Received};
+use crate::transport::{LAST_WORDS_WAIT, Transport, open_transport};
 
 /// Frames that wait to be written. A client writes few; when these wait, the link does not take any.
 const OUTGOING_LEN: usize = 256;
 
 /// What a transport tells the driver.
 pub(crate) enum Report {
-    Opened { dial: u64 },
-    Received { dial: u64, frame: Open<ServerFrame> },
-    Closed { dial: u64, code: Option<CloseCode>, reason: String },
+    /// It waits for `hello`; again after each answer of a long-poll.
+    Opened {
+        dial: u64,
+    },
+    Received {
+        dial: u64,
+        frame: Open<ServerFrame>,
+    },
+    Closed {
+        dial: u64,
+        code: Option<CloseCode>,
+        reason: String,
+    },
 }
 
 /// The driver's end of a transport. Dropping it closes the transport with "means to resume": that is what
@@ -44,11 +55,17 @@ impl Dial {
 }
 
 /// Begins to open a transport.
-pub(crate) fn open(dial: u64, net: Arc<dyn Net>, url: String, reports: mpsc::Sender<Report>) -> Dial {
+pub(crate) fn open(
+    dial: u64,
+    transport: Transport,
+    net: Arc<dyn Net>,
+    url: String,
+    reports: mpsc::Sender<Report>,
+) -> Dial {
     let (outgoing, to_send) = mpsc::channel(OUTGOING_LEN);
     let (close, closing) = oneshot::channel();
     tokio::spawn(async move {
-        let (code, reason) = run(dial, net, url, to_send, closing, &reports).await;
+        let (code, reason) = run(dial, transport, net, url, to_send, closing, &reports).await;
         let _ = reports.send(Report::Closed { dial, code, reason }).await;
     });
     Dial { outgoing, close: Some(close) }
@@ -58,6 +75,7 @@ type End = (Option<CloseCode>, String);
 
 async fn run(
     dial: u64,
+    transport: Transport,
     net: Arc<dyn Net>,
     url: String,
     mut to_send: mpsc::Receiver<String>,
@@ -67,7 +85,7 @@ async fn run(
     let opened = tokio::select! {
         biased;
         _ = &mut closing => return (None, "given up".to_owned()),
-        opened = net.open(&url) => opened,
+        opened = open_transport(transport, &net, &url) => opened,
     };
     let mut frames = match opened {
         Ok(frames) => frames,
@@ -91,7 +109,7 @@ async fn run(
                     }
                 }
             };
-            let _ = tokio::time::timeout(std::time::Duration::from_millis(500), last_words).await;
+            let _ = tokio::time::timeout(LAST_WORDS_WAIT, last_words).await;
             frames.close(code, "").await;
             (Some(code), "closed by this client".to_owned())
         }
@@ -126,8 +144,94 @@ async fn converse(
                         return (None, "the client is gone".to_owned());
                     }
                 }
+                Received::WantsHello => {
+                    if reports.send(Report::Opened { dial }).await.is_err() {
+                        return (None, "the client is gone".to_owned());
+                    }
+                }
                 Received::Closed { code, reason } => return (code, reason),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::net::NetError;
+
+    /// A network with one transport, on which this comes.
+    struct Script(Mutex<VecDeque<Received>>);
+
+    struct Scripted(VecDeque<Received>);
+
+    #[async_trait]
+    impl Net for Script {
+        async fn open(&self, _: &str) -> Result<Box<dyn Frames>, NetError> {
+            let script = std::mem::take(&mut *self.0.lock().unwrap());
+            Ok(Box::new(Scripted(script)))
+        }
+
+        async fn request(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, NetError> {
+            Err(NetError("nothing is asked here".to_owned()))
+        }
+    }
+
+    #[async_trait]
+    impl Frames for Scripted {
+        async fn send(&mut self, _: String) -> Result<(), NetError> {
+            Ok(())
+        }
+
+        async fn recv(&mut self) -> Received {
+            match self.0.pop_front() {
+                Some(received) => received,
+                None => std::future::pending().await,
+            }
+        }
+
+        async fn close(&mut self, _: CloseCode, _: &str) {}
+    }
+
+    #[tokio::test]
+    async fn a_transport_that_wants_another_hello_is_opened_again_and_its_end_comes_last() {
+        let bye = r#"{"type":"bye","code":4005,"reason":"because"}"#;
+        let script = VecDeque::from([
+            Received::Text(r#"{"type":"pong","id":1}"#.to_owned()),
+            Received::WantsHello,
+            Received::Text(bye.to_owned()),
+            Received::Closed { code: Some(CloseCode::REPLACED), reason: "because".to_owned() },
+        ]);
+        let (to, mut reports) = mpsc::channel(8);
+        let net = Arc::new(Script(Mutex::new(script)));
+        let _dial = open(7, Transport::WebSocket, net, "ws://server.test/v1/connect".to_owned(), to);
+        let mut told = Vec::new();
+        while let Some(report) = reports.recv().await {
+            told.push(match report {
+                Report::Opened { dial } => format!("{dial} opened"),
+                Report::Received { dial, frame } => {
+                    format!("{dial} {}", serde_json::to_string(&frame).unwrap())
+                }
+                Report::Closed { dial, code, reason } => format!("{dial} {code:?} {reason}"),
+            });
+        }
+        let code = Some(CloseCode::REPLACED);
+        let pong = r#"7 {"type":"pong","id":1}"#.to_owned();
+        assert_eq!(
+            told,
+            [
+                "7 opened".to_owned(),
+                pong,
+                "7 opened".to_owned(),
+                format!("7 {bye}"),
+                format!("7 {code:?} because")
+            ]
+        );
     }
 }

@@ -5,5 +5,7 @@
 mod connecting;
 mod kit;
 mod listening;
+mod over_http;
 mod proxy;
 mod sending;
+mod transports;
