@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use parlour_client::{CloseCode, Frames, Net, NetError, Received};
+use parlour_client::{Body, CloseCode, Frames, Net, NetError, Received};
 use parlour_server::Frame;
 use parlour_server::gateway::{self, SendError, Transport};
 use tokio::sync::{mpsc, watch};
@@ -218,7 +218,46 @@ impl Net for SimNet {
         }
     }
 
-    async fn request(&self, mut request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NetError> {
+    async fn request(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NetError> {
+        let world = &self.world;
+        let (number, response) = self.ask(request).await?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| NetError(error.to_string()))?.to_bytes();
+        tokio::time::sleep(world.latency()).await;
+        if world.is_dead() || world.with_server(|server| server.number) != Some(number) {
+            return Err(NetError("the server died".to_owned()));
+        }
+        if world.dice.chance(world.faults().answer_lost) {
+            world.stats.answers_lost.add();
+            return Err(NetError("the answer was lost".to_owned()));
+        }
+        Ok(http::Response::from_parts(parts, body))
+    }
+
+    async fn stream(&self, request: http::Request<Bytes>) -> Result<http::Response<Box<dyn Body>>, NetError> {
+        let (number, response) = self.ask(request).await?;
+        let (control, state) = watch::channel(LinkState::Up);
+        let link = self.world.with_server(|server| {
+            server.links.retain(|link| !link.is_closed());
+            server.links.push(control);
+            server.number
+        });
+        if link != Some(number) {
+            return Err(NetError("the server died".to_owned()));
+        }
+        let world = Arc::clone(&self.world);
+        Ok(response.map(|body| {
+            Box::new(StreamedBody { world, state, body: Some(body), waiting: None }) as Box<dyn Body>
+        }))
+    }
+}
+
+impl SimNet {
+    /// What the server of the moment, by its number, answers.
+    async fn ask(
+        &self,
+        mut request: http::Request<Bytes>,
+    ) -> Result<(u64, http::Response<axum::body::Body>), NetError> {
         let world = &self.world;
         if let Some(token) = &self.token {
             let value = format!("Bearer {token}").parse().map_err(|_| NetError("a bad token".to_owned()))?;
@@ -246,16 +285,69 @@ impl Net for SimNet {
             return Err(NetError("nobody listens".to_owned()));
         };
         let response = task.await.map_err(|_| NetError("the server died".to_owned()))?;
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| NetError(error.to_string()))?.to_bytes();
-        tokio::time::sleep(world.latency()).await;
-        if world.is_dead() || world.with_server(|server| server.number) != Some(number) {
-            return Err(NetError("the server died".to_owned()));
+        Ok((number, response))
+    }
+}
+
+/// An answer that comes over a link of its own, which is cut as others are.
+struct StreamedBody {
+    world: Arc<World>,
+    state: watch::Receiver<LinkState>,
+    /// `None` once it has ended.
+    body: Option<axum::body::Body>,
+    /// Taken from the body and not due yet.
+    waiting: Option<(Instant, Bytes)>,
+}
+
+#[async_trait]
+impl Body for StreamedBody {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, NetError> {
+        let cut = || NetError("the link is cut".to_owned());
+        loop {
+            let mut state = self.state.clone();
+            let is_cut = state.wait_for(|state| *state == LinkState::Cut);
+            if let Some((due, _)) = &self.waiting {
+                tokio::select! {
+                    biased;
+                    _ = is_cut => return Err(cut()),
+                    () = tokio::time::sleep_until(*due) => {}
+                }
+                match self.waiting.take() {
+                    Some((_, piece)) if !self.is_in_a_black_hole() => return Ok(Some(piece)),
+                    Some(_) | None => continue,
+                }
+            }
+            let Some(body) = &mut self.body else {
+                if !self.is_in_a_black_hole() {
+                    return Ok(None);
+                }
+                // Nobody notices an end, either.
+                let _ = is_cut.await;
+                return Err(cut());
+            };
+            let frame = tokio::select! {
+                biased;
+                _ = is_cut => return Err(cut()),
+                frame = body.frame() => frame,
+            };
+            // A dead server says nothing more.
+            if self.world.is_dead() {
+                return Err(cut());
+            }
+            match frame {
+                Some(Ok(frame)) => {
+                    let due = Instant::now() + self.world.latency();
+                    self.waiting = frame.into_data().ok().map(|piece| (due, piece));
+                }
+                Some(Err(error)) => return Err(NetError(error.to_string())),
+                None => self.body = None,
+            }
         }
-        if world.dice.chance(world.faults().answer_lost) {
-            world.stats.answers_lost.add();
-            return Err(NetError("the answer was lost".to_owned()));
-        }
-        Ok(http::Response::from_parts(parts, body))
+    }
+}
+
+impl StreamedBody {
+    fn is_in_a_black_hole(&self) -> bool {
+        *self.state.borrow() == LinkState::BlackHole
     }
 }
