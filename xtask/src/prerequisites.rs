@@ -37,7 +37,27 @@ const PACKAGES: &[Package] = &[
         probe: &["chromium", "--version"],
         why: "shows the demo to the tests as people see it",
     },
+    Package {
+        name: "squid",
+        probe: &["squid", "-v"],
+        why: "stands between client and server as the proxy of an office: HTTP gets through, CONNECT does not",
+    },
+    Package {
+        name: "haproxy",
+        probe: &["haproxy", "-v"],
+        why: "refuses, strips and drops the upgrade to WebSocket, and cuts what is idle",
+    },
+    Package {
+        name: "nginx",
+        probe: &["nginx", "-v"],
+        why: "stands before the server as a reverse proxy that knows no WebSocket and keeps answers back",
+    },
 ];
+
+/// Packages that would start a service. The tests start instances of their own, on ports of their own.
+const SERVICES: &[&str] = &["squid", "haproxy", "nginx"];
+/// Debian asks this program whether a service may start; 101 is "no".
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// The oldest Node that the packages' tools run on: `engines` in package.json says the same.
 const NODE_MIN: (u32, u32) = (20, 19);
@@ -94,7 +114,43 @@ fn install_packages(missing: &[&Package]) -> Result<()> {
     run::run(apt_get(&["update", "--quiet=2"]))?;
     let mut install = apt_get(&["install", "--yes", "--quiet=2", "--no-install-recommends"]);
     install.args(&names);
-    run::run(install)
+    let quiet = NoServices::declare(Path::new(POLICY))?;
+    run::run(install)?;
+    drop(quiet);
+    for service in SERVICES.iter().filter(|service| names.contains(service)) {
+        // Nor at the next boot.
+        let mut disable = Command::new("update-rc.d");
+        disable.args([service, "disable"]);
+        run::run(disable)?;
+    }
+    Ok(())
+}
+
+/// As long as it lives, no package that is installed starts a service. A machine that has a policy of its own keeps
+/// it: containers have one, and it says the same.
+struct NoServices(Option<PathBuf>);
+
+impl NoServices {
+    fn declare(policy: &Path) -> Result<Self> {
+        if policy.exists() {
+            return Ok(Self(None));
+        }
+        std::fs::write(policy, "#!/bin/sh\nexit 101\n")
+            .with_context(|| format!("{} cannot be written", policy.display()))?;
+        let declared = Self(Some(policy.to_owned()));
+        let mut executable = Command::new("chmod");
+        executable.arg("755").arg(policy);
+        run::run(executable)?;
+        Ok(declared)
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(policy) = &self.0 {
+            let _ = std::fs::remove_file(policy);
+        }
+    }
 }
 
 /// Installs exactly what package-lock.json says; does nothing where that is there.
@@ -163,6 +219,19 @@ fn is_same(a: &Path, b: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn while_packages_are_installed_services_are_told_not_to_start_and_a_policy_that_was_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = folder.path().join("policy-rc.d");
+        let ours = NoServices::declare(&policy).unwrap();
+        let asked = Command::new("sh").args(["-c", "test -x $0 && sh $0 squid start"]).arg(&policy).status();
+        assert_eq!(asked.unwrap().code(), Some(101));
+        drop(NoServices::declare(&policy).unwrap());
+        assert!(policy.exists());
+        drop(ours);
+        assert!(!policy.exists());
+    }
 
     #[test]
     fn an_old_node_is_refused_with_its_version_and_the_one_that_is_needed() {
