@@ -475,7 +475,8 @@ fn a_client_may_ask_for_a_shorter_heartbeat_within_bounds() {
     };
     assert_eq!(in_force(None), 25_000);
     assert_eq!(in_force(Some(15_000)), 15_000);
-    assert_eq!(in_force(Some(0)), 5_000);
+    assert_eq!(in_force(Some(1_800)), 1_800);
+    assert_eq!(in_force(Some(0)), 1_000);
     assert_eq!(in_force(Some(u32::MAX)), 25_000);
 }
 
