@@ -6,6 +6,9 @@
 //!
 //! Not here: sockets, timers, the token provider, what an app does with an event.
 
+mod background;
+mod climb;
+mod dialling;
 mod frames;
 mod input;
 mod link;
@@ -14,26 +17,31 @@ mod loss;
 mod output;
 mod places;
 mod state;
+mod wake;
+mod ways;
 
 use serde::{Deserialize, Serialize};
 
-use parlour_wire::frames::{AppState, ByeIntent, ClientFrame, ClientInfo, Hello, PresenceSubscription};
+use parlour_wire::frames::{ByeIntent, ClientFrame, ClientInfo, PresenceSubscription};
 use parlour_wire::users::UserInput;
 use parlour_wire::{AppKey, CloseCode};
 
 use crate::backoff::share;
 use crate::{Backoff, Millis};
-pub use input::{Input, NetworkLevel};
-use link::{LastWords, Link, Renewal, Step, Story, Told, Trying};
-use login::{Login, Token, Trust, User};
+use background::Hold;
+pub use background::{Background, Mode};
+pub use input::{AppLevel, Input, NetworkLevel};
+use link::{Climb, Link, Renewal, Step, Story, Trying};
+pub use login::Saved;
+use login::{Login, Token, User};
 use loss::Return;
 pub use output::Output;
 pub use state::{Cause, FailedWhy, State, Transition, UiStatus};
+pub use ways::Transport;
+use ways::Ways;
 
 /// When the platform says that there is no network, it is tried all the same this often: platforms err.
 const PROBE_MS: Millis = 30_000;
-/// When the provider has not answered for this long, it counts as failed.
-const TOKEN_WAIT_MS: Millis = 30_000;
 /// When a transport that was told to close has not said `Closed` for this long, it is taken for closed.
 const CLOSE_WAIT_MS: Millis = 5_000;
 
@@ -44,6 +52,22 @@ pub struct ConnectionConfig {
     pub client: ClientInfo,
     pub device: Option<String>,
     pub presence: PresenceSubscription,
+    pub mode: Mode,
+    pub background: Background,
+    /// In auto mode: how long after it went to the background the app is still connected.
+    pub background_grace_ms: Millis,
+    /// In manual mode: how long a connection lives in the background without a ping.
+    pub lease_ms: Millis,
+    /// The transports that may be used, the best first; at least one.
+    pub transports: Vec<Transport>,
+    /// When a transport that has others behind it stands still for this long while it opens, the next is tried.
+    pub stall_ms: Millis,
+    /// So long after it had to make do with a worse transport, a connection tries the better ones again.
+    pub climb_ms: Millis,
+    /// When a tick comes later than this after its time, the device slept.
+    pub wake_jump_ms: Millis,
+    /// After a sleep, the link has this long to answer.
+    pub wake_probe_ms: Millis,
     /// When a dial (open, hello, ready) takes longer, it is given up.
     pub dial_timeout_ms: Millis,
     /// When no frame came for this long, the link is dead.
@@ -63,10 +87,13 @@ pub struct ConnectionConfig {
 ///
 /// ```
 /// use parlour_proto::{Backoff, Connection, ConnectionConfig, Input, Output, State};
+/// # use parlour_proto::{Background, Mode, Transport};
 /// # use parlour_wire::{frames::{ClientInfo, PresenceSubscription}, users::UserInput};
 /// # let config = ConnectionConfig {
 /// #     app_key: "dev".parse().unwrap(), client: ClientInfo::default(), device: None,
-/// #     presence: PresenceSubscription::None, dial_timeout_ms: 10_000, dead_link_ms: 35_000,
+/// #     presence: PresenceSubscription::None, mode: Mode::Auto, background: Background::Park,
+/// #     background_grace_ms: 0, lease_ms: 30_000, transports: vec![Transport::WebSocket], stall_ms: 2_500,
+/// #     climb_ms: 600_000, wake_jump_ms: 10_000, wake_probe_ms: 3_000, dial_timeout_ms: 10_000, dead_link_ms: 35_000,
 /// #     stable_after_ms: 10_000, backoff: Backoff { base_ms: 500, cap_ms: 20_000 },
 /// #     retry_now_spread_ms: 300, spread_ms: 5_000, ui_grace_ms: 2_000,
 /// # };
@@ -78,7 +105,7 @@ pub struct ConnectionConfig {
 /// assert_eq!(connection.state(), State::Connecting { attempt: 1 });
 /// out.clear();
 /// connection.handle(20, 0.5, Input::TokenFetched { fetch: 1, token: "…".into() }, &mut out);
-/// assert_eq!(out, [Output::Open { dial: 1 }]);
+/// assert_eq!(out, [Output::Open { dial: 1, transport: Transport::WebSocket }]);
 /// // Without an answer it is given up after ten seconds.
 /// assert_eq!(connection.deadline(), Some(10_020));
 /// ```
@@ -87,7 +114,8 @@ pub struct Connection {
     // Levels: what is wanted follows from these alone.
     login: Login,
     intent: Intent,
-    app: AppState,
+    app: AppLevel,
+    hold: Hold,
     network: NetworkLevel,
     // What is there.
     link: Link,
@@ -95,18 +123,15 @@ pub struct Connection {
     failures: u32,
     dials: u64,
     fetches: u64,
+    ways: Ways,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Intent {
     Up,
     Down,
-}
-
-/// What the levels ask for.
-enum Want {
-    Up,
-    Down,
+    /// Up, until the connection ended in the background: in manual mode the app has to ask again.
+    Lapsed,
 }
 
 /// Why the public state changes, if it does.
@@ -127,12 +152,14 @@ impl Connection {
             config,
             login: Login::None,
             intent: Intent::Down,
-            app: AppState::Foreground,
+            app: AppLevel::Foreground,
+            hold: Hold::None,
             network: NetworkLevel::Unknown,
             link: Link::Rest,
             failures: 0,
             dials: 0,
             fetches: 0,
+            ways: Ways::default(),
         }
     }
 
@@ -140,8 +167,13 @@ impl Connection {
     /// to 1, used where a wait is chosen.
     pub fn handle(&mut self, now: Millis, jitter: f64, input: Input, out: &mut Vec<Output>) {
         let (from, shown) = (self.state(), self.ui_status(now));
-        let Why { cause, code } = self.take(now, jitter, input, out);
-        self.reconcile(now, shown, out);
+        let hold_ended = self.end_hold(now);
+        let mut why = self.take(now, jitter, input, out);
+        if hold_ended && !self.is_wanted() {
+            why = Cause::Lease.into();
+        }
+        let Why { cause, code } = why;
+        self.reconcile(now, shown, cause.clone(), out);
         let to = self.state();
         if from != to {
             out.push(Output::Changed(Box::new(Transition { from, to, cause, code })));
@@ -150,11 +182,32 @@ impl Connection {
 
     /// When to call with `Tick` next.
     pub fn deadline(&self) -> Option<Millis> {
-        match &self.link {
+        let link = match &self.link {
             Link::Rest | Link::Failed(_) => None,
             Link::Trying(trying) => Some(trying.step.until()),
             Link::Up(live) => Some(live.deadline()),
             Link::Closing { until, .. } => Some(*until),
+        };
+        let hold = match self.hold {
+            Hold::Until(until) => Some(until),
+            Hold::None | Hold::Open => None,
+        };
+        link.into_iter().chain(hold).min()
+    }
+
+    /// How frames travel, while connected.
+    pub fn transport(&self) -> Option<Transport> {
+        match &self.link {
+            Link::Up(live) => Some(live.transport),
+            Link::Rest | Link::Failed(_) | Link::Trying(_) | Link::Closing { .. } => None,
+        }
+    }
+
+    /// What a later run needs to go on from here; nothing without a user, or before her first `ready`.
+    pub fn saved(&self) -> Option<Saved> {
+        match &self.login {
+            Login::User(user) => user.saved(&self.ways.worked_in),
+            Login::None | Login::LoggedOut => None,
         }
     }
 
@@ -164,6 +217,7 @@ impl Connection {
             Link::Rest => match self.login {
                 Login::None => State::Idle,
                 Login::LoggedOut => State::Closed,
+                Login::User(_) if self.intent != Intent::Down && !self.is_in_front() => State::Parked,
                 Login::User(_) => State::Offline,
             },
             Link::Failed(why) => State::Failed(why.clone()),
@@ -181,38 +235,46 @@ impl Connection {
     /// The state as a banner would show it at this moment. It also changes with time alone: `ui_grace_ms`
     /// into a downtime.
     pub fn ui_status(&self, now: Millis) -> UiStatus {
-        match (&self.link, self.want()) {
-            (Link::Failed(_), _) => UiStatus::NeedsAction,
-            (Link::Up(_) | Link::Closing { .. }, Want::Up) => UiStatus::Online,
-            (Link::Trying(trying), Want::Up) if now < trying.since + self.config.ui_grace_ms => trying.shown,
-            (Link::Trying(_), Want::Up) if self.network == NetworkLevel::Down => UiStatus::Offline,
-            (Link::Trying(_), Want::Up) => UiStatus::Reconnecting,
-            (Link::Rest, _) | (_, Want::Down) => match self.login {
+        match &self.link {
+            Link::Failed(_) => UiStatus::NeedsAction,
+            Link::Up(_) if self.is_wanted() => UiStatus::Online,
+            Link::Closing { ui, .. } if self.is_wanted() => *ui,
+            Link::Trying(trying) if self.is_wanted() => {
+                if now < trying.since + self.config.ui_grace_ms {
+                    trying.shown
+                } else if self.network == NetworkLevel::Down {
+                    UiStatus::Offline
+                } else {
+                    UiStatus::Reconnecting
+                }
+            }
+            Link::Rest | Link::Up(_) | Link::Closing { .. } | Link::Trying(_) => match self.login {
                 Login::None | Login::LoggedOut => UiStatus::SignedOut,
                 Login::User(_) => UiStatus::Offline,
             },
         }
     }
 
-    fn want(&self) -> Want {
-        match (&self.login, self.intent) {
-            (Login::User(_), Intent::Up) => Want::Up,
-            (Login::None | Login::LoggedOut, _) | (Login::User(_), Intent::Down) => Want::Down,
-        }
+    /// What the levels ask for.
+    fn is_wanted(&self) -> bool {
+        matches!(self.login, Login::User(_))
+            && self.intent == Intent::Up
+            && (self.is_in_front() || self.hold != Hold::None)
     }
 
     /// Makes what is there into what is wanted. `shown` is what a banner showed before.
-    fn reconcile(&mut self, now: Millis, shown: UiStatus, out: &mut Vec<Output>) {
-        match (self.want(), &self.link) {
-            (Want::Up, Link::Rest) => {
+    fn reconcile(&mut self, now: Millis, shown: UiStatus, cause: Cause, out: &mut Vec<Output>) {
+        match (self.is_wanted(), &self.link) {
+            (true, Link::Rest) => {
                 self.failures = 0;
                 let step = self.dial(now, out);
                 self.link = Link::Trying(Trying { story: Story::First, since: now, shown, step });
             }
-            (Want::Down, Link::Failed(_)) => self.link = Link::Rest,
-            (Want::Down, Link::Trying(_) | Link::Up(_)) => self.take_down(now, out),
-            (Want::Up, Link::Failed(_) | Link::Trying(_) | Link::Up(_) | Link::Closing { .. })
-            | (Want::Down, Link::Rest | Link::Closing { .. }) => {}
+            // What failed stays failed while the app is away: it is not less broken when it comes back.
+            (false, Link::Failed(_)) if self.intent != Intent::Up => self.link = Link::Rest,
+            (false, Link::Trying(_) | Link::Up(_)) => self.take_down(now, shown, cause, out),
+            (true, Link::Failed(_) | Link::Trying(_) | Link::Up(_) | Link::Closing { .. })
+            | (false, Link::Rest | Link::Failed(_) | Link::Closing { .. }) => {}
         }
     }
 
@@ -220,14 +282,20 @@ impl Connection {
         match input {
             Input::ConnectUser { user } => {
                 self.connect_user(now, user, out);
+                self.hold_on(now, out);
                 self.retry_now(now, jitter);
                 Cause::Wish.into()
             }
             Input::Connect => {
                 if self.login.user().is_some() {
                     self.intent = Intent::Up;
+                    self.hold_on(now, out);
                     self.retry_now(now, jitter);
                 }
+                Cause::Wish.into()
+            }
+            Input::Login { user, saved } => {
+                self.log_in(now, user, saved.map(|saved| *saved), out);
                 Cause::Wish.into()
             }
             Input::Disconnect => {
@@ -246,8 +314,16 @@ impl Connection {
                 Cause::Wish.into()
             }
             Input::Network(level) => {
-                self.network_is(now, jitter, level);
+                self.network_is(now, jitter, level, out);
                 Cause::Network.into()
+            }
+            Input::Path { network } => {
+                self.path_is(now, jitter, network, out);
+                Cause::Network.into()
+            }
+            Input::Woke => {
+                self.woke(now, jitter, out);
+                Cause::Timer.into()
             }
             Input::App(state) => {
                 self.app_is(now, jitter, state, out);
@@ -273,6 +349,9 @@ impl Connection {
                 Cause::Wish.into()
             }
             Input::Send(frame) => {
+                if matches!(frame, ClientFrame::Ping { .. }) {
+                    self.pinged(now);
+                }
                 self.transmit(frame, out);
                 Cause::Wish.into()
             }
@@ -280,7 +359,10 @@ impl Connection {
             Input::TokenFailed { fetch, permanent, message } => {
                 self.token_failed(now, jitter, fetch, permanent.then_some(message), out)
             }
-            Input::Opened { dial } => self.opened(dial, out),
+            Input::Opened { dial } => {
+                self.opened(dial, out);
+                Cause::Wish.into()
+            }
             Input::Received { dial, frame } => self.received(now, jitter, dial, frame, out),
             Input::Closed { dial, code, reason } => self.closed(now, jitter, dial, code, reason, out),
             Input::Tick => self.tick(now, jitter, out),
@@ -299,12 +381,35 @@ impl Connection {
                     self.link = Link::Rest;
                 }
             }
-            Login::User(_) => {
-                self.take_down(now, out);
+            Login::User(_) | Login::None | Login::LoggedOut => {
+                self.let_go(now, out);
+                self.intent = Intent::Up;
                 self.login = Login::User(Box::new(User::new(user)));
             }
-            Login::None | Login::LoggedOut => self.login = Login::User(Box::new(User::new(user))),
         }
+    }
+
+    /// Whoever was there is gone.
+    fn let_go(&mut self, now: Millis, out: &mut Vec<Output>) {
+        let shown = self.ui_status(now);
+        self.intent = Intent::Down;
+        self.take_down(now, shown, Cause::Wish, out);
+    }
+
+    fn log_in(&mut self, now: Millis, user: UserInput, saved: Option<Saved>, out: &mut Vec<Output>) {
+        if matches!(&self.login, Login::User(known) if known.user.id == user.id) {
+            return;
+        }
+        self.let_go(now, out);
+        self.intent = if self.config.mode == Mode::Auto { Intent::Up } else { Intent::Down };
+        self.login = Login::User(Box::new(match saved {
+            None => User::new(user),
+            Some(saved) => {
+                self.ways.worked_in.clone_from(&saved.worked_in);
+                self.ways.recall(&self.config.transports);
+                User::restored(user, saved)
+            }
+        }));
     }
 
     fn retry_now(&mut self, now: Millis, jitter: f64) {
@@ -317,7 +422,7 @@ impl Connection {
         }
     }
 
-    fn network_is(&mut self, now: Millis, jitter: f64, level: NetworkLevel) {
+    fn network_is(&mut self, now: Millis, jitter: f64, level: NetworkLevel, out: &mut Vec<Output>) {
         let before = std::mem::replace(&mut self.network, level);
         match (before, level) {
             (NetworkLevel::Unknown | NetworkLevel::Up, NetworkLevel::Down) => {
@@ -331,183 +436,70 @@ impl Connection {
             {
                 self.retry_now(now, jitter);
             }
+            (NetworkLevel::Down, NetworkLevel::Unknown | NetworkLevel::Up) => {
+                self.check_link(now, jitter, out);
+            }
             _ => {}
         }
     }
 
-    fn app_is(&mut self, now: Millis, jitter: f64, state: AppState, out: &mut Vec<Output>) {
-        if state == self.app {
-            return;
+    fn path_is(&mut self, now: Millis, jitter: f64, network: Option<String>, out: &mut Vec<Output>) {
+        self.ways.goes_by(network.unwrap_or_default(), &self.config.transports);
+        if let Link::Up(live) = &mut self.link
+            && self.ways.at < live.at
+            && let Climb::None | Climb::Wait(_) = live.climb
+        {
+            live.climb = Climb::Wait(now);
         }
-        self.app = state.clone();
-        self.transmit(ClientFrame::AppState { state: state.clone(), lease_ms: None }, out);
-        if state != AppState::Foreground {
-            return;
-        }
-        // Who was evicted comes back with its user, and not before: else two devices would evict each other
-        // in turns.
-        let evicted =
-            |code: &CloseCode| matches!(*code, CloseCode::REPLACED | CloseCode::TOO_MANY_CONNECTIONS);
-        match &self.link {
-            Link::Failed(FailedWhy::Refused { code, .. }) if evicted(code) => self.link = Link::Rest,
-            Link::Trying(_) => self.retry_now(now, jitter),
-            Link::Rest | Link::Failed(_) | Link::Up(_) | Link::Closing { .. } => {}
-        }
+        self.check_link(now, jitter, out);
     }
 
-    /// Lets go of what is there, on purpose.
-    fn take_down(&mut self, now: Millis, out: &mut Vec<Output>) {
-        let shown = self.state();
+    /// Lets go of what is there, on purpose: for good, or for the background. `shown` is what a banner showed.
+    fn take_down(&mut self, now: Millis, shown: UiStatus, cause: Cause, out: &mut Vec<Output>) {
+        let state = self.state();
+        self.promote(now);
         let dial = match &self.link {
             Link::Rest | Link::Failed(_) => None,
             Link::Closing { .. } => return,
             Link::Trying(trying) => trying.step.dial(),
             Link::Up(live) => Some(live.dial),
         };
-        self.transmit(ClientFrame::Bye { intent: ByeIntent::Leave }, out);
-        if let Some(user) = self.login.user() {
+        let parks = matches!(self.login, Login::User(_)) && self.intent != Intent::Down;
+        let (intent, code) = match parks {
+            true => (ByeIntent::Park, CloseCode::MEANS_TO_RESUME),
+            false => (ByeIntent::Leave, CloseCode::NORMAL),
+        };
+        self.transmit(ClientFrame::Bye { intent }, out);
+        if let Some(user) = self.login.user().filter(|_| !parks) {
             user.predecessor = None;
         }
+        self.stop_climbing(out);
         self.link = dial.map_or(Link::Rest, |dial| {
-            out.push(Output::Close { dial, code: CloseCode::NORMAL });
-            Link::Closing { dial, shown, until: now + CLOSE_WAIT_MS }
+            out.push(Output::Close { dial, code });
+            Link::Closing { dial, shown: state, ui: shown, cause, until: now + CLOSE_WAIT_MS }
         });
     }
 
     /// Sends a frame if there is a connection to send it on.
     fn transmit(&self, frame: ClientFrame, out: &mut Vec<Output>) {
-        if let Link::Up(live) = &self.link {
+        if let Link::Up(live) = &self.link
+            && !live.over
+        {
             out.push(Output::Transmit { dial: live.dial, frame: Box::new(frame) });
         }
     }
 
-    /// The first step of a dial: a token, or where there is one, the transport.
-    fn dial(&mut self, now: Millis, out: &mut Vec<Output>) -> Step {
-        let refused = match self.login.user().map(|user| &user.token) {
-            Some(Token::Held { .. }) => {
-                self.dials += 1;
-                out.push(Output::Open { dial: self.dials });
-                return Step::Opening { dial: self.dials, until: now + self.config.dial_timeout_ms };
-            }
-            Some(Token::Refused { token, .. }) => Some(token.clone()),
-            Some(Token::Unknown) | None => None,
-        };
-        let fetch = self.fetch(refused, out);
-        Step::Token { fetch, until: now + TOKEN_WAIT_MS }
-    }
-
-    fn fetch(&mut self, refused: Option<String>, out: &mut Vec<Output>) -> u64 {
-        self.fetches += 1;
-        out.push(Output::FetchToken { fetch: self.fetches, refused });
-        self.fetches
-    }
-
-    fn opened(&mut self, dial: u64, out: &mut Vec<Output>) -> Why {
-        match (&mut self.link, &mut self.login) {
-            (Link::Trying(Trying { step, .. }), Login::User(user)) if step.dial() == Some(dial) => {
-                if let (Step::Opening { until, .. }, Token::Held { token, .. }) = (&step, &user.token) {
-                    let told = Box::new(Told {
-                        user: user.user.clone(),
-                        app: self.app.clone(),
-                        presence: self.config.presence.clone(),
-                    });
-                    let hello = Hello {
-                        app_key: self.config.app_key.clone(),
-                        token: token.clone(),
-                        user: (user.told.as_ref() != Some(&user.user)).then(|| user.user.clone()),
-                        client: self.config.client.clone(),
-                        device: self.config.device.clone(),
-                        replaces: user.predecessor.clone(),
-                        presence: told.presence.clone(),
-                        app_state: told.app.clone(),
-                        heartbeat_ms: None,
-                        resume: user.resume(),
-                    };
-                    *step = Step::Hello { dial, until: *until, told, words: LastWords::default() };
-                    let frame = Box::new(ClientFrame::Hello(Box::new(hello)));
-                    out.push(Output::Transmit { dial, frame });
-                }
-            }
-            (Link::Up(live), _) if live.dial == dial => {}
-            _ => {
-                let code = match self.want() {
-                    Want::Up => CloseCode::MEANS_TO_RESUME,
-                    Want::Down => CloseCode::NORMAL,
-                };
-                out.push(Output::Close { dial, code });
-            }
-        }
-        Cause::Wish.into()
-    }
-
-    fn token_fetched(&mut self, now: Millis, fetch: u64, token: String, out: &mut Vec<Output>) -> Why {
-        let Login::User(user) = &mut self.login else { return Cause::Token.into() };
-        match &mut self.link {
-            Link::Trying(Trying { step: Step::Token { fetch: asked, .. }, .. }) if *asked == fetch => {
-                let trust = match &user.token {
-                    Token::Refused { token: refused, why } if *refused == token => {
-                        let why = why.clone();
-                        self.fail(why);
-                        return Cause::Token.into();
-                    }
-                    Token::Refused { .. } => Trust::Last,
-                    Token::Unknown | Token::Held { .. } => Trust::Full,
-                };
-                user.token = Token::Held { token, trust };
-                let next = self.dial(now, out);
-                if let Link::Trying(Trying { step, .. }) = &mut self.link {
-                    *step = next;
-                }
-            }
-            Link::Up(live) if matches!(live.renewal, Renewal::Asked { fetch: asked, .. } if asked == fetch) =>
-            {
-                live.renewal = Renewal::None;
-                user.token = Token::Held { token: token.clone(), trust: Trust::Full };
-                self.transmit(ClientFrame::Token { token }, out);
-            }
-            Link::Rest | Link::Failed(_) | Link::Trying(_) | Link::Up(_) | Link::Closing { .. } => {}
-        }
-        Cause::Token.into()
-    }
-
-    /// `for_good` carries the message of a failure that asking again will not mend.
-    fn token_failed(
-        &mut self,
-        now: Millis,
-        jitter: f64,
-        fetch: u64,
-        for_good: Option<String>,
-        out: &mut Vec<Output>,
-    ) -> Why {
-        let backoff = self.backoff();
-        match &mut self.link {
-            Link::Trying(Trying { step: Step::Token { fetch: asked, .. }, .. }) if *asked == fetch => {
-                match for_good {
-                    Some(message) => self.fail(FailedWhy::Token { message }),
-                    None => self.lose(now, jitter, Return::Backoff, out),
-                }
-            }
-            Link::Up(live) => {
-                let Renewal::Asked { fetch: asked, failures } = live.renewal else {
-                    return Cause::Token.into();
-                };
-                if asked != fetch {
-                    return Cause::Token.into();
-                }
-                if let Some(message) = for_good {
-                    out.push(Output::Close { dial: live.dial, code: CloseCode::MEANS_TO_RESUME });
-                    self.fail(FailedWhy::Token { message });
-                } else {
-                    let until = now + backoff.wait(failures, jitter);
-                    live.renewal = Renewal::Wait { until, failures: failures.saturating_add(1) };
-                }
-            }
-            Link::Rest | Link::Failed(_) | Link::Trying(_) | Link::Closing { .. } => {}
-        }
-        Cause::Token.into()
-    }
-
     fn tick(&mut self, now: Millis, jitter: f64, out: &mut Vec<Output>) -> Why {
+        let late = self.deadline().is_some_and(|at| now >= at.saturating_add(self.config.wake_jump_ms));
+        if late {
+            self.woke(now, jitter, out);
+        }
+        if let Link::Up(live) = &self.link
+            && live.over
+            && live.deadline() <= now
+        {
+            self.promote(now);
+        }
         match &mut self.link {
             Link::Trying(Trying { step, .. }) if step.until() <= now => match step {
                 Step::Token { .. } => {
@@ -520,16 +512,16 @@ impl Connection {
                         *step = next;
                     }
                 }
-                Step::Opening { dial, .. } | Step::Hello { dial, .. } => {
-                    let dial = *dial;
+                Step::Opening(dial) | Step::Hello { dial, .. } => {
+                    let dial = dial.number;
                     return self.break_off(now, jitter, dial, Cause::DialTimeout, out);
                 }
             },
-            Link::Up(live) if live.dead_at() <= now => {
-                let dial = live.dial;
-                return self.break_off(now, jitter, dial, Cause::DeadLink, out);
-            }
             Link::Up(live) => {
+                if live.dead_at() <= now {
+                    let dial = live.dial;
+                    return self.break_off(now, jitter, dial, Cause::DeadLink, out);
+                }
                 if let Renewal::Wait { until, failures } = live.renewal
                     && until <= now
                 {
@@ -538,10 +530,12 @@ impl Connection {
                         live.renewal = Renewal::Asked { fetch, failures };
                     }
                 }
+                self.climb(now, out);
             }
-            Link::Closing { until, .. } if *until <= now => {
+            Link::Closing { until, cause, .. } if *until <= now => {
+                let cause = cause.clone();
                 self.link = Link::Rest;
-                return Cause::Wish.into();
+                return cause.into();
             }
             Link::Rest | Link::Failed(_) | Link::Trying(_) | Link::Closing { .. } => {}
         }

@@ -14,7 +14,8 @@ mod session;
 
 pub use backoff::Backoff;
 pub use connection::{
-    Cause, Connection, ConnectionConfig, FailedWhy, Input, NetworkLevel, Output, State, Transition, UiStatus,
+    AppLevel, Background, Cause, Connection, ConnectionConfig, FailedWhy, Input, Mode, NetworkLevel, Output,
+    Saved, State, Transition, Transport, UiStatus,
 };
 pub use cursor::{Cursor, Offer};
 pub use session::{

@@ -1,16 +1,14 @@
 //! What a connection takes from the server's frames.
 
-use parlour_wire::Open;
 use parlour_wire::frames::{ClientFrame, Ready, ResetReason, Resumed, ServerFrame, WatchTopic};
+use parlour_wire::{Open, Topic};
 
-use super::link::{Link, Live, Proof, Renewal, Step, Trying};
+use super::link::{Dial, LastWords, Link, Live, Proof, Renewal, Step, Told, Trying};
 use super::login::{Login, Token, Trust};
 use super::places::Verdict;
-use super::{Cause, Connection, Output, Why};
+use super::wake::PROBE_ID;
+use super::{Cause, Connection, Output, Transport, Why};
 use crate::Millis;
-
-/// Topics in one `watch` frame: with the longest names it stays below the server's frame limit.
-const WATCHED_PER_FRAME: usize = 100;
 
 impl Connection {
     pub(super) fn received(
@@ -21,10 +19,15 @@ impl Connection {
         frame: Open<ServerFrame>,
         out: &mut Vec<Output>,
     ) -> Why {
+        if self.climb_hears(now, dial, &frame, out) {
+            return Cause::Ready.into();
+        }
         match &mut self.link {
             Link::Trying(Trying { step: Step::Hello { dial: current, words, .. }, .. })
-                if *current == dial =>
+                if current.number == dial =>
             {
+                self.ways.heard();
+                words.any = true;
                 match frame {
                     Open::Known(ServerFrame::Ready(ready)) => {
                         self.ready(now, *ready, out);
@@ -41,10 +44,12 @@ impl Connection {
             }
             Link::Up(live) if live.dial == dial => {
                 live.heard_at = now;
+                live.probe_until = None;
                 match frame {
-                    Open::Known(ServerFrame::Ready(_)) => {
-                        return self.break_off(now, jitter, dial, Cause::Protocol, out);
-                    }
+                    Open::Known(ServerFrame::Ready(ready)) => match live.asked.take() {
+                        Some(told) => self.polled(now, *told, *ready, out),
+                        None => return self.break_off(now, jitter, dial, Cause::Protocol, out),
+                    },
                     Open::Known(frame) => {
                         live.words.hear(now, &frame);
                         self.heard(frame, out);
@@ -58,13 +63,82 @@ impl Connection {
     }
 
     fn ready(&mut self, now: Millis, ready: Ready, out: &mut Vec<Output>) {
-        let Login::User(user) = &mut self.login else { return };
-        let Link::Trying(Trying { step: Step::Hello { dial, told, words, .. }, .. }) =
+        let Link::Trying(Trying { step: Step::Hello { dial, told, words }, .. }) =
             std::mem::replace(&mut self.link, Link::Rest)
         else {
             return;
         };
-        user.told = Some(told.user);
+        self.up(now, dial, *told, words, ready, out);
+    }
+
+    /// The connection is up by this dial, or goes over to it.
+    pub(super) fn up(
+        &mut self,
+        now: Millis,
+        dial: Dial,
+        told: Told,
+        words: LastWords,
+        ready: Ready,
+        out: &mut Vec<Output>,
+    ) {
+        let goes_over = matches!(self.link, Link::Up(_));
+        let resets = self.take_up(&ready, &told);
+        let in_doubt = self.ways.worked(dial.at, dial.transport);
+        let dead_link_ms = match ready.limits.dead_link_ms {
+            0 => self.config.dead_link_ms,
+            ms => ms.into(),
+        };
+        self.link = Link::Up(Box::new(Live {
+            dial: dial.number,
+            at: dial.at,
+            transport: dial.transport,
+            since: now,
+            heard_at: now,
+            dead_link_ms,
+            proof: Proof::None,
+            probe_until: None,
+            renewal: Renewal::None,
+            asked: None,
+            climb: self.climb_from(now, dial.at, in_doubt),
+            over: false,
+            words,
+            reset_already: resets.iter().cloned().collect(),
+        }));
+        let heads = ready.heads.clone();
+        out.push(if goes_over { Output::Renewed(Box::new(ready)) } else { Output::Ready(Box::new(ready)) });
+        for topic in resets {
+            // Where the server did not say how far the new log is, everything in it is new.
+            let head = heads.get(&topic).copied().unwrap_or(0);
+            out.push(Output::Reset { topic, reason: ResetReason::OtherEpoch, head });
+        }
+        // A poll has said it before its hello.
+        if dial.transport != Transport::LongPoll {
+            self.watch_again(dial.number, out);
+        }
+        self.say_what_changed(now, &told, out);
+    }
+
+    /// The answer to the hello of another poll.
+    fn polled(&mut self, now: Millis, told: Told, ready: Ready, out: &mut Vec<Output>) {
+        let resets = self.take_up(&ready, &told);
+        if let Link::Up(live) = &mut self.link {
+            live.proof = Proof::RoundTrip;
+            live.reset_already = resets.iter().cloned().collect();
+        }
+        let heads = ready.heads.clone();
+        out.push(Output::Renewed(Box::new(ready)));
+        for topic in resets {
+            let head = heads.get(&topic).copied().unwrap_or(0);
+            out.push(Output::Reset { topic, reason: ResetReason::OtherEpoch, head });
+        }
+        self.say_what_changed(now, &told, out);
+    }
+
+    /// Takes over what an answer to hello says of the log. Answers the topics that have to be reset, because the
+    /// log is another one.
+    fn take_up(&mut self, ready: &Ready, told: &Told) -> Vec<Topic> {
+        let Login::User(user) = &mut self.login else { return Vec::new() };
+        user.told = Some(told.user.clone());
         user.predecessor = Some(ready.connection_id.clone());
         if let Token::Held { trust, .. } = &mut user.token {
             *trust = Trust::Full;
@@ -78,34 +152,15 @@ impl Connection {
         if ready.resumed == Resumed::Fresh {
             user.places.begin_at(&ready.heads);
         }
-        let watched = user.places.watched();
-        let dead_link_ms = match ready.limits.dead_link_ms {
-            0 => self.config.dead_link_ms,
-            ms => ms.into(),
-        };
-        self.link = Link::Up(Box::new(Live {
-            dial,
-            since: now,
-            heard_at: now,
-            dead_link_ms,
-            proof: Proof::None,
-            renewal: Renewal::None,
-            words,
-            reset_already: resets.iter().cloned().collect(),
-        }));
-        let heads = ready.heads.clone();
-        out.push(Output::Ready(Box::new(ready)));
-        for topic in resets {
-            // Where the server did not say how far the new log is, everything in it is new.
-            let head = heads.get(&topic).copied().unwrap_or(0);
-            out.push(Output::Reset { topic, reason: ResetReason::OtherEpoch, head });
-        }
-        for topics in watched.chunks(WATCHED_PER_FRAME) {
-            self.transmit(ClientFrame::Watch { topics: topics.to_vec() }, out);
-        }
-        // What changed while the answer was on the way.
-        if told.app != self.app {
-            self.transmit(ClientFrame::AppState { state: self.app.clone(), lease_ms: None }, out);
+        resets
+    }
+
+    /// Tells what changed while the answer to hello was on the way, and the lease, which hello has no place for.
+    fn say_what_changed(&mut self, now: Millis, told: &Told, out: &mut Vec<Output>) {
+        let app_state = self.app_state_frame(now);
+        let has_lease = matches!(app_state, ClientFrame::AppState { lease_ms: Some(_), .. });
+        if told.app != self.app_state() || has_lease {
+            self.transmit(app_state, out);
         }
         if told.presence != self.config.presence {
             self.transmit(ClientFrame::Presence { subscription: self.config.presence.clone() }, out);
@@ -144,7 +199,9 @@ impl Connection {
             }
             ServerFrame::Pong { id } => {
                 live.proof = Proof::RoundTrip;
-                out.push(Output::Pong { id });
+                if id != PROBE_ID {
+                    out.push(Output::Pong { id });
+                }
             }
             ServerFrame::TokenExpiring { .. } => {
                 let fetch = self.fetch(None, out);

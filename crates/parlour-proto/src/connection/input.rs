@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use parlour_wire::frames::{AppState, ClientFrame, PresenceSubscription, ServerFrame};
+use parlour_wire::frames::{ClientFrame, PresenceSubscription, ServerFrame};
 use parlour_wire::users::UserInput;
 use parlour_wire::{CloseCode, Open, Seq, Topic};
 
+use super::Saved;
 #[cfg(doc)]
-use super::Output;
+use super::{Mode, Output};
 
 /// What the platform says of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,18 @@ pub enum NetworkLevel {
     Down,
 }
 
+/// Where the app stands, as its platform says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppLevel {
+    Foreground,
+    /// Not visible, and running: a browser tab behind another.
+    Hidden,
+    Background,
+    /// No code will run from now on until it is thawed: a page that the browser stops.
+    Frozen,
+}
+
 /// What happened, or what is wished.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,6 +38,12 @@ pub enum Input {
     /// Be connected as this user. (Another user while one is there is refused by the caller, before.)
     ConnectUser {
         user: UserInput,
+    },
+    /// This is the user, with what an earlier run of the app has kept. In [`Mode::Auto`] it connects; in
+    /// [`Mode::Manual`] nothing is opened until `Connect`. For a user who is there already it changes nothing.
+    Login {
+        user: UserInput,
+        saved: Option<Box<Saved>>,
     },
     /// Be connected again, after `Disconnect`, a failure, or an eviction.
     Connect,
@@ -43,7 +62,7 @@ pub enum Input {
         permanent: bool,
         message: String,
     },
-    /// The transport of this dial is open.
+    /// The transport of this dial is open, and wants a hello. A long-poll says it before each poll.
     Opened {
         dial: u64,
     },
@@ -58,7 +77,14 @@ pub enum Input {
         reason: String,
     },
     Network(NetworkLevel),
-    App(AppState),
+    /// The way to the network is another one: Wi-Fi for mobile, another Wi-Fi. `network` is its name, where the
+    /// platform has one: what got through in it is remembered under that.
+    Path {
+        network: Option<String>,
+    },
+    App(AppLevel),
+    /// The device or the process slept: its clock jumped.
+    Woke,
     /// Dial now rather than at `retry_at`.
     RetryNow,
     /// Listen to a channel's topic as a watcher, now and after every reconnect. Without `after`, from now on:
@@ -73,7 +99,8 @@ pub enum Input {
     },
     /// Whose presence is told, now and after every reconnect.
     Presence(PresenceSubscription),
-    /// A signal or a ping: sent if connected, else dropped.
+    /// A signal or a ping: sent if connected, else dropped. A ping renews the background lease. Its id is not 0,
+    /// which is the machine's own.
     Send(ClientFrame),
     /// A deadline may have passed.
     Tick,

@@ -1,11 +1,11 @@
 //! How a connection ends, and how soon the next one is tried.
 
-use parlour_wire::frames::AppState;
 use parlour_wire::{CloseBehaviour, CloseCode};
 
+use super::background::Hold;
 use super::link::{LastWords, Link, Proof, Step, Story, Trying};
 use super::login::{Login, Token, Trust};
-use super::{Cause, Connection, FailedWhy, NetworkLevel, Output, PROBE_MS, UiStatus, Why};
+use super::{AppLevel, Cause, Connection, FailedWhy, NetworkLevel, Output, PROBE_MS, UiStatus, Why};
 use crate::backoff::share;
 use crate::{Backoff, Millis};
 
@@ -17,6 +17,8 @@ const LATER_MS: Millis = 1_000;
 /// How soon to come back after a loss.
 pub(super) enum Return {
     AtOnce,
+    /// At once, because it is by another transport.
+    Elsewhere,
     Backoff,
     Later,
     Spread,
@@ -34,27 +36,42 @@ impl Connection {
         reason: String,
         out: &mut Vec<Output>,
     ) -> Why {
+        if self.climb_failed(now, dial, out) {
+            return Cause::TransportClosed.into();
+        }
+        if matches!(&self.link, Link::Up(live) if live.dial == dial) && self.is_succeeded(now) {
+            return Cause::TransportClosed.into();
+        }
         let words = match &mut self.link {
-            Link::Closing { dial: current, .. } if *current == dial => {
+            Link::Closing { dial: current, cause, .. } if *current == dial => {
+                let cause = cause.clone();
                 self.link = Link::Rest;
-                return Cause::Wish.into();
+                return cause.into();
             }
             Link::Trying(Trying { step, .. }) if step.dial() == Some(dial) => match step {
                 Step::Hello { words, .. } => std::mem::take(words),
-                Step::Token { .. } | Step::Wait { .. } | Step::Opening { .. } => LastWords::default(),
+                Step::Token { .. } | Step::Wait { .. } | Step::Opening(_) => LastWords::default(),
             },
-            Link::Up(live) if live.dial == dial => std::mem::take(&mut live.words),
+            Link::Up(live) if live.dial == dial => {
+                if code.is_none_or(means_none) && live.words.bye.is_none() {
+                    self.ways.cut(now - live.heard_at);
+                }
+                std::mem::take(&mut live.words)
+            }
             // An old dial.
             _ => return Cause::TransportClosed.into(),
         };
-        // These three never stand in a close frame: they are a library's word for "there was none". A `bye`
-        // that came is as good.
-        let code = code.filter(|code| !matches!(code.0, 1005 | 1006 | 1015));
+        // A `bye` that came is as good as a code.
+        let code = code.filter(|code| !means_none(*code));
         let code = code.or(words.bye.as_ref().map(|bye| bye.code));
         let cause = if code.is_some() { Cause::ServerClosed } else { Cause::TransportClosed };
         let at = words.not_before.filter(|at| *at > now);
         let named = |otherwise| at.map_or(otherwise, Return::At);
         match (code, code.map_or(CloseBehaviour::Resume, CloseCode::behaviour)) {
+            (Some(code), _) if code == CloseCode::LEASE_EXPIRED => self.lease_is_over(now, jitter, out),
+            (None, _) if !words.any && self.falls_back(false, &reason, out) => {
+                self.lose(now, jitter, Return::Elsewhere, out);
+            }
             (Some(code), CloseBehaviour::Terminal) => self.fail(words.refused(code, reason)),
             (Some(code), _) if code == CloseCode::TOKEN_EXPIRED => {
                 self.token_expired(now, jitter, words.refused(code, reason), named(Return::AtOnce), out);
@@ -99,14 +116,47 @@ impl Connection {
         out: &mut Vec<Output>,
     ) -> Why {
         out.push(Output::Close { dial, code: CloseCode::MEANS_TO_RESUME });
-        let at = match &self.link {
-            Link::Up(live) => live.words.not_before,
-            Link::Trying(Trying { step: Step::Hello { words, .. }, .. }) => words.not_before,
-            _ => None,
+        let (heard, at, then) = match &self.link {
+            Link::Up(live) if live.probe_until.is_some() => (true, live.words.not_before, Return::AtOnce),
+            Link::Up(live) => (true, live.words.not_before, Return::Backoff),
+            Link::Trying(Trying { step: Step::Hello { words, .. }, .. }) => {
+                (words.any, words.not_before, Return::Backoff)
+            }
+            _ => (false, None, Return::Backoff),
         };
+        let stalled = cause == Cause::DialTimeout && !heard;
+        let then = if stalled && self.falls_back(true, "no answer", out) { Return::Elsewhere } else { then };
         let at = at.filter(|at| *at > now);
-        self.lose(now, jitter, at.map_or(Return::Backoff, Return::At), out);
+        self.lose(now, jitter, at.map_or(then, Return::At), out);
         cause.into()
+    }
+
+    /// The server ended what outlived its lease.
+    fn lease_is_over(&mut self, now: Millis, jitter: f64, out: &mut Vec<Output>) {
+        if self.is_in_front() {
+            // The user came back in that very moment.
+            self.lose(now, jitter, Return::AtOnce, out);
+        } else {
+            self.hold = Hold::None;
+            self.lapse();
+            self.stop_climbing(out);
+            self.link = Link::Rest;
+        }
+    }
+
+    /// A dial ended without a word from the server. Answers whether the next transport is tried now.
+    fn falls_back(&mut self, stalled: bool, reason: &str, out: &mut Vec<Output>) -> bool {
+        let (Link::Trying(Trying { step, .. }), true) = (&self.link, self.network != NetworkLevel::Down)
+        else {
+            return false;
+        };
+        let (Step::Opening(dial) | Step::Hello { dial, .. }) = step else { return false };
+        let from = dial.transport;
+        let Some(at) = self.ways.failed(self.config.transports.len(), stalled) else { return false };
+        let to = self.config.transports[at];
+        out.push(Output::FellBack { from, to, because: reason.to_owned() });
+        // Back at the first one, all have failed: no other one is worth hurrying for.
+        at != 0
     }
 
     /// There is no connection (any more), and one is wanted.
@@ -114,6 +164,12 @@ impl Connection {
         let mut was_up = false;
         let (since, shown) = match &self.link {
             Link::Trying(trying) => (trying.since, trying.shown),
+            Link::Up(_) if self.is_given_up_when_lost() => {
+                self.lapse();
+                self.stop_climbing(out);
+                self.link = Link::Rest;
+                return;
+            }
             Link::Up(live) => {
                 was_up = true;
                 let stable =
@@ -125,6 +181,7 @@ impl Connection {
             }
             Link::Rest | Link::Failed(_) | Link::Closing { .. } => return,
         };
+        self.stop_climbing(out);
         let before = self.failures;
         let no_network = self.network == NetworkLevel::Down;
         // A probe that finds no network says nothing of the server.
@@ -136,12 +193,13 @@ impl Connection {
             _ if no_network => now + PROBE_MS,
             // At once, but not again and again: a server that closes every hello would be dialled in a loop.
             Return::AtOnce if was_up || before == 0 => now,
+            Return::Elsewhere => now,
             Return::AtOnce | Return::Backoff => now + wait,
             Return::Later => now + LATER_MS + wait,
             Return::Spread => now + share(jitter, self.config.spread_ms),
             Return::At(at) => at,
         };
-        let at_once = until == now && matches!(then, Return::AtOnce);
+        let at_once = until == now && matches!(then, Return::AtOnce | Return::Elsewhere);
         let step = if at_once { self.dial(now, out) } else { Step::Wait { until } };
         self.link = Link::Trying(Trying { story: Story::Again, since, shown, step });
     }
@@ -164,9 +222,16 @@ impl Connection {
 
     pub(super) fn backoff(&self) -> Backoff {
         let cap_ms = match self.app {
-            AppState::Hidden | AppState::Background => self.config.backoff.cap_ms.max(HIDDEN_CAP_MS),
-            AppState::Foreground | AppState::Unknown(_) => self.config.backoff.cap_ms,
+            AppLevel::Foreground => self.config.backoff.cap_ms,
+            AppLevel::Hidden | AppLevel::Background | AppLevel::Frozen => {
+                self.config.backoff.cap_ms.max(HIDDEN_CAP_MS)
+            }
         };
         Backoff { cap_ms, ..self.config.backoff }
     }
+}
+
+/// These three never stand in a close frame: they are a library's word for "there was none".
+fn means_none(code: CloseCode) -> bool {
+    matches!(code.0, 1005 | 1006 | 1015)
 }

@@ -6,7 +6,7 @@ use parlour_wire::events::Signal;
 use parlour_wire::frames::{ClientFrame, EventFrame, Ready, ResetReason};
 use parlour_wire::{CloseCode, ErrorBody, Open, Seq, Topic};
 
-use super::Transition;
+use super::{Transition, Transport};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,7 @@ pub enum Output {
     /// Open a transport under this dial number; answer `Opened` or `Closed`.
     Open {
         dial: u64,
+        transport: Transport,
     },
     Transmit {
         dial: u64,
@@ -33,6 +34,15 @@ pub enum Output {
     },
     /// The server's answer to hello.
     Ready(Box<Ready>),
+    /// The server's answer to a hello in the middle of a connection: it went over to another transport, or to the
+    /// next poll. It was never down.
+    Renewed(Box<Ready>),
+    /// Nothing gets through by one transport: the next one is tried.
+    FellBack {
+        from: Transport,
+        to: Transport,
+        because: String,
+    },
     /// A durable event for the app: the next of its topic, exactly once.
     Deliver(Box<EventFrame>),
     Signal {

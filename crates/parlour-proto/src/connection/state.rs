@@ -75,6 +75,8 @@ pub enum Cause {
     Network,
     /// The app went to the background or came back.
     AppState,
+    /// The time that a connection has in the background was over.
+    Lease,
     /// The server spoke against the protocol.
     Protocol,
 }

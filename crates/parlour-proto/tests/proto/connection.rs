@@ -1,9 +1,9 @@
 //! The client's half, one sentence at a time.
 
-use parlour_proto::{FailedWhy, Input, NetworkLevel, Output, State, UiStatus};
+use parlour_proto::{AppLevel, FailedWhy, Input, NetworkLevel, Output, State, UiStatus};
 use parlour_wire::frames::{
-    AppState, ByeIntent, ClientFrame, EventFrame, PresenceSubscription, Ready, ReplacedBy, ResetReason,
-    Resumed, ServerFrame,
+    ByeIntent, ClientFrame, EventFrame, PresenceSubscription, Ready, ReplacedBy, ResetReason, Resumed,
+    ServerFrame,
 };
 use parlour_wire::{CloseCode, ErrorCode, Open};
 use serde_json::json;
@@ -195,7 +195,7 @@ fn a_dial_has_ten_seconds_from_opening_to_ready() {
 
 #[test]
 fn waits_grow_from_half_a_second_to_twenty_and_are_random_in_full() {
-    let waits = |jitter: f64, app: AppState| {
+    let waits = |jitter: f64, app: AppLevel| {
         let mut client = Client::connected(&[]);
         client.takes(Input::App(app));
         client.jitter = jitter;
@@ -212,11 +212,11 @@ fn waits_grow_from_half_a_second_to_twenty_and_are_random_in_full() {
         waits
     };
     let full = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000, 20_000];
-    assert_eq!(waits(1.0, AppState::Foreground), full);
-    assert_eq!(waits(0.5, AppState::Foreground), full.map(|ms| ms / 2));
-    assert_eq!(waits(0.0, AppState::Foreground), [0; 9]);
+    assert_eq!(waits(1.0, AppLevel::Foreground), full);
+    assert_eq!(waits(0.5, AppLevel::Foreground), full.map(|ms| ms / 2));
+    assert_eq!(waits(0.0, AppLevel::Foreground), [0; 9]);
     let hidden = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000];
-    assert_eq!(waits(1.0, AppState::Hidden), hidden);
+    assert_eq!(waits(1.0, AppLevel::Hidden), hidden);
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn a_refused_hello_fails_with_its_error() {
 fn an_evicted_client_comes_back_only_with_its_user() {
     let evicted = || {
         let mut client = Client::connected(&[]);
-        client.takes(Input::App(AppState::Hidden));
+        client.takes(Input::App(AppLevel::Hidden));
         client.closed(1, Some(4009));
         client.takes(Input::Network(NetworkLevel::Up));
         assert_eq!(client.waits_until(3_600_000), NOTHING);
@@ -350,13 +350,13 @@ fn an_evicted_client_comes_back_only_with_its_user() {
     let back = "failed -> connecting 1";
     assert_eq!(evicted().takes(Input::Connect), ["open 2", &format!("{back} (Wish)")]);
     assert_eq!(evicted().takes(Input::RetryNow), ["open 2", &format!("{back} (Wish)")]);
-    let foreground = Input::App(AppState::Foreground);
+    let foreground = Input::App(AppLevel::Foreground);
     assert_eq!(evicted().takes(foreground.clone()), ["open 2", &format!("{back} (AppState)")]);
     let connect_user = Input::ConnectUser { user: user("alice") };
     assert_eq!(evicted().takes(connect_user), ["fetch 2", &format!("{back} (Wish)")]);
 
     let mut banned = Client::connected(&[]);
-    banned.takes(Input::App(AppState::Hidden));
+    banned.takes(Input::App(AppLevel::Hidden));
     banned.closed(1, Some(4003));
     assert_eq!(banned.takes(foreground), NOTHING);
 }
@@ -642,14 +642,17 @@ fn what_changes_while_the_answer_to_hello_is_on_its_way_is_told_after_it() {
     client.takes(Input::ConnectUser { user: user("alice") });
     client.takes(fetched(1, "t1"));
     client.takes(Input::Opened { dial: 1 });
-    assert_eq!(client.takes(Input::App(AppState::Hidden)), NOTHING);
+    assert_eq!(client.takes(Input::App(AppLevel::Hidden)), NOTHING);
     assert_eq!(client.takes(Input::Presence(PresenceSubscription::All)), NOTHING);
     assert_eq!(client.takes(Input::Watch { topic: topic(RANDOM), after: None }), NOTHING);
     let said = client.hears(1, ServerFrame::Ready(Box::new(ready())));
     let watch = format!("transmit 1 watch {RANDOM}");
     assert_eq!(said[1..4], [&watch, "transmit 1 app_state hidden", "transmit 1 presence"]);
-    assert_eq!(client.takes(Input::App(AppState::Hidden)), NOTHING);
-    assert_eq!(client.takes(Input::App(AppState::Foreground)), ["transmit 1 app_state foreground"]);
+    assert_eq!(client.takes(Input::App(AppLevel::Hidden)), NOTHING);
+    assert_eq!(
+        client.takes(Input::App(AppLevel::Foreground)),
+        ["transmit 1 app_state foreground", "transmit 1 ping 0"],
+    );
 }
 
 #[test]
@@ -664,10 +667,10 @@ fn what_is_sent_without_a_connection_is_dropped() {
 #[test]
 fn coming_to_the_foreground_hurries_a_wait() {
     let mut client = Client::connected(&[]);
-    client.takes(Input::App(AppState::Hidden));
+    client.takes(Input::App(AppLevel::Hidden));
     client.closed(1, Some(1013));
     assert_eq!(client.state(), "reconnecting 1 at 1500");
-    client.takes(Input::App(AppState::Foreground));
+    client.takes(Input::App(AppLevel::Foreground));
     assert_eq!(client.state(), "reconnecting 1 at 300");
 }
 

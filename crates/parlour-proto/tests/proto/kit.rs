@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use parlour_proto::{
-    Admission, Backoff, Connection, ConnectionConfig, Effect, Input, Live, Load, Millis, Output, Session,
-    SessionConfig, SessionInput, SessionOutput, State, TopicStart, Transition,
+    Admission, Background, Backoff, Connection, ConnectionConfig, Effect, Input, Live, Load, Millis, Mode,
+    Output, Session, SessionConfig, SessionInput, SessionOutput, State, TopicStart, Transition, Transport,
 };
 use parlour_wire::events::Event;
 use parlour_wire::frames::{
@@ -97,6 +97,15 @@ pub(crate) fn connection_config() -> ConnectionConfig {
         client: ClientInfo { instance: "i".into(), version: 1, ..ClientInfo::default() },
         device: None,
         presence: PresenceSubscription::None,
+        mode: Mode::Auto,
+        background: Background::Park,
+        background_grace_ms: 0,
+        lease_ms: 30_000,
+        transports: vec![Transport::WebSocket],
+        stall_ms: 2_500,
+        climb_ms: 600_000,
+        wake_jump_ms: 10_000,
+        wake_probe_ms: 3_000,
         dial_timeout_ms: 10_000,
         dead_link_ms: 35_000,
         stable_after_ms: 10_000,
@@ -130,12 +139,20 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new() -> Self {
-        Self { machine: Connection::new(connection_config()), now: 0, jitter: 1.0 }
+        Self::with(connection_config())
+    }
+
+    pub(crate) fn with(config: ConnectionConfig) -> Self {
+        Self { machine: Connection::new(config), now: 0, jitter: 1.0 }
     }
 
     /// Connected as alice at 0, with dial 1 and these heads.
     pub(crate) fn connected(heads: &[(&str, Seq)]) -> Self {
-        let mut client = Self::new();
+        Self::connected_with(connection_config(), heads)
+    }
+
+    pub(crate) fn connected_with(config: ConnectionConfig, heads: &[(&str, Seq)]) -> Self {
+        let mut client = Self::with(config);
         client.takes(Input::ConnectUser { user: user("alice") });
         client.takes(Input::TokenFetched { fetch: 1, token: "t1".into() });
         client.takes(Input::Opened { dial: 1 });
@@ -205,12 +222,17 @@ pub(crate) fn state(state: &State) -> String {
 
 pub(crate) fn line(output: &Output) -> String {
     match output {
-        Output::Open { dial } => format!("open {dial}"),
+        Output::Open { dial, transport: Transport::WebSocket } => format!("open {dial}"),
+        Output::Open { dial, transport } => format!("open {dial} by {}", name(*transport)),
         Output::Transmit { dial, frame } => format!("transmit {dial} {}", client_frame(frame)),
         Output::Close { dial, code } => format!("close {dial} {}", code.0),
         Output::FetchToken { fetch, refused: None } => format!("fetch {fetch}"),
         Output::FetchToken { fetch, refused: Some(token) } => format!("fetch {fetch} instead of {token}"),
         Output::Ready(ready) => format!("ready {}", ready.resumed),
+        Output::Renewed(ready) => format!("renewed {}", ready.resumed),
+        Output::FellBack { from, to, because } => {
+            format!("from {} to {}: {because}", name(*from), name(*to))
+        }
         Output::Deliver(event) => format!("deliver {} {}", event.topic, event.seq),
         Output::Signal { .. } => "signal".into(),
         Output::Reset { topic, reason, head } => format!("reset {topic} {reason} {head}"),
@@ -222,6 +244,14 @@ pub(crate) fn line(output: &Output) -> String {
             let code = code.map(|code| format!(" {}", code.0)).unwrap_or_default();
             format!("{} -> {} ({cause:?}{code})", state(from), state(to))
         }
+    }
+}
+
+fn name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::WebSocket => "web_socket",
+        Transport::EventStream => "event_stream",
+        Transport::LongPoll => "long_poll",
     }
 }
 
@@ -246,7 +276,8 @@ pub(crate) fn client_frame(frame: &ClientFrame) -> String {
                 .collect();
             format!("watch {}", topics.join(", "))
         }
-        ClientFrame::AppState { state, .. } => format!("app_state {state}"),
+        ClientFrame::AppState { state, lease_ms: None } => format!("app_state {state}"),
+        ClientFrame::AppState { state, lease_ms: Some(ms) } => format!("app_state {state} for {ms}"),
         ClientFrame::Token { token } => format!("token {token}"),
         ClientFrame::Bye { intent } => format!("bye {intent}"),
         ClientFrame::Ping { id } => format!("ping {id}"),

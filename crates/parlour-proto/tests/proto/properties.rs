@@ -1,8 +1,8 @@
 //! What holds for any inputs in any order.
 
 use parlour_proto::{
-    Admission, Backoff, Connection, Effect, Input, Load, Millis, NetworkLevel, Output, Session,
-    SessionConfig, SessionInput, SessionOutput, State,
+    Admission, AppLevel, Background, Backoff, Connection, ConnectionConfig, Effect, Input, Load, Millis,
+    Mode, NetworkLevel, Output, Session, SessionConfig, SessionInput, SessionOutput, State, Transport,
 };
 use parlour_wire::events::ClientSignal;
 use parlour_wire::frames::{
@@ -12,7 +12,7 @@ use parlour_wire::frames::{
 use parlour_wire::{CloseCode, ErrorCode, Open};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
-use proptest::test_runner::TestCaseError;
+use proptest::test_runner::{Config as ProptestConfig, TestCaseError};
 
 use crate::kit::{
     ALICE, GENERAL, RANDOM, bye, connection_config, epoch, event, hello, live, moment, ready, reset, resume,
@@ -222,11 +222,18 @@ proptest! {
         prop_assert!(backoff.wait(failures, jitter) <= bound.min(20_000));
     }
 
+}
+
+proptest! {
+    // `PROPTEST_CASES=10000` for the long run.
+    #![proptest_config(ProptestConfig { cases: cases(1_000), ..ProptestConfig::default() })]
+
     #[test]
     fn any_wishes_end_with_one_transport_at_most_and_what_is_there_is_what_is_wanted(
+        config in configs(),
         steps in vec((pauses(), 0.0..1.0, client_inputs()), 0..80),
     ) {
-        let mut world = Transports::new();
+        let mut world = Transports::new(config);
         for (pause, jitter, step) in steps {
             world.passes(pause)?;
             world.takes(jitter, step)?;
@@ -239,16 +246,48 @@ proptest! {
 #[derive(Clone, Debug)]
 enum Step {
     Input(Input),
-    /// The held transport opens, gets `ready`, hears a frame, or closes.
+    /// The held transport opens (a long-poll: wants another hello), gets `ready`, hears a frame, or closes.
     Opens,
     GetsReady,
     Hears(Box<ServerFrame>),
     Closes(Option<u16>),
+    /// The same of the transport that is to take its place.
+    NextOpens,
+    NextGetsReady,
+    NextCloses(Option<u16>),
     /// The provider answers the last question.
     GetsToken(String),
     TokenFails(bool),
     /// Something of an old dial.
     Stale(u64),
+}
+
+/// So many, unless the environment says how many.
+fn cases(default: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default)
+}
+
+/// Both modes, and one transport or all.
+fn configs() -> impl Strategy<Value = ConnectionConfig> {
+    let all = [Transport::WebSocket, Transport::EventStream, Transport::LongPoll];
+    let transports = prop_oneof![
+        2 => Just(vec![Transport::WebSocket]),
+        1 => Just(vec![Transport::LongPoll]),
+        3 => Just(all.to_vec()),
+    ];
+    let modes = prop_oneof![Just(Mode::Auto), Just(Mode::Manual)];
+    let backgrounds = prop_oneof![3 => Just(Background::Park), 1 => Just(Background::Keep)];
+    let graces = prop_oneof![Just(0), Just(5_000)];
+    (modes, backgrounds, graces, transports).prop_map(
+        |(mode, background, background_grace_ms, transports)| ConnectionConfig {
+            mode,
+            background,
+            background_grace_ms,
+            transports,
+            climb_ms: 5_000,
+            ..connection_config()
+        },
+    )
 }
 
 fn client_inputs() -> impl Strategy<Value = Step> {
@@ -262,8 +301,14 @@ fn client_inputs() -> impl Strategy<Value = Step> {
         1 => Just(Input::Network(NetworkLevel::Down)),
         1 => Just(Input::Network(NetworkLevel::Up)),
         1 => Just(Input::Network(NetworkLevel::Unknown)),
-        1 => Just(Input::App(AppState::Hidden)),
-        1 => Just(Input::App(AppState::Foreground)),
+        1 => Just(Input::App(AppLevel::Hidden)),
+        2 => Just(Input::App(AppLevel::Foreground)),
+        1 => Just(Input::App(AppLevel::Background)),
+        1 => Just(Input::App(AppLevel::Frozen)),
+        1 => Just(Input::Login { user: user("alice"), saved: None }),
+        1 => Just(Input::Path { network: Some("cafe".into()) }),
+        1 => Just(Input::Woke),
+        1 => Just(Input::Send(ClientFrame::Ping { id: 7 })),
         1 => Just(Input::Watch { topic: topic(RANDOM), after: Some(3) }),
         1 => Just(Input::Unwatch { topic: topic(RANDOM) }),
         1 => Just(Input::Tick),
@@ -279,23 +324,27 @@ fn client_inputs() -> impl Strategy<Value = Step> {
         1 => Just(bye(CloseCode::REPLACED, None)),
         1 => Just(ServerFrame::Ready(Box::new(ready()))),
     ];
-    let codes = prop_oneof![
-        Just(None),
-        Just(Some(1000)),
-        Just(Some(1012)),
-        Just(Some(4005)),
-        Just(Some(4009)),
-        Just(Some(4100)),
-        Just(Some(4200)),
-        Just(Some(4202)),
-        Just(Some(1006)),
-    ];
+    let codes = proptest::sample::select(vec![
+        None,
+        Some(1000),
+        Some(1012),
+        Some(4005),
+        Some(4008),
+        Some(4009),
+        Some(4100),
+        Some(4200),
+        Some(4202),
+        Some(1006),
+    ]);
     prop_oneof![
         6 => wish.prop_map(Step::Input),
         4 => Just(Step::Opens),
         4 => Just(Step::GetsReady),
         4 => frames.prop_map(|frame| Step::Hears(Box::new(frame))),
-        3 => codes.prop_map(Step::Closes),
+        3 => codes.clone().prop_map(Step::Closes),
+        2 => Just(Step::NextOpens),
+        2 => Just(Step::NextGetsReady),
+        1 => codes.prop_map(Step::NextCloses),
         4 => "t[0-3]".prop_map(Step::GetsToken),
         1 => any::<bool>().prop_map(Step::TokenFails),
         1 => (0_u64..6).prop_map(Step::Stale),
@@ -305,14 +354,18 @@ fn client_inputs() -> impl Strategy<Value = Step> {
 /// The transports of one client, as a driver would hold them.
 struct Transports {
     client: Connection,
+    mode: Mode,
     now: Millis,
     /// The transport that is open or opening.
     held: Option<Held>,
+    /// The one that is to take its place.
+    next: Option<Held>,
     /// Told to close, and not yet closed.
     closing: Vec<u64>,
     fetch: Option<u64>,
     wanted: bool,
     known: bool,
+    user: String,
     /// The last transition's end: every transition begins where the last one ended.
     state: State,
 }
@@ -320,15 +373,29 @@ struct Transports {
 #[derive(Clone, Copy)]
 struct Held {
     dial: u64,
+    transport: Transport,
     opened: bool,
     said_hello: bool,
 }
 
 impl Transports {
-    fn new() -> Self {
-        let client = Connection::new(connection_config());
+    fn new(config: ConnectionConfig) -> Self {
+        let mode = config.mode;
+        let client = Connection::new(config);
         let state = client.state();
-        Self { client, now: 0, held: None, closing: vec![], fetch: None, wanted: false, known: false, state }
+        Self {
+            client,
+            mode,
+            now: 0,
+            held: None,
+            next: None,
+            closing: vec![],
+            fetch: None,
+            wanted: false,
+            known: false,
+            user: String::new(),
+            state,
+        }
     }
 
     fn passes(&mut self, pause: Millis) -> Result<(), TestCaseError> {
@@ -350,8 +417,15 @@ impl Transports {
         match step {
             Step::Input(input) => {
                 match &input {
-                    Input::ConnectUser { .. } => (self.wanted, self.known) = (true, true),
+                    Input::ConnectUser { user } => {
+                        (self.wanted, self.known) = (true, true);
+                        self.user = user.id.to_string();
+                    }
                     Input::Connect => self.wanted = self.known,
+                    Input::Login { user, .. } if !self.known || self.user != user.id.as_str() => {
+                        (self.wanted, self.known) = (self.mode == Mode::Auto, true);
+                        self.user = user.id.to_string();
+                    }
                     Input::Disconnect => self.wanted = false,
                     Input::DisconnectUser => (self.wanted, self.known) = (false, false),
                     _ => {}
@@ -363,7 +437,29 @@ impl Transports {
                     held.opened = true;
                     self.input(jitter, Input::Opened { dial })
                 }
+                Some(held) if held.transport == Transport::LongPoll => {
+                    self.input(jitter, Input::Opened { dial })
+                }
                 _ => Ok(()),
+            },
+            Step::NextOpens => match &mut self.next {
+                Some(next) if !next.opened => {
+                    next.opened = true;
+                    let dial = next.dial;
+                    self.input(jitter, Input::Opened { dial })
+                }
+                _ => Ok(()),
+            },
+            Step::NextGetsReady => match self.next {
+                Some(next) if next.said_hello => {
+                    let resumed = Ready { resumed: Resumed::Resumed, epoch: epoch("e1"), ..ready() };
+                    self.hears(jitter, next.dial, ServerFrame::Ready(Box::new(resumed)))
+                }
+                _ => Ok(()),
+            },
+            Step::NextCloses(code) => match self.next.take() {
+                Some(Held { dial, .. }) => self.is_closed(jitter, dial, code),
+                None => Ok(()),
             },
             Step::GetsReady if self.held.is_some_and(|held| held.said_hello) => {
                 let resumed = Ready { resumed: Resumed::Resumed, epoch: epoch("e1"), ..ready() };
@@ -375,7 +471,7 @@ impl Transports {
             Step::GetsReady | Step::Hears(_) => Ok(()),
             Step::Closes(code) => {
                 let dial = self.closing.pop().or_else(|| self.held.take().map(|held| held.dial)).unwrap_or(0);
-                self.input(jitter, Input::Closed { dial, code: code.map(CloseCode), reason: String::new() })
+                self.is_closed(jitter, dial, code)
             }
             Step::GetsToken(token) => match self.fetch.take() {
                 Some(fetch) => self.input(jitter, Input::TokenFetched { fetch, token }),
@@ -397,28 +493,54 @@ impl Transports {
         }
     }
 
+    fn is_closed(&mut self, jitter: f64, dial: u64, code: Option<u16>) -> Result<(), TestCaseError> {
+        self.input(jitter, Input::Closed { dial, code: code.map(CloseCode), reason: String::new() })?;
+        // What was to take the place of a transport that is gone may be all there is.
+        if self.held.is_none() && self.client.state() != State::Connected {
+            self.held = self.held.or(self.next.take());
+        }
+        Ok(())
+    }
+
     fn hears(&mut self, jitter: f64, dial: u64, frame: ServerFrame) -> Result<(), TestCaseError> {
         self.input(jitter, Input::Received { dial, frame: Open::Known(frame) })
     }
 
     fn input(&mut self, jitter: f64, input: Input) -> Result<(), TestCaseError> {
         let mut out = Vec::new();
+        let heard = if let Input::Received { dial, .. } = &input { Some(*dial) } else { None };
         self.client.handle(self.now, jitter, input, &mut out);
         for output in out {
             match output {
-                Output::Open { dial } => {
-                    prop_assert!(self.held.is_none(), "dial {dial} beside another");
-                    self.held = Some(Held { dial, opened: false, said_hello: false });
+                Output::Open { dial, transport } => {
+                    let held = Some(Held { dial, transport, opened: false, said_hello: false });
+                    if self.state == State::Connected && self.client.state() == State::Connected {
+                        prop_assert!(self.next.is_none(), "dial {dial} beside two others");
+                        self.next = held;
+                    } else {
+                        prop_assert!(self.held.is_none(), "dial {dial} beside another");
+                        self.held = held;
+                    }
+                }
+                Output::Renewed(_) if self.next.is_some_and(|next| Some(next.dial) == heard) => {
+                    self.closing.extend(self.held.map(|held| held.dial));
+                    self.held = self.next.take();
+                }
+                Output::Close { dial, .. } if self.next.is_some_and(|next| next.dial == dial) => {
+                    self.next = None;
+                    self.closing.push(dial);
                 }
                 Output::Close { dial, .. } if self.held.is_some_and(|held| held.dial == dial) => {
                     self.held = None;
                     self.closing.push(dial);
                 }
                 Output::Transmit { dial, frame } => {
-                    let held = self.held.as_mut().filter(|held| held.dial == dial && held.opened);
+                    let mut both = self.held.iter_mut().chain(self.next.iter_mut());
+                    let held = both.find(|held| held.dial == dial && held.opened);
                     prop_assert!(held.is_some(), "{frame:?} into the air");
                     if let (Some(held), ClientFrame::Hello(_)) = (held, &*frame) {
-                        prop_assert!(!held.said_hello, "hello twice");
+                        let polls = held.transport == Transport::LongPoll;
+                        prop_assert!(polls || !held.said_hello, "hello twice");
                         held.said_hello = true;
                     }
                 }
@@ -433,7 +555,8 @@ impl Transports {
         }
         prop_assert!(self.client.state() == self.state, "a change without a transition");
         if self.client.state() == State::Connected && self.closing.is_empty() {
-            prop_assert!(self.held.is_some_and(|held| held.said_hello), "connected to nothing");
+            let there = self.held.or(self.next);
+            prop_assert!(there.is_some_and(|held| held.said_hello), "connected to nothing");
         }
         Ok(())
     }
@@ -441,12 +564,19 @@ impl Transports {
     /// Everything that is under way succeeds; then what is there is what is wanted.
     fn comes_to_rest(&mut self) -> Result<(), TestCaseError> {
         self.input(1.0, Input::Network(NetworkLevel::Up))?;
+        self.input(1.0, Input::App(AppLevel::Foreground))?;
+        if self.mode == Mode::Manual && self.wanted {
+            // What ended in the background waits for this.
+            self.input(1.0, Input::Connect)?;
+        }
         for round in 0..60 {
             while !self.closing.is_empty() {
                 self.takes(1.0, Step::Closes(None))?;
             }
             self.takes(1.0, Step::GetsToken(format!("fresh {round}")))?;
             self.takes(1.0, Step::Opens)?;
+            self.takes(1.0, Step::NextOpens)?;
+            self.takes(1.0, Step::NextGetsReady)?;
             if self.client.state() != State::Connected {
                 self.takes(1.0, Step::GetsReady)?;
             }

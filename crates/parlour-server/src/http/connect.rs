@@ -25,6 +25,9 @@ use crate::gateway::long_poll::LongPoll;
 use crate::gateway::websocket;
 use crate::node::Node;
 
+/// No poll is answered sooner for want of anything to say, whatever is asked for.
+const HOLD_MIN_MS: u64 = 1_000;
+
 /// Opens a connection. The first frame is `hello`; no token stands in the URL.
 #[utoipa::path(
     get, path = "/v1/connect",
@@ -113,14 +116,15 @@ fn stream(node: Arc<Node>, hello: Value, address: Option<IpAddr>, pending: Optio
 
 async fn poll(node: Arc<Node>, mut hello: Value, address: Option<IpAddr>) -> ApiResult<Response> {
     let fields = hello.as_object_mut().ok_or_else(|| ErrorCode::BadFrame.error())?;
-    // A poll is answered before it would be pinged.
-    fields.remove("heartbeat_ms");
+    // A poll is answered before it would be pinged; sooner, where something on the way ends what is idle.
+    let heartbeat_ms = fields.remove("heartbeat_ms").and_then(|asked| asked.as_u64());
     let frames = match fields.remove("frames") {
         None => Vec::new(),
         Some(Value::Array(frames)) => frames,
         Some(_) => return Err(ErrorCode::BadFrame.because("`frames` is a list of frames.").into()),
     };
-    let hold = Duration::from_millis(node.config.limits.poll_hold_ms);
+    let hold_ms = node.config.limits.poll_hold_ms;
+    let hold = Duration::from_millis(heartbeat_ms.map_or(hold_ms, |ms| ms.max(HOLD_MIN_MS).min(hold_ms)));
     let (poll, answer) = LongPoll::open(hello, frames, hold);
     // The TCP connection goes on to count among those that only wait: between polls it does.
     tokio::spawn(crate::gateway::serve(node, poll, address, None));

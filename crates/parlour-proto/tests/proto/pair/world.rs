@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlour_proto::{
-    Admission, Connection, Effect, Input, Load, Millis, NetworkLevel, Output, Session, SessionConfig,
-    SessionInput, SessionOutput, State, TopicStart,
+    Admission, AppLevel, Connection, Effect, Input, Load, Millis, NetworkLevel, Output, Session,
+    SessionConfig, SessionInput, SessionOutput, State, TopicStart,
 };
-use parlour_wire::frames::{AppState, ClientFrame, EventFrame, Ready, ResetReason, Resumed, ServerFrame};
+use parlour_wire::frames::{ClientFrame, EventFrame, Ready, ResetReason, Resumed, ServerFrame};
 use parlour_wire::{CloseCode, Epoch, ErrorCode, Open, Seq, Timestamp, Topic};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -291,7 +291,7 @@ impl World {
                 self.server_up = true;
                 self.wanted = true;
                 self.client(Input::Network(NetworkLevel::Up))?;
-                self.client(Input::App(AppState::Foreground))?;
+                self.client(Input::App(AppLevel::Foreground))?;
                 if !self.logged_in {
                     self.log_in()?;
                 }
@@ -323,7 +323,7 @@ impl World {
 
     fn client_does(&mut self, output: Output) -> Outcome {
         match output {
-            Output::Open { dial } => {
+            Output::Open { dial, .. } => {
                 if let Some(held) = self.held.replace(dial) {
                     return Err(format!("dial {dial} while {held} is held"));
                 }
@@ -375,6 +375,8 @@ impl World {
             Output::Signal { .. }
             | Output::Refused { .. }
             | Output::Pong { .. }
+            | Output::Renewed(_)
+            | Output::FellBack { .. }
             | Output::Throttled { .. } => {}
         }
         Ok(())
@@ -706,8 +708,8 @@ impl World {
             8 => return self.client(Input::Connect),
             9 => return self.client(Input::Network(NetworkLevel::Down)),
             10 => return self.client(Input::Network(NetworkLevel::Up)),
-            11 => return self.client(Input::App(AppState::Hidden)),
-            12 => return self.client(Input::App(AppState::Foreground)),
+            11 => return self.client(Input::App(AppLevel::Hidden)),
+            12 => return self.client(Input::App(AppLevel::Foreground)),
             13 => return self.client(Input::RetryNow),
             14 if self.dice.random_bool(0.3) => {
                 self.tally.logouts += 1;
