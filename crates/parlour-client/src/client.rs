@@ -5,10 +5,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use parlour_proto::{Backoff, Cause, ConnectionConfig, Input, NetworkLevel, State, Transition, UiStatus};
+use parlour_proto::{
+    AppLevel, Background, Backoff, Cause, ConnectionConfig, Input, Mode, NetworkLevel, State, Transition,
+    Transport, UiStatus,
+};
 use parlour_wire::channels::{ChannelResponse, ChannelsResponse, GetOrCreateChannel, QueryChannels};
 use parlour_wire::events::Presence;
-use parlour_wire::frames::{AppState, ClientInfo, PROTOCOL_VERSION, PresenceSubscription};
+use parlour_wire::frames::{ClientInfo, PROTOCOL_VERSION, PresenceSubscription};
 use parlour_wire::reads::{Unread, UnreadTotals};
 use parlour_wire::users::{Me, PartialUpdate, User, UserInput};
 use parlour_wire::{AppKey, ChannelId, ChannelType, Cid, ConnectionId, ErrorCode, MessageId, UserId};
@@ -280,6 +283,15 @@ fn connection_config(
         client,
         device,
         presence,
+        mode: Mode::Auto,
+        background: Background::Park,
+        background_grace_ms: 0,
+        lease_ms: 30_000,
+        transports: vec![Transport::WebSocket],
+        stall_ms: 2_500,
+        climb_ms: 600_000,
+        wake_jump_ms: 10_000,
+        wake_probe_ms: 3_000,
         dial_timeout_ms: 10_000,
         dead_link_ms: 35_000,
         stable_after_ms: 10_000,
@@ -461,7 +473,7 @@ impl Client {
     }
 
     /// Where the app stands.
-    pub async fn set_app_state(&self, state: AppState) -> Result<(), Error> {
+    pub async fn set_app_state(&self, state: AppLevel) -> Result<(), Error> {
         self.input(Input::App(state)).await
     }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use parlour_proto::{Connection, ConnectionConfig, FailedWhy, Input, Millis, Output, State, UiStatus};
+use parlour_proto::{
+    Connection, ConnectionConfig, FailedWhy, Input, Millis, Output, State, Transport, UiStatus,
+};
 use parlour_wire::events::Signal;
 use parlour_wire::frames::Ready;
 use parlour_wire::reads::{Unread, UnreadTotals};
@@ -406,7 +408,7 @@ impl Driver {
 
     fn output(&mut self, output: Output) {
         match output {
-            Output::Open { dial } => self.open(dial),
+            Output::Open { dial, transport } => self.open(dial, transport),
             Output::Transmit { dial, frame } => {
                 if let Some(dial) = self.dials.get_mut(&dial) {
                     dial.transmit(&frame);
@@ -419,6 +421,10 @@ impl Driver {
             }
             Output::FetchToken { fetch, refused } => self.fetch_token(fetch, refused),
             Output::Ready(ready) => self.ready(&ready),
+            Output::Renewed(ready) => self.renewed(&ready),
+            Output::FellBack { from, to, because } => {
+                self.tell(ClientEvent::FellBack { from, to, because });
+            }
             Output::Deliver(frame) => {
                 self.shared.local().event(&frame);
                 self.tell(ClientEvent::Event(Arc::from(frame)));
@@ -448,7 +454,7 @@ impl Driver {
         }
     }
 
-    fn open(&mut self, dial: u64) {
+    fn open(&mut self, dial: u64, _transport: Transport) {
         let endpoint = &self.shared.calls.endpoint;
         let (net, url) = (endpoint.net.clone(), endpoint.url.connect());
         let opened = pump::open(dial, Transport::WebSocket, net, url, self.report_to.clone());
@@ -487,6 +493,17 @@ impl Driver {
             self.tell(ClientEvent::Signal { topic: None, signal });
         }
         self.fresh_ready = Some(ready.me.clone());
+    }
+
+    /// The connection went over to another transport, or to the next poll; it was never down.
+    fn renewed(&mut self, ready: &Ready) {
+        self.shared.local().ready(ready);
+        self.shared.connection.send_modify(|status| status.connection_id = Some(ready.connection_id.clone()));
+        if !ready.presence.is_empty() {
+            let users = ready.presence.clone();
+            let signal = Open::Known(Signal::PresenceSnapshot { users });
+            self.tell(ClientEvent::Signal { topic: None, signal });
+        }
     }
 
     fn tell(&self, event: ClientEvent) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use parlour_proto::Transition;
+use parlour_proto::{Transition, Transport};
 use parlour_wire::events::Signal;
 use parlour_wire::frames::{EventFrame, ResetReason, Resumed};
 use parlour_wire::{Cid, ErrorBody, MessageId, Open, Seq, Topic};
@@ -28,6 +28,8 @@ pub enum ClientEvent {
     Connection(Box<Transition>),
     /// The connection is back after a loss.
     Recovered { resumed: Resumed, downtime: Duration },
+    /// Nothing gets through by one transport, for this reason: the next one is tried.
+    FellBack { from: Transport, to: Transport, because: String },
     /// A message of the outbox was queued, sent, or failed for good.
     Outbox { cid: Cid, id: MessageId, state: SendState },
     /// The server refused something that was sent over the connection.

@@ -43,7 +43,9 @@ pub use token::{TokenError, TokenProvider};
 pub use transport::{Transport, open_transport};
 pub use unread::UnreadCounts;
 
-pub use parlour_proto::{Cause, FailedWhy, NetworkLevel, State, Transition, UiStatus};
+pub use parlour_proto::{
+    AppLevel, Background, Cause, FailedWhy, Mode, NetworkLevel, State, Transition, Transport, UiStatus,
+};
 /// The types on the wire, which this API gives and takes.
 pub use parlour_wire as wire;
 pub use parlour_wire::frames::PresenceSubscription;
