@@ -517,6 +517,8 @@ impl Connection {
                     return self.break_off(now, jitter, dial, Cause::DialTimeout, out);
                 }
             },
+            // Only the next one's `ready` is waited for.
+            Link::Up(live) if live.over => {}
             Link::Up(live) => {
                 if live.dead_at() <= now {
                     let dial = live.dial;

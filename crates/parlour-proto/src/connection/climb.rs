@@ -33,10 +33,13 @@ impl Connection {
 
     /// The dial that was to lead to a better transport is gone. Answers whether it was that.
     pub(super) fn climb_failed(&mut self, now: Millis, number: u64, out: &mut Vec<Output>) -> bool {
+        if !matches!(&self.link, Link::Up(live) if live.climbing() == Some(number)) {
+            return false;
+        }
         self.promote(now);
         let Link::Up(live) = &self.link else { return false };
         match &live.climb {
-            Climb::Dialling(Step::Opening(dial) | Step::Hello { dial, .. }) if dial.number == number => {
+            Climb::Dialling(Step::Opening(dial) | Step::Hello { dial, .. }) => {
                 self.try_to_climb(now, dial.at + 1, out);
                 true
             }

@@ -61,6 +61,7 @@ impl Connection {
             // An old dial.
             _ => return Cause::TransportClosed.into(),
         };
+        self.stop_climbing(out);
         // A `bye` that came is as good as a code.
         let code = code.filter(|code| !means_none(*code));
         let code = code.or(words.bye.as_ref().map(|bye| bye.code));
