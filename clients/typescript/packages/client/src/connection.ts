@@ -15,6 +15,7 @@ import {
   type ComeBack,
   comeBack,
   EVICTED_CODES,
+  LEASE_EXPIRED,
   MEANS_TO_RESUME,
   NORMAL,
   TOKEN_CODES,
@@ -23,24 +24,31 @@ import {
 import type { ConnectionConfig } from "./connection/config.js";
 import { equal } from "./connection/equal.js";
 import { hello } from "./connection/hello.js";
-import type { Input, NetworkLevel, ReceivedFrame } from "./connection/input.js";
+import type { AppLevel, Input, NetworkLevel, ReceivedFrame } from "./connection/input.js";
 import { LastWords } from "./connection/last_words.js";
-import { deadAt, deadlineOf, holds, type Link, type Live, type Step, type Trying } from "./connection/link.js";
-import { type Login, newUser, type User } from "./connection/login.js";
+import {
+  climbing,
+  deadAt,
+  deadlineOf,
+  type Greeted,
+  holds,
+  type Link,
+  type Live,
+  type Opening,
+  type Step,
+  type Told,
+  type Trying,
+} from "./connection/link.js";
+import { type Login, newUser, type Saved, type User } from "./connection/login.js";
 import type { Output } from "./connection/output.js";
 import { serverFrame } from "./connection/server_frame.js";
 import type { Cause, FailedWhy, State, Transition, UiStatus } from "./connection/state.js";
-import type {
-  AppState,
-  ClientFrame,
-  CloseCode,
-  PresenceSubscription,
-  ServerFrame,
-  UserInput,
-} from "./wire.js";
+import { type Transport, Ways } from "./connection/ways.js";
+import { Wish } from "./connection/wish.js";
+import type { ClientFrame, CloseCode, PresenceSubscription, ServerFrame, UserInput } from "./wire.js";
 
-export type { Cause, ConnectionConfig, FailedWhy, Input, NetworkLevel, Output, ReceivedFrame };
-export type { State, Transition, UiStatus };
+export type { AppLevel, Cause, ConnectionConfig, FailedWhy, Input, NetworkLevel, Output, ReceivedFrame };
+export type { Saved, State, Transition, Transport, UiStatus };
 
 /** When the platform says that there is no network, it is tried all the same this often: platforms err. */
 const PROBE_MS = 30_000;
@@ -52,26 +60,26 @@ const CLOSE_WAIT_MS = 5_000;
 const HIDDEN_CAP_MS = 60_000;
 /** When the server wants its clients back later and does not say when, they come after this and a backoff. */
 const LATER_MS = 1_000;
+/** The id of the machine's own pings; apps use others. */
+const PROBE_ID = 0;
 /** Topics in one `watch` frame: with the longest names it stays below the server's frame limit. */
 const WATCHED_PER_FRAME = 100;
 /** What a server may not say before `ready`. */
 const AFTER_READY: readonly string[] = ["event", "signal", "reset"];
 
-/** A link that holds a transport. */
-type Held = Extract<Link, { type: "opening" | "hello" | "up" }>;
 type ReadyFrame = Extract<ServerFrame, { type: "ready" }>;
 
 /** Why the public state changes, if it does. */
 type Why = Pick<Transition, "cause" | "code">;
 
-/** What the public state is without a link. */
-const AT_REST = { none: "idle", logged_out: "closed", user: "offline" } as const;
+/** How soon to come back after a loss: in a manner, at a time that the server named, or at once by another way. */
+type Return = ComeBack | "elsewhere" | number;
 
 /**
  * ```ts
  * const connection = new Connection(config);
  * connection.handle(0, 0.5, { type: "connect_user", user: { id: "alice" } }); // [fetch_token 1, changed]
- * connection.handle(20, 0.5, { type: "token_fetched", fetch: 1, token: "…" }); // [open 1]
+ * connection.handle(20, 0.5, { type: "token_fetched", fetch: 1, token: "…" }); // [open 1 by web_socket]
  * connection.deadline(); // 10_020: without an answer it is given up after ten seconds
  * ```
  */
@@ -79,8 +87,7 @@ export class Connection {
   readonly #config: ConnectionConfig;
   // Levels: what is wanted follows from these alone.
   #login: Login = { type: "none" };
-  #intent: "up" | "down" = "down";
-  #app: AppState = "foreground";
+  readonly #wish: Wish;
   #network: NetworkLevel = "unknown";
   #presence: PresenceSubscription;
   // What is there.
@@ -89,6 +96,7 @@ export class Connection {
   #failures = 0;
   #dials = 0;
   #fetches = 0;
+  readonly #ways: Ways;
   // Of the call of `handle` that is under way: when, with which dice, and what comes out.
   #now = 0;
   #jitter = 0;
@@ -96,6 +104,8 @@ export class Connection {
 
   constructor(config: ConnectionConfig) {
     this.#config = config;
+    this.#wish = new Wish(config);
+    this.#ways = new Ways(config.transports);
     this.#presence = config.presence;
   }
 
@@ -109,13 +119,19 @@ export class Connection {
     this.#out = [];
     const from = this.state();
     const shown = this.uiStatus(now);
-    const why = this.#take(input);
+    const holdEnded = this.#wish.endHold(now);
+    let why = this.#take(input);
+    const isWanted = this.#isWanted;
+    if (holdEnded && !isWanted) why = { cause: "lease" };
     // What is there becomes what is wanted.
-    if (!this.#wanted()) {
-      this.#takeDown();
-    } else if (this.#link.type === "rest") {
+    if (isWanted && this.#link.type === "rest") {
       this.#failures = 0;
       this.#link = { story: "first", since: now, shown, ...this.#dial() };
+    } else if (!isWanted && this.#link.type === "failed") {
+      // What failed stays failed while the app is away: it is not less broken when it comes back.
+      if (this.#wish.intent !== "up") this.#link = { type: "rest" };
+    } else if (!isWanted && this.#link.type !== "rest") {
+      this.#takeDown(shown, why.cause);
     }
     const to = this.state();
     if (!equal(from, to)) this.#out.push({ type: "changed", transition: { from, to, ...why } });
@@ -124,7 +140,21 @@ export class Connection {
 
   /** When to call with `tick` next. */
   deadline(): number | undefined {
-    return deadlineOf(this.#link);
+    const at = Math.min(deadlineOf(this.#link), this.#wish.deadline);
+    return at < Infinity ? at : undefined;
+  }
+
+  /** How frames travel, while connected. */
+  transport(): Transport | undefined {
+    return this.#link.type === "up" ? this.#config.transports[this.#link.at] : undefined;
+  }
+
+  /** What a later run needs to go on from here; nothing without a user, or before her first `ready`. */
+  saved(): Saved | undefined {
+    const user = this.#user;
+    if (!user?.log) return undefined;
+    const { told = null, log, places } = user;
+    return { told, ...log, cursors: places.forResume(), worked_in: { ...this.#ways.workedIn } };
   }
 
   /** The public state. */
@@ -132,7 +162,7 @@ export class Connection {
     const link = this.#link;
     switch (link.type) {
       case "rest":
-        return { type: AT_REST[this.#login.type] };
+        return { type: this.#atRest() };
       case "failed":
         return link;
       case "up":
@@ -146,6 +176,12 @@ export class Connection {
     return { type: "reconnecting", attempt: Math.max(1, this.#failures), retry_at };
   }
 
+  #atRest(): "idle" | "closed" | "parked" | "offline" {
+    if (this.#login.type === "none") return "idle";
+    if (this.#login.type === "logged_out") return "closed";
+    return this.#wish.intent !== "down" && !this.#wish.isInFront ? "parked" : "offline";
+  }
+
   /**
    * The state as a banner would show it at this moment. It also changes with time alone: `ui_grace_ms` into a
    * downtime.
@@ -153,8 +189,9 @@ export class Connection {
   uiStatus(now: number): UiStatus {
     const link = this.#link;
     if (link.type === "failed") return "needs_action";
-    if (!this.#wanted()) return this.#user ? "offline" : "signed_out";
-    if (!("story" in link)) return "online";
+    if (!this.#isWanted || link.type === "rest") return this.#user ? "offline" : "signed_out";
+    if (link.type === "closing") return link.ui;
+    if (link.type === "up") return "online";
     if (now < link.since + this.#config.ui_grace_ms) return link.shown;
     return this.#network === "down" ? "offline" : "reconnecting";
   }
@@ -164,8 +201,8 @@ export class Connection {
   }
 
   /** What the levels ask for. */
-  #wanted(): boolean {
-    return this.#login.type === "user" && this.#intent === "up";
+  get #isWanted(): boolean {
+    return this.#user !== undefined && this.#wish.isUp;
   }
 
   #take(input: Input): Why {
@@ -173,17 +210,21 @@ export class Connection {
     switch (input.type) {
       case "connect_user":
         this.#connectUser(input.user);
-        this.#retryNow();
+        this.#comeUp();
+        break;
+      case "login":
+        this.#logIn(input.user, input.saved);
         break;
       case "connect":
-        this.#intent = "up";
-        this.#retryNow();
+        if (user) this.#comeUp();
         break;
       case "disconnect":
-        this.#intent = "down";
+        this.#wish.intent = "down";
         break;
       case "disconnect_user":
-        if (user) this.#login = { type: "logged_out" };
+        if (!user) break;
+        this.#login = { type: "logged_out" };
+        this.#wish.intent = "down";
         break;
       case "retry_now":
         this.#retryNow();
@@ -194,7 +235,8 @@ export class Connection {
         }
         break;
       case "unwatch":
-        user?.places.unwatch(input.topic);
+        if (!user) break;
+        user.places.unwatch(input.topic);
         this.#transmit({ type: "unwatch", topics: [input.topic] });
         break;
       case "presence":
@@ -202,13 +244,20 @@ export class Connection {
         this.#transmit({ type: "presence", subscription: input.subscription });
         break;
       case "send":
+        if (input.frame.type === "ping" && this.#link.type === "up") this.#wish.pinged(this.#now);
         this.#transmit(input.frame);
         break;
       case "network":
         this.#networkIs(input.level);
         return { cause: "network" };
+      case "path":
+        this.#pathIs(input.network);
+        return { cause: "network" };
+      case "woke":
+        this.#woke();
+        return { cause: "timer" };
       case "app":
-        this.#appIs(input.state);
+        this.#appIs(input.level);
         return { cause: "app_state" };
       case "token_fetched":
         this.#tokenFetched(input.fetch, input.token);
@@ -220,27 +269,50 @@ export class Connection {
         this.#opened(input.dial);
         break;
       case "received":
-        return { cause: this.#received(input.dial, input.frame) };
+        return this.#received(input.dial, input.frame);
       case "closed":
         return this.#closed(input.dial, input.code, input.reason);
       case "tick":
-        return { cause: this.#tick() };
+        return this.#tick();
     }
     return { cause: "wish" };
   }
 
   #connectUser(user: UserInput): void {
     const known = this.#user;
-    this.#intent = "up";
     if (known?.user.id === user.id) {
       // New fields are told with the next hello; a connection in progress is joined.
       known.user = user;
       // The call may have brought another token provider.
       if (this.#link.type === "rest" || this.#link.type === "failed") known.token = { type: "unknown" };
     } else {
-      this.#takeDown();
+      this.#letGo();
       this.#login = newUser(user);
     }
+  }
+
+  #logIn(user: UserInput, saved: Saved | null): void {
+    if (this.#user?.user.id === user.id) return;
+    this.#letGo();
+    if (this.#config.mode === "auto") this.#wish.intent = "up";
+    if (saved) this.#ways.recall(saved.worked_in);
+    this.#login = newUser(user, saved);
+  }
+
+  /** Whoever was there is gone. */
+  #letGo(): void {
+    const shown = this.uiStatus(this.#now);
+    this.#wish.intent = "down";
+    this.#takeDown(shown, "wish");
+  }
+
+  #comeUp(): void {
+    this.#wish.intent = "up";
+    if (!this.#wish.isInFront) {
+      this.#wish.holdOn(this.#now);
+      this.#transmit(this.#wish.told(this.#now));
+    }
+    this.#retryNow();
   }
 
   #retryNow(): void {
@@ -256,54 +328,106 @@ export class Connection {
     const link = this.#link;
     const before = this.#network;
     this.#network = level;
-    if (link.type !== "wait" || level === before) return;
-    if (level === "down") link.until = this.#now + PROBE_MS;
+    if (level === before) return;
+    if (before === "down") this.#checkLink();
+    else if (link.type !== "wait") return;
+    else if (level === "down") link.until = this.#now + PROBE_MS;
     // From up to unknown is no news.
-    else if (before !== "up") this.#retryNow();
+    else if (level === "up") this.#retryNow();
   }
 
-  #appIs(state: AppState): void {
-    if (state === this.#app) return;
-    this.#app = state;
-    this.#transmit({ type: "app_state", state });
-    if (state !== "foreground") return;
-    const why = this.#link.type === "failed" ? this.#link.why : undefined;
+  #pathIs(network: string | null): void {
+    const link = this.#link;
+    this.#ways.goesBy(network ?? "");
+    if (link.type === "up" && this.#ways.at < link.at && !climbing(link)) {
+      link.climb = { type: "wait", until: this.#now };
+    }
+    this.#checkLink();
+  }
+
+  #appIs(level: AppLevel): void {
+    const link = this.#link;
+    const { before, isNews } = this.#wish.appIs(level, this.#now);
+    if (isNews && this.#user) this.#transmit(this.#wish.told(this.#now));
+    if (level === before || !this.#wish.isInFront) return;
+    const why = link.type === "failed" ? link.why : undefined;
     // Who was evicted comes back with its user, and not before: else two devices would evict each other in
     // turns. Whatever else failed waits for the app to act.
-    if (!why || (why.type === "refused" && EVICTED_CODES.includes(why.code))) this.#retryNow();
-  }
-
-  /** Lets go of what is there, on purpose. */
-  #takeDown(): void {
-    const link = this.#link;
-    if (link.type === "closing") return;
-    const shown = this.state();
-    this.#transmit({ type: "bye", intent: "leave" });
-    delete this.#user?.predecessor;
-    if ("dial" in link) {
-      const { dial } = link;
-      this.#out.push({ type: "close", dial, code: NORMAL });
-      this.#link = { type: "closing", dial, shown, until: this.#now + CLOSE_WAIT_MS };
-    } else {
+    if (level === "foreground" && why?.type === "refused" && EVICTED_CODES.includes(why.code)) {
       this.#link = { type: "rest" };
     }
+    if (before === "background" || before === "frozen") this.#woke();
+    else if (level === "foreground") this.#checkLink();
+  }
+
+  /**
+   * Time has passed without us. Before the next dial the provider is asked for a token, because the old one may have
+   * ended meanwhile.
+   */
+  #woke(): void {
+    const user = this.#user;
+    if (user) user.renew = true;
+    this.#checkLink();
+  }
+
+  /** Nothing that was known of the link is sure any more: it has to answer, or is dialled again; a wait ends soon. */
+  #checkLink(): void {
+    const link = this.#link;
+    if (link.type === "wait") {
+      this.#retryNow();
+    } else if (link.type === "up" && link.probeUntil === undefined) {
+      link.probeUntil = this.#now + this.#config.wake_probe_ms;
+      this.#transmit({ type: "ping", id: PROBE_ID });
+    }
+  }
+
+  /** Lets go of what is there, on purpose: for good, or for the background. `ui` is what a banner showed. */
+  #takeDown(ui: UiStatus, cause: Cause): void {
+    const shown = this.state();
+    this.#promote();
+    const link = this.#link;
+    if (link.type === "closing") return;
+    const parks = this.#user !== undefined && this.#wish.intent !== "down";
+    this.#transmit({ type: "bye", intent: parks ? "park" : "leave" });
+    if (!parks) delete this.#user?.predecessor;
+    this.#stopClimbing();
+    this.#link = { type: "rest" };
+    if (!("dial" in link)) return;
+    const { dial } = link;
+    this.#out.push({ type: "close", dial, code: parks ? MEANS_TO_RESUME : NORMAL });
+    this.#link = { type: "closing", dial, shown, ui, cause, until: this.#now + CLOSE_WAIT_MS };
   }
 
   /** Sends a frame if there is a connection to send it on. */
   #transmit(frame: ClientFrame): void {
-    if (this.#link.type === "up") this.#out.push({ type: "transmit", dial: this.#link.dial, frame });
+    const link = this.#link;
+    if (link.type === "up" && !link.over) this.#out.push({ type: "transmit", dial: link.dial, frame });
+  }
+
+  #drop(dial: number): void {
+    this.#out.push({ type: "close", dial, code: MEANS_TO_RESUME });
   }
 
   /** The first step of a dial: a token, or where there is one, the transport. */
   #dial(): Step {
-    const token = this.#user?.token;
-    if (token?.type !== "held") {
-      const fetch = this.#fetch(token?.type === "refused" ? token.token : null);
-      return { type: "token", fetch, until: this.#now + TOKEN_WAIT_MS };
-    }
+    const user = this.#user;
+    const token = user?.token;
+    if (token?.type === "held" && !user?.renew) return this.#open(this.#ways.at);
+    const fetch = this.#fetch(token?.type === "refused" ? token.token : null);
+    return { type: "token", fetch, until: this.#now + TOKEN_WAIT_MS };
+  }
+
+  /** Opens one of the allowed transports. */
+  #open(at: number): Opening {
+    const { transports, dial_timeout_ms, stall_ms } = this.#config;
+    const transport = transports[at]!;
     const dial = ++this.#dials;
-    this.#out.push({ type: "open", dial });
-    return { type: "opening", dial, until: this.#now + this.#config.dial_timeout_ms };
+    this.#out.push({ type: "open", dial, transport });
+    const whole = this.#now + dial_timeout_ms;
+    const until = at + 1 < transports.length ? Math.min(whole, this.#now + stall_ms) : whole;
+    // An open WebSocket has passed what stands in the way of it, and may take its time to say `ready`; with the
+    // others nothing is known before that.
+    return { type: "opening", dial, at, until, readyUntil: transport === "web_socket" ? whole : until };
   }
 
   #fetch(refused: string | null): number {
@@ -318,13 +442,45 @@ export class Connection {
 
   #opened(dial: number): void {
     const link = this.#link;
+    const climb = climbing(link);
     const user = this.#user;
-    if (!holds(link, dial)) {
-      this.#out.push({ type: "close", dial, code: this.#wanted() ? MEANS_TO_RESUME : NORMAL });
-    } else if (link.type === "opening" && user?.token.type === "held") {
-      const told = { user: user.user, app: this.#app, presence: this.#presence };
-      this.#goOn(link, { type: "hello", dial, until: link.until, told, words: new LastWords() });
-      this.#out.push({ type: "transmit", dial, frame: hello(this.#config, user.token.token, user, told) });
+    if (user && holds(link, dial)) {
+      if (link.type === "opening") this.#goOn(link, this.#greet(user, link));
+      else if (link.type === "up" && this.#polls(link)) link.asked ??= this.#sayHello(user, link);
+    } else if (user && link.type === "up" && climb?.dial === dial) {
+      if (climb.type === "opening") link.climb = this.#greet(user, climb);
+    } else {
+      this.#out.push({ type: "close", dial, code: this.#isWanted ? MEANS_TO_RESUME : NORMAL });
+    }
+  }
+
+  #polls({ at }: { at: number }): boolean {
+    return this.#config.transports[at] === "long_poll";
+  }
+
+  #greet(user: User, opened: Opening): Greeted {
+    const { dial, at, readyUntil: until } = opened;
+    return { type: "hello", dial, at, until, told: this.#sayHello(user, opened), words: new LastWords() };
+  }
+
+  /** Says hello, with what the app has. A poll also says what is watched: the server forgets it with the answer. */
+  #sayHello(user: User, to: Opening | Live): Told {
+    const { dial } = to;
+    const told = { user: user.user, app: this.#wish.appState, presence: this.#presence };
+    if (this.#polls(to)) this.#watchAgain(user, dial);
+    // Nothing is opened before there is a token.
+    const token = user.token.type === "held" ? user.token.token : "";
+    const frame = hello(this.#config, token, user, told, this.#ways.heartbeatMs);
+    this.#out.push({ type: "transmit", dial, frame });
+    return told;
+  }
+
+  /** Says what is watched, from where the app stands. */
+  #watchAgain(user: User, dial: number): void {
+    const watched = user.places.watched();
+    while (watched.length > 0) {
+      const topics = watched.splice(0, WATCHED_PER_FRAME);
+      this.#out.push({ type: "transmit", dial, frame: { type: "watch", topics } });
     }
   }
 
@@ -340,7 +496,9 @@ export class Connection {
     if (!user || !link) return;
     const refused = user.token.type === "refused" ? user.token : undefined;
     if (refused?.token === token) return this.#fail(refused.why);
-    user.token = { type: "held", token, trust: refused ? "last" : "full" };
+    const trust = user.token.type === "held" ? user.token.trust : refused ? "last" : "full";
+    user.token = { type: "held", token, trust };
+    user.renew = false;
     if (link.type === "token") return this.#goOn(link, this.#dial());
     link.fetch = undefined;
     this.#transmit({ type: "token", token });
@@ -350,7 +508,8 @@ export class Connection {
     const link = this.#asking(fetch);
     if (!link) return;
     if (permanent) {
-      if (link.type === "up") this.#out.push({ type: "close", dial: link.dial, code: MEANS_TO_RESUME });
+      if (link.type === "up") this.#drop(link.dial);
+      this.#stopClimbing();
       this.#fail({ type: "token", message });
     } else if (link.type === "token") {
       this.#lose(link, "backoff");
@@ -360,16 +519,19 @@ export class Connection {
     }
   }
 
-  #tick(): Cause {
+  #tick(): Why {
+    const timer: Why = { cause: "timer" };
+    if (this.#now >= (this.deadline() ?? Infinity) + this.#config.wake_jump_ms) this.#woke();
+    if (deadlineOf(this.#link) > this.#now) return timer;
+    this.#promote();
     const link = this.#link;
-    if ((deadlineOf(link) ?? Infinity) > this.#now) return "timer";
     switch (link.type) {
       case "closing":
         this.#link = { type: "rest" };
-        return "wish";
+        return { cause: link.cause };
       case "token":
         this.#lose(link, "backoff");
-        return "token";
+        return { cause: "token" };
       case "wait":
         this.#goOn(link, this.#dial());
         break;
@@ -378,36 +540,101 @@ export class Connection {
         return this.#breakOff(link, "dial_timeout");
       case "up":
         if (deadAt(link) <= this.#now) return this.#breakOff(link, "dead_link");
-        link.renewAt = Infinity;
-        link.fetch = this.#fetch(null);
+        if (link.renewAt <= this.#now) {
+          link.renewAt = Infinity;
+          link.fetch = this.#fetch(null);
+        }
+        if (link.climb && link.climb.until <= this.#now) {
+          const tried = climbing(link);
+          if (tried) this.#drop(tried.dial);
+          this.#climb(link, tried);
+        }
     }
-    return "timer";
+    return timer;
+  }
+
+  // Back to a better transport, without a break: the new one is up before the old one is let go.
+
+  /** Tries the best one, or after one that came to nothing the next. */
+  #climb(link: Live, tried?: Opening | Greeted): void {
+    const at = tried ? tried.at + 1 : 0;
+    const later = { type: "wait", until: this.#now + this.#config.climb_ms } as const;
+    link.climb = at < link.at ? this.#open(at) : later;
+  }
+
+  /** A transport is gone. Answers whether it was the one for climbing, and another is still up. */
+  #climbFailed(dial: number): boolean {
+    const tried = climbing(this.#link);
+    if (tried?.dial !== dial) return false;
+    this.#promote();
+    if (this.#link.type !== "up") return false;
+    this.#climb(this.#link, tried);
+    return true;
+  }
+
+  /** If the dial for a better transport is all there is, it becomes a dial like any other. */
+  #promote(): void {
+    const link = this.#link;
+    const step = climbing(link);
+    if (link.type !== "up" || !link.over || !step) return;
+    this.#ways.at = step.at;
+    this.#link = { story: "again", since: this.#now, shown: "online", ...step };
+  }
+
+  #stopClimbing(): void {
+    const link = this.#link;
+    const climb = climbing(link);
+    if (climb) this.#drop(climb.dial);
+    if (link.type === "up") link.climb = undefined;
   }
 
   // What a connection takes from the server's frames.
 
-  #received(dial: number, received: ReceivedFrame): Cause {
+  #received(dial: number, received: ReceivedFrame): Why {
     const link = this.#link;
     const user = this.#user;
-    if (!user || !holds(link, dial)) return "ready";
-    if (link.type === "up") link.heardAt = this.#now;
     const frame = serverFrame(received);
-    if (!frame || link.type === "opening") return "ready";
-    const outOfPlace = link.type === "up" ? frame.type === "ready" : AFTER_READY.includes(frame.type);
-    if (outOfPlace) return this.#breakOff(link, "protocol");
-    if (link.type === "hello" && frame.type === "ready") {
-      this.#ready(user, link, frame);
+    const ready: Why = { cause: "ready" };
+    const climb = climbing(link);
+    if (user && link.type === "up" && climb?.dial === dial) {
+      if (climb.type === "hello" && frame?.type === "ready") {
+        this.#ready(user, climb, frame);
+        if (!link.over) this.#drop(link.dial);
+      } else if (frame && AFTER_READY.includes(frame.type)) {
+        this.#drop(dial);
+        this.#climbFailed(dial);
+      }
+      return ready;
+    }
+    if (!user || !holds(link, dial)) return ready;
+    if (link.type === "up") {
+      link.heardAt = this.#now;
+      link.probeUntil = undefined;
+    } else if (link.type === "hello") {
+      this.#ways.heard();
+      link.words.any = true;
+    }
+    if (!frame || link.type === "opening") return ready;
+    if (frame.type === "ready") {
+      const told = link.type === "up" ? link.asked : link.told;
+      if (!told) return this.#breakOff(link, "protocol");
+      this.#ready(user, { ...link, told }, frame);
+    } else if (link.type === "hello" && AFTER_READY.includes(frame.type)) {
+      return this.#breakOff(link, "protocol");
     } else {
       link.words.hear(this.#now, frame);
       if (link.type === "up") this.#heard(user, link, frame);
     }
-    return "ready";
+    return ready;
   }
 
-  #ready(user: User, { dial, told, words }: Extract<Step, { type: "hello" }>, frame: ReadyFrame): void {
+  /** The server's answer to hello: the connection is up by this dial, goes over to it, or polls on. */
+  #ready(user: User, said: Pick<Greeted, "dial" | "at" | "told" | "words">, frame: ReadyFrame): void {
     const { type: _, ...ready } = frame;
     const { epoch, as_of } = ready;
+    const { dial, at, told, words } = said;
     const heads = new Map(Object.entries(ready.heads ?? {}));
+    const before = this.#link;
     user.told = told.user;
     user.predecessor = ready.connection_id;
     if (user.token.type === "held") user.token.trust = "full";
@@ -415,29 +642,40 @@ export class Connection {
     user.log = { epoch, as_of };
     user.places.dropRepairs();
     if (ready.resumed === "fresh") user.places.beginAt(heads);
-    this.#link = {
-      type: "up",
-      dial,
-      since: this.#now,
-      heardAt: this.#now,
-      deadLinkMs: ready.limits.dead_link_ms || this.#config.dead_link_ms,
-      proven: false,
-      renewAt: Infinity,
-      renewals: 0,
-      words,
-      resetAlready: new Set(resets),
-    };
-    this.#out.push({ type: "ready", ready });
+    const resetAlready = new Set(resets);
+    if (before.type === "up" && before.dial === dial) {
+      Object.assign(before, { asked: undefined, proven: true, resetAlready });
+    } else {
+      const { stable_after_ms, climb_ms, dead_link_ms } = this.#config;
+      const inDoubt = this.#ways.worked(at);
+      // Where the server was away when the better ones were tried, they soon have another try.
+      const climbMs = inDoubt ? Math.min(stable_after_ms, climb_ms) : climb_ms;
+      this.#link = {
+        type: "up",
+        dial,
+        at,
+        since: this.#now,
+        heardAt: this.#now,
+        deadLinkMs: ready.limits.dead_link_ms || dead_link_ms,
+        proven: false,
+        renewAt: Infinity,
+        renewals: 0,
+        climb: at > 0 ? { type: "wait", until: this.#now + climbMs } : undefined,
+        over: false,
+        words,
+        resetAlready,
+      };
+    }
+    this.#out.push({ type: before.type === "up" ? "renewed" : "ready", ready });
     for (const topic of resets) {
       // Where the server did not say how far the new log is, everything in it is new.
       this.#out.push({ type: "reset", topic, reason: "other_epoch", head: heads.get(topic) ?? 0 });
     }
-    const watched = user.places.watched();
-    while (watched.length > 0) {
-      this.#transmit({ type: "watch", topics: watched.splice(0, WATCHED_PER_FRAME) });
-    }
-    // What changed while the answer was on the way.
-    if (told.app !== this.#app) this.#transmit({ type: "app_state", state: this.#app });
+    // A poll has said it before its hello.
+    if (!this.#polls(said)) this.#watchAgain(user, dial);
+    // What changed while the answer was on the way, and the lease, which hello has no place for.
+    const now = this.#wish.told(this.#now);
+    if (now.state !== told.app || now.lease_ms) this.#transmit(now);
     if (!equal(told.presence, this.#presence)) {
       this.#transmit({ type: "presence", subscription: this.#presence });
     }
@@ -472,7 +710,7 @@ export class Connection {
         break;
       case "pong":
         link.proven = true;
-        out.push({ type: "pong", id: frame.id });
+        if (frame.id !== PROBE_ID) out.push({ type: "pong", id: frame.id });
         break;
       case "token_expiring":
         link.fetch = this.#fetch(null);
@@ -490,31 +728,63 @@ export class Connection {
   // How a connection ends, and how soon the next one is tried.
 
   #closed(dial: number, saidCode: CloseCode | null, saidReason: string): Why {
+    const gone: Why = { cause: "transport_closed" };
+    if (this.#climbFailed(dial)) return gone;
     const link = this.#link;
     if (link.type === "closing" && link.dial === dial) {
       this.#link = { type: "rest" };
-      return { cause: "wish" };
+      return { cause: link.cause };
     }
     // An old dial.
-    if (!holds(link, dial)) return { cause: "transport_closed" };
+    if (!holds(link, dial)) return gone;
+    const next = climbing(link);
+    if (link.type === "up" && next?.type === "hello") {
+      // It is the next one's hello that ended this one, and nobody needs to see a break.
+      next.until = Math.min(next.until, this.#now + this.#config.wake_probe_ms);
+      link.over = true;
+      return gone;
+    }
+    this.#stopClimbing();
     const words = "words" in link ? link.words : new LastWords();
     const at = words.returnAt(this.#now);
     // Where the close frame says nothing, a `bye` that came is as good.
     const code = saidCode === null || ABSENT_CODES.includes(saidCode) ? words.code : saidCode;
     if (code === null) {
-      this.#lose(link, at ?? "backoff");
-      return { cause: "transport_closed" };
+      if (link.type === "up") this.#ways.cut(this.#now - link.heardAt);
+      const elsewhere = !words.any && this.#fallsBack(link, false, saidReason);
+      this.#lose(link, elsewhere ? "elsewhere" : (at ?? "backoff"));
+      return gone;
     }
     const how = comeBack(code);
     const why = words.refused(code, saidReason);
-    if (how === "never") this.#fail(why);
+    if (code === LEASE_EXPIRED) this.#leaseIsOver(link);
+    else if (how === "never") this.#fail(why);
     else if (code === TOKEN_EXPIRED) this.#tokenExpired(link, why, at ?? how);
     else this.#lose(link, at ?? how);
     return { cause: "server_closed", code };
   }
 
+  /** The server ended what outlived its lease. */
+  #leaseIsOver(link: Trying | Live): void {
+    // The user came back in that very moment.
+    if (this.#wish.isInFront) return this.#lose(link, "at_once");
+    this.#wish.letGo();
+    this.#link = { type: "rest" };
+  }
+
+  /** A dial ended without a word from the server. Answers whether the next transport is tried now. */
+  #fallsBack(link: Trying | Live, stalled: boolean, because: string): boolean {
+    if (!("at" in link) || link.type === "up" || this.#network === "down") return false;
+    const at = this.#ways.failed(stalled);
+    if (at === undefined) return false;
+    const { transports } = this.#config;
+    this.#out.push({ type: "fell_back", from: transports[link.at]!, to: transports[at]!, because });
+    // Back at the first one, all have failed: no other one is worth hurrying for.
+    return at > 0;
+  }
+
   /** The server did not take the token, or no longer: one other is tried. */
-  #tokenExpired(link: Trying | Live, why: FailedWhy, then: ComeBack | number): void {
+  #tokenExpired(link: Trying | Live, why: FailedWhy, then: Return): void {
     const user = this.#user;
     if (user?.token.type === "held") {
       if (user.token.trust === "last") return this.#fail(why);
@@ -524,20 +794,27 @@ export class Connection {
   }
 
   /** Drops a transport that is of no use, and comes back. */
-  #breakOff(link: Held, cause: Cause): Cause {
-    this.#out.push({ type: "close", dial: link.dial, code: MEANS_TO_RESUME });
-    this.#lose(link, ("words" in link && link.words.returnAt(this.#now)) || "backoff");
-    return cause;
+  #breakOff(link: (Trying & (Opening | Greeted)) | Live, cause: Cause): Why {
+    this.#drop(link.dial);
+    const words = "words" in link ? link.words : undefined;
+    const stalled = cause === "dial_timeout" && !words?.any;
+    const probed = link.type === "up" && link.probeUntil !== undefined;
+    const elsewhere = stalled && this.#fallsBack(link, true, "no answer");
+    const then = elsewhere ? "elsewhere" : probed ? "at_once" : "backoff";
+    this.#lose(link, words?.returnAt(this.#now) ?? then);
+    return { cause };
   }
 
-  /**
-   * There is no connection (any more), and one is wanted. `then` says how soon to come back: in a manner, or
-   * at a time that the server named.
-   */
-  #lose(link: Trying | Live, then: ComeBack | number): void {
+  /** There is no connection (any more), and one is wanted. `then` says how soon to come back. */
+  #lose(link: Trying | Live, then: Return): void {
     const now = this.#now;
     const { stable_after_ms, spread_ms } = this.#config;
     const wasUp = link.type === "up";
+    this.#stopClimbing();
+    if (wasUp && this.#wish.givesUp()) {
+      this.#link = { type: "rest" };
+      return;
+    }
     if (wasUp && link.proven && now >= link.since + stable_after_ms) this.#failures = 0;
     const before = this.#failures;
     const noNetwork = this.#network === "down";
@@ -545,9 +822,10 @@ export class Connection {
     if (wasUp || !noNetwork) this.#failures += 1;
 
     const backoff = now + this.#backoff(before);
-    const times: Record<ComeBack, number> = {
+    const times: Record<ComeBack | "elsewhere", number> = {
       // At once, but not again and again: a server that closes every hello would be dialled in a loop.
       at_once: wasUp || before === 0 ? now : backoff,
+      elsewhere: now,
       backoff,
       later: LATER_MS + backoff,
       spread: now + share(this.#jitter, spread_ms),
@@ -555,7 +833,8 @@ export class Connection {
     const named = typeof then === "number" ? then : times[then];
     const until = noNetwork ? now + PROBE_MS : named;
 
-    const step: Step = then === "at_once" && until === now ? this.#dial() : { type: "wait", until };
+    const hurries = then === "at_once" || then === "elsewhere";
+    const step: Step = hurries && until === now ? this.#dial() : { type: "wait", until };
     const { since, shown } = wasUp ? { since: now, shown: "online" as const } : link;
     this.#link = { story: "again", since, shown, ...step };
   }
@@ -569,8 +848,7 @@ export class Connection {
 
   #backoff(failures: number): number {
     const { base_ms, cap_ms } = this.#config.backoff;
-    const hidden = this.#app === "hidden" || this.#app === "background";
-    const capMs = hidden ? Math.max(cap_ms, HIDDEN_CAP_MS) : cap_ms;
+    const capMs = this.#wish.isLookedAt ? cap_ms : Math.max(cap_ms, HIDDEN_CAP_MS);
     return backoffWait({ base_ms, cap_ms: capMs }, failures, this.#jitter);
   }
 }

@@ -134,7 +134,7 @@ export class Driver {
       this.outbox.attach(this);
       this.#unwatchPlatform();
       this.#unwatchPlatform = PLATFORM.watch(
-        (state) => this.input({ type: "app", state }),
+        (level) => this.input({ type: "app", level }),
         (level) => this.input({ type: "network", level }),
       );
       if (after && !this.#held) {

@@ -1,12 +1,11 @@
 // What a browser says of the page and of the network. Elsewhere nothing is known, and nothing assumed.
 
-import type { NetworkLevel } from "./connection.js";
-import type { AppState } from "./wire.js";
+import type { AppLevel, NetworkLevel } from "./connection.js";
 
 interface Platform {
   name: string;
   /** Tells the levels as they are now, and each change, until the returned function is called. */
-  watch(app: (state: AppState) => void, network: (level: NetworkLevel) => void): () => void;
+  watch(app: (level: AppLevel) => void, network: (level: NetworkLevel) => void): () => void;
 }
 
 function nameOf(): string {

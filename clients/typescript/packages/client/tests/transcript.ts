@@ -57,10 +57,11 @@ export function* replay({ config, steps }: Transcript): Generator<Omit<Step, "in
 /** The field that holds what a file writes directly under the variant's name. */
 const UNNAMED: Record<string, string> = {
   network: "level",
-  app: "state",
+  app: "level",
   presence: "subscription",
   send: "frame",
   ready: "ready",
+  renewed: "ready",
   deliver: "event",
   changed: "transition",
   failed: "why",

@@ -3,11 +3,23 @@
  * seed gives the same life every time.
  */
 
-import { Connection, type Input, type Output } from "../src/connection.js";
+import { Connection, type ConnectionConfig, type Input, type Output, type Transport as Kind } from "../src/connection.js";
 import type { ClientFrame } from "../src/wire.js";
 import { defaults } from "./transcript.js";
 
-const CONFIG = defaults();
+export const ALL: readonly Kind[] = ["web_socket", "event_stream", "long_poll"];
+
+/** Both modes, and one transport or all. */
+export function config(chance: Chance): ConnectionConfig {
+  return {
+    ...defaults(),
+    mode: chance.pick(["auto", "manual"]),
+    background: chance.pick(["park", "park", "park", "keep"]),
+    background_grace_ms: chance.pick([0, 5_000]),
+    transports: chance.pick([["web_socket"], ["web_socket"], ["long_poll"], ALL, ALL, ALL]),
+    climb_ms: 5_000,
+  };
+}
 
 /** Dice that fall the same way for the same seed. */
 export class Chance {
@@ -48,8 +60,14 @@ const WISHES: readonly Input[] = [
   { type: "network", level: "down" },
   { type: "network", level: "up" },
   { type: "network", level: "unknown" },
-  { type: "app", state: "hidden" },
-  { type: "app", state: "foreground" },
+  { type: "app", level: "hidden" },
+  { type: "app", level: "foreground" },
+  { type: "app", level: "foreground" },
+  { type: "app", level: "background" },
+  { type: "app", level: "frozen" },
+  { type: "login", user: { id: "alice" }, saved: null },
+  { type: "path", network: "cafe" },
+  { type: "woke" },
   { type: "watch", topic: TOPICS[1]!, after: 3 },
   { type: "watch", topic: TOPICS[1]!, after: null },
   { type: "unwatch", topic: TOPICS[1]! },
@@ -61,7 +79,7 @@ const WISHES: readonly Input[] = [
 type Frame = Record<string, unknown> & { type: string };
 
 /** The codes that a close may carry: none, one of a library, and some of each range. */
-const CODES = [null, 1000, 1006, 1012, 1013, 4005, 4009, 4042, 4100, 4200, 4202];
+const CODES = [null, 1000, 1006, 1012, 1013, 4005, 4008, 4009, 4042, 4100, 4200, 4202];
 
 function ready(chance: Chance) {
   return {
@@ -121,13 +139,17 @@ export function anyInput(chance: Chance, last: { dial: number; fetch: number }):
 
 interface Transport {
   readonly dial: number;
+  readonly kind: Kind;
   opened: boolean;
   greeted: boolean;
+  /** The server has answered. */
+  ready: boolean;
 }
 
 export class World {
-  readonly machine = new Connection(CONFIG);
   readonly chance: Chance;
+  readonly config: ConnectionConfig;
+  readonly machine: Connection;
   now = 0;
   /** What is open or opening, and was not told to close. */
   transports: Transport[] = [];
@@ -139,11 +161,14 @@ export class World {
   fetch: number | undefined;
   /** What the wishes come to: no user, one who wants to be connected, or one who does not. */
   wish: "nobody" | "up" | "down" = "nobody";
+  user = "";
   /** Everything that the machine has said. */
   readonly said: Output[] = [];
 
   constructor(seed: number) {
     this.chance = new Chance(seed);
+    this.config = config(this.chance);
+    this.machine = new Connection(this.config);
     this.takes({ type: "connect_user", user: { id: "alice" } });
   }
 
@@ -160,6 +185,7 @@ export class World {
       () => this.hears(frame(chance)),
       () => this.hears(frame(chance)),
       () => this.closes(chance.pick(CODES)),
+      () => this.polls(),
       () => this.getsToken(token),
       () => this.lacksToken(chance.below(4) === 0),
     ])();
@@ -170,7 +196,7 @@ export class World {
     if (this.closing.length > 0) this.closes(null);
     else if (this.fetch !== undefined) this.getsToken(token);
     else if (this.transports.some(({ opened }) => !opened)) this.opens();
-    else if (this.machine.state().type !== "connected") this.hears(ready(this.chance));
+    else if (this.transports.some(({ greeted, ready }) => greeted && !ready)) this.getsReady();
     else this.hears({ type: "ping", as_of: "2026-11-21T00:02:05.000Z" });
   }
 
@@ -195,14 +221,30 @@ export class World {
     this.takes({ type: "opened", dial: transport.dial });
   }
 
-  hears(received: Frame): void {
-    const transport = this.transports.find(({ greeted }) => greeted);
-    if (transport) this.takes({ type: "received", dial: transport.dial, frame: received });
+  /** A long-poll says hello again. */
+  polls(): void {
+    const transport = this.transports.find(({ greeted, kind }) => greeted && kind === "long_poll");
+    if (transport) this.takes({ type: "opened", dial: transport.dial });
   }
 
-  /** A transport is gone: one that was told to, else the one that is there. */
+  getsReady(): void {
+    const transport = this.transports.find(({ greeted, ready }) => greeted && !ready);
+    if (!transport) return;
+    transport.ready = true;
+    this.takes({ type: "received", dial: transport.dial, frame: ready(this.chance) });
+  }
+
+  hears(received: Frame): void {
+    const greeted = this.transports.filter(({ greeted }) => greeted);
+    if (!greeted.length) return;
+    const transport = this.chance.pick(greeted);
+    transport.ready ||= received.type === "ready";
+    this.takes({ type: "received", dial: transport.dial, frame: received });
+  }
+
+  /** A transport is gone: one that was told to, else one that is there. */
   closes(code: number | null): void {
-    const dial = this.closing.pop() ?? this.transports.pop()?.dial;
+    const dial = this.closing.pop() ?? this.transports.splice(this.chance.below(this.transports.length), 1)[0]?.dial;
     if (dial === undefined) return;
     this.gone.push(dial);
     this.takes({ type: "closed", dial, code, reason: "" });
@@ -218,7 +260,11 @@ export class World {
   }
 
   takes(input: Input): void {
+    if (input.type === "login" && (this.wish === "nobody" || this.user !== input.user.id)) {
+      this.wish = this.config.mode === "auto" ? "up" : "down";
+    }
     if (input.type === "connect_user") this.wish = "up";
+    if (input.type === "connect_user" || input.type === "login") this.user = input.user.id;
     if (input.type === "disconnect_user") this.wish = "nobody";
     if (input.type === "connect" && this.wish === "down") this.wish = "up";
     if (input.type === "disconnect" && this.wish === "up") this.wish = "down";
@@ -230,7 +276,8 @@ export class World {
 
   private does(output: Output): void {
     if (output.type === "open") {
-      this.transports.push({ dial: output.dial, opened: false, greeted: false });
+      const { dial, transport: kind } = output;
+      this.transports.push({ dial, kind, opened: false, greeted: false, ready: false });
     } else if (output.type === "close" && !this.gone.includes(output.dial)) {
       this.transports = this.transports.filter(({ dial }) => dial !== output.dial);
       if (!this.closing.includes(output.dial)) this.closing.push(output.dial);
@@ -244,8 +291,9 @@ export class World {
   private carries(on: number, { type }: ClientFrame): void {
     const transport = this.transports.find(({ dial }) => dial === on);
     if (!transport?.opened) throw new Error(`${type} into the air`);
-    if (transport.greeted === (type === "hello")) throw new Error(`${type} before or beside the hello`);
-    transport.greeted = true;
+    const isPoll = transport.kind === "long_poll" && (type === "hello" || type === "watch");
+    if (!isPoll && transport.greeted === (type === "hello")) throw new Error(`${type} before or beside the hello`);
+    transport.greeted ||= type === "hello";
   }
 
   private answered(): number {

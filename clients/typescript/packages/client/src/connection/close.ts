@@ -12,6 +12,9 @@ export const MEANS_TO_RESUME = 4900;
 /** Come back with another token. */
 export const TOKEN_EXPIRED = 4202;
 
+/** The server ended what outlived its lease in the background. */
+export const LEASE_EXPIRED = 4008;
+
 /** The server has no use for the token: refused, expired, or one of a server. */
 export const TOKEN_CODES: readonly CloseCode[] = [4002, TOKEN_EXPIRED, 4007];
 /** Another device took the place, or there is none left. */

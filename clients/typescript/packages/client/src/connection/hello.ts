@@ -9,7 +9,7 @@ import type { User } from "./login.js";
 type HelloFrame = Hello & { type: "hello" };
 
 /** Who connects, and what she has seen before. Her fields are told only where they changed. */
-export function hello(config: ConnectionConfig, token: string, user: User, told: Told): HelloFrame {
+export function hello(config: ConnectionConfig, token: string, user: User, told: Told, heartbeat_ms?: number): HelloFrame {
   const { app_key, client, device } = config;
   const { log, places, predecessor } = user;
   return {
@@ -22,6 +22,7 @@ export function hello(config: ConnectionConfig, token: string, user: User, told:
     ...(equal(user.told, told.user) ? {} : { user: told.user }),
     ...(device === null ? {} : { device }),
     ...(predecessor === undefined ? {} : { replaces: predecessor }),
+    ...(heartbeat_ms && { heartbeat_ms }),
     ...(log && { resume: { ...log, cursors: places.forResume() } }),
   };
 }

@@ -10,6 +10,8 @@ export class LastWords {
   /** The last frame but `bye`, if it was an error. */
   #error: ErrorBody | null = null;
   #notBefore: number | undefined;
+  /** Whether anything was said at all. */
+  any = false;
 
   /** The code of a `bye` that came. */
   get code(): CloseCode | null {

@@ -1,8 +1,9 @@
 /** Whose connection it is, and everything that is forgotten when the user leaves. */
 
 import { Places } from "../places.js";
-import type { ConnectionId, Epoch, Timestamp, UserInput } from "../wire.js";
+import type { ConnectionId, Epoch, Timestamp, Topic, UserInput } from "../wire.js";
 import type { FailedWhy } from "./state.js";
+import type { Transport } from "./ways.js";
 
 export type Login =
   /** Nobody yet. */
@@ -16,6 +17,8 @@ export interface User {
   /** The user object that the server has had. */
   told?: UserInput;
   token: Token;
+  /** The provider is asked before the next dial, though there is a token. */
+  renew?: boolean;
   readonly places: Places;
   /** The log that the cursors point into, and up to when it was looked at. */
   log?: { epoch: Epoch; as_of: Timestamp };
@@ -30,6 +33,26 @@ export type Token =
   /** Refused, with the server's words; another one is asked for. */
   | { type: "refused"; token: string; why: FailedWhy };
 
-export function newUser(user: UserInput): User {
-  return { type: "user", user, token: { type: "unknown" }, places: new Places() };
+/** What one run of an app keeps for the next, so that nothing is missed between them. It is JSON. */
+export interface Saved {
+  /** The user object that the server has had. */
+  told: UserInput | null;
+  /** The log that the cursors point into. */
+  epoch: Epoch;
+  /** Up to when it was looked at. */
+  as_of: Timestamp;
+  /** At most 500, of the topics with the latest events. */
+  cursors: Record<Topic, number>;
+  /** Which transport got through, by the network's name; `""` where it has none. */
+  worked_in: Record<string, Transport>;
+}
+
+/** A user who comes new, or goes on where an earlier run of the app stood. */
+export function newUser(user: UserInput, saved?: Saved | null): User {
+  const places = new Places();
+  const begun: User = { type: "user", user, token: { type: "unknown" }, places };
+  if (!saved) return begun;
+  const { told, epoch, as_of, cursors } = saved;
+  places.beginAt(new Map(Object.entries(cursors)));
+  return { ...begun, ...(told && { told }), log: { epoch, as_of } };
 }

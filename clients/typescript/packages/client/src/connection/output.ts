@@ -11,11 +11,12 @@ import type {
   Topic,
 } from "../wire.js";
 import type { Transition } from "./state.js";
+import type { Transport } from "./ways.js";
 
 /** What to do. */
 export type Output =
   /** Open a transport under this dial number; answer `opened` or `closed`. */
-  | { type: "open"; dial: number }
+  | { type: "open"; dial: number; transport: Transport }
   | { type: "transmit"; dial: number; frame: ClientFrame }
   /** Close this dial's transport (or give up opening it) with this code; answer `closed`. */
   | { type: "close"; dial: number; code: CloseCode }
@@ -26,6 +27,13 @@ export type Output =
   | { type: "fetch_token"; fetch: number; refused: string | null }
   /** The server's answer to hello. */
   | { type: "ready"; ready: Ready }
+  /**
+   * The server's answer to a hello in the middle of a connection: it went over to another transport, or to the next
+   * poll. It was never down.
+   */
+  | { type: "renewed"; ready: Ready }
+  /** Nothing gets through by one transport: the next one is tried. */
+  | { type: "fell_back"; from: Transport; to: Transport; because: string }
   /** A durable event for the app: the next of its topic, once. Its kind may be newer than this code. */
   | { type: "deliver"; event: EventFrame }
   /** Its kind may be newer than this code. */

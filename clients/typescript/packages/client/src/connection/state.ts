@@ -60,6 +60,8 @@ export type Cause =
   | "network"
   /** The app went to the background or came back. */
   | "app_state"
+  /** The time that a connection has in the background was over. */
+  | "lease"
   /** The server spoke against the protocol. */
   | "protocol";
 
