@@ -3,8 +3,9 @@
 // A handle may be made before anybody is connected, and outlives the user: it shows the channel of whoever the
 // client is connected as.
 
-import type { CallOptions } from "./calls.js";
+import type { CallOptions } from "./address.js";
 import type { Client } from "./client.js";
+import type { Desk } from "./desk.js";
 import type { Driver } from "./driver.js";
 import {
   deleteChannel,
@@ -141,11 +142,15 @@ export class Channel {
   send(message: string | MessageDraft): Promise<Message> {
     const draft = typeof message === "string" ? { text: message } : message;
     this.#typingSentAt = -Infinity;
+    const queue = ({ outbox }: Desk) => outbox.queue(this.cid, { ...draft, id: draft.id ?? uuid() });
     try {
-      const { outbox } = this.#driver;
+      const driver = this.#driver;
       // What one writes is seen, wherever one has scrolled to.
       if (this.messages.get().hasNewer) this.loadLatest().catch(() => {});
-      return outbox.queue(this.cid, { ...draft, id: draft.id ?? uuid() });
+      if (driver.desk) return queue(driver.desk);
+      const sent = driver.loadDesk().then(queue);
+      sent.catch(() => {});
+      return sent;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -153,12 +158,14 @@ export class Channel {
 
   /** Sends a failed message again. `false`: there is none with this id. */
   async retry(messageId: string): Promise<boolean> {
-    return this.#driver.outbox.retry(messageId);
+    const driver = this.#driver;
+    return (driver.desk ?? (await driver.loadDesk())).outbox.retry(messageId);
   }
 
   /** Forgets a message that is not sent. One that is just on its way may still arrive. `false`: there is none. */
   async discard(messageId: string): Promise<boolean> {
-    return this.#driver.outbox.discard(messageId);
+    const driver = this.#driver;
+    return (driver.desk ?? (await driver.loadDesk())).outbox.discard(messageId);
   }
 
   /** Changes a message: a text, or single fields. */

@@ -3,7 +3,7 @@
 // Handles of one page with the same address, app key and user share everything: even an app that makes a client
 // per render holds one socket. What is shared is the driver; a handle only shows whichever it is attached to.
 
-import { type CallOptions, type Endpoint, endpointOf, splitCid } from "./calls.js";
+import { type CallOptions, type Endpoint, endpointOf, splitCid } from "./address.js";
 import { Channel } from "./channel.js";
 import { ChannelList } from "./channel_list.js";
 import type { WebSocketConstructor } from "./dial.js";
@@ -13,7 +13,6 @@ import { type ClientEvent, type ClientEventOf, type ClientEventType, iterate } f
 import { PAGE, uuid } from "./ids.js";
 import type { ChannelListQuery } from "./live_list.js";
 import { follow, kept, type Observable, Source, switched } from "./observable.js";
-import { Outbox } from "./outbox.js";
 import { PLATFORM } from "./platform.js";
 import { type ConnectionStatus, IDLE } from "./status.js";
 import type { TokenProvider } from "./token.js";
@@ -55,7 +54,6 @@ export interface ClientOptions {
 
 /** By address, app key and user. */
 const drivers = new Map<string, Driver>();
-const outboxes = new Map<string, Outbox>();
 
 /**
  * One user's client: connects, listens, asks.
@@ -286,7 +284,6 @@ export class Client {
       userId,
       endpoint: this.#endpoint,
       webSocket,
-      outbox: kept(outboxes, key, () => new Outbox()),
       config: {
         app_key: this.#endpoint.appKey,
         client: {

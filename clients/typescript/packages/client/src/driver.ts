@@ -1,38 +1,30 @@
-// One user's time on this page: the machine of connection.ts with its transports, its timer, its calls, and what
-// the client knows whether or not the app looks (the user, unread counts, who is there).
+// One user's time on this page: the machine of connection.ts with its transports and its timer, and what the client
+// knows whether or not the app looks (the user, who is there).
 //
-// Made by `connectUser`, over with `disconnectUser`, never for another user. Not here: which clients share it; the
-// channels and lists that the app looks at (live.ts).
+// Made by `connectUser`, over with `disconnectUser`, never for another user. Not here: which clients share it; calls,
+// unread counts and messages on their way (desk.ts); the channels and lists that the app looks at (live.ts).
 
-import {
-  type Ask,
-  type Authority,
-  bounded,
-  caller,
-  type CallOptions,
-  connectUrl,
-  type Endpoint,
-} from "./calls.js";
+import { bounded, type CallOptions, connectUrl, type Endpoint } from "./address.js";
+import type { Ask, Authority } from "./calls.js";
 import { Connection, type ConnectionConfig, type FailedWhy, type Input, type Output } from "./connection.js";
 import { Dial, MEANS_TO_RESUME, type WebSocketConstructor } from "./dial.js";
-import { channelState, unread } from "./endpoints.js";
-import { isGone, ParlourError, retryAfterMs, textOf } from "./errors.js";
+import type { Desk } from "./desk.js";
+import { ParlourError, textOf } from "./errors.js";
 import { type ClientEvent, Listeners } from "./events.js";
 import type { Live } from "./live.js";
+import { loadDesk } from "./load_desk.js";
 import { loadLive } from "./load_live.js";
 import { Source, until } from "./observable.js";
 import type { Outbox } from "./outbox.js";
 import { PLATFORM } from "./platform.js";
 import { type ConnectionStatus, IDLE } from "./status.js";
 import { type TokenProvider, TokenSource } from "./token.js";
-import { ALL, Tally, type UnreadCounts } from "./unread.js";
+import type { Tally, UnreadCounts } from "./unread.js";
 import { Blank, type News, type Shown } from "./views.js";
-import type { ChannelState, ErrorBody, Me, Presence, Ready, Unread, UnreadTotals, User, UserInput } from "./wire.js";
+import type { ErrorBody, Me, Presence, Ready, Unread, User, UserInput } from "./wire.js";
 
-/** Loads of unread counts at the same time, at most. */
-const LOADS_MAX = 4;
-/** When a load failed, the next one is tried after up to this, or after what the server asks for. */
-const LOAD_RETRY_MS = 4_000;
+/** What is kept for the desk until that is loaded, at most; where it is more, the desk asks the server. */
+const UNHEARD_LEN_MAX = 1_000;
 
 /** Causes of a state that say that the server was not there. */
 const UNREACHED: readonly unknown[] = ["transport_closed", "dial_timeout", "dead_link", "network"];
@@ -44,7 +36,6 @@ export interface DriverOptions {
   endpoint: Endpoint;
   webSocket: WebSocketConstructor;
   config: ConnectionConfig;
-  outbox: Outbox;
 }
 
 export const NOTHING_UNREAD: UnreadCounts = Object.freeze({
@@ -55,16 +46,17 @@ export const NOTHING_UNREAD: UnreadCounts = Object.freeze({
 
 export class Driver {
   readonly userId: string;
-  readonly ask: Ask;
-  readonly outbox: Outbox;
   readonly connection = new Source<ConnectionStatus>(IDLE);
   readonly me = new Source<Me | undefined>(undefined);
   readonly unreadCounts = new Source<UnreadCounts>(NOTHING_UNREAD);
   readonly presence = new Source<ReadonlyMap<string, Presence>>(new Map());
   readonly listeners = new Listeners();
-  readonly tally = new Tally();
   /** What the server said last when the connection came up: each time another object. */
   readonly ready = new Source<Ready | undefined>(undefined);
+  /** What goes on beside the connection, once that is loaded. */
+  desk: Desk | undefined;
+  #deskOnItsWay: Promise<Desk> | undefined;
+  #unheard: Output[] = [];
   readonly #blank = new Blank(() => {
     // How it went is shown.
     if (!this.isLeaving) this.look().catch(() => {});
@@ -91,8 +83,6 @@ export class Driver {
   #turns = new Source(0);
   #downSince: number | undefined;
   #uiChangesAt = Infinity;
-  #loads = 0;
-  #loadsFrom = 0;
   #pings = 0;
   #ponged = 0;
   #inputs: Input[] = [];
@@ -104,19 +94,12 @@ export class Driver {
   #unwatchPlatform = () => {};
 
   constructor(options: DriverOptions) {
-    const { userId, endpoint, config, outbox } = options;
+    const { userId, endpoint, config } = options;
     this.#options = options;
     this.#error = endpoint.error;
     this.userId = userId;
-    this.outbox = outbox;
     this.#machine = new Connection(config);
-    this.tally.clear(userId);
-    this.ask = caller(endpoint, (refused, signal) => this.#authorize(refused, signal));
     this.gone = until(this.#turns, () => this.#life === "over" || undefined);
-    outbox.changed = (event) => {
-      this.#show(event);
-      this.#tell(event);
-    };
   }
 
   get isLeaving(): boolean {
@@ -131,7 +114,7 @@ export class Driver {
     if (!this.#token || state === "failed" || DOWN.includes(state)) {
       this.#token = new TokenSource(token, this.#options.endpoint);
       if (this.#stage !== "ready") this.#stage = "waiting";
-      this.outbox.attach(this);
+      this.loadDesk().catch(() => {});
       this.#unwatchPlatform();
       this.#unwatchPlatform = PLATFORM.watch(
         (level) => this.input({ type: "app", level }),
@@ -195,7 +178,7 @@ export class Driver {
     if (this.#life === "begun") this.#end("over", this.#error("cancelled", "the client was closed"));
     this.#life = "over";
     for (const dial of this.#dials.values()) dial.close(MEANS_TO_RESUME);
-    this.#settle();
+    this.settle();
   }
 
   /** The round trip, in milliseconds. */
@@ -220,10 +203,32 @@ export class Driver {
     return (this.#live ??= this.#loadLive());
   }
 
+  /** Asks the server, once it has answered for the user. */
+  readonly ask: Ask = async (request, options) => {
+    const load = () => this.loadDesk();
+    const desk = this.desk ?? (await bounded(this.#options.endpoint, "the client's own code", options, load));
+    return desk.ask(request, options);
+  };
+
+  /** @internal Whoever looks has waited for the desk. */
+  get outbox(): Outbox {
+    return this.desk!.outbox;
+  }
+
+  /** @internal Whoever looks has waited for the desk. */
+  get tally(): Tally {
+    return this.desk!.tally;
+  }
+
+  /** Loads what goes on beside the connection. Where that fails, as `network`, the next need tries again. */
+  loadDesk(): Promise<Desk> {
+    return (this.#deskOnItsWay ??= this.#loadDesk());
+  }
+
   /** A state came with a call: where nothing is known of the channel, it tells the unread count. */
   seen(state: { unread?: Unread | undefined }): void {
     if (state.unread) this.tally.seen(state.unread);
-    this.#settle();
+    this.settle();
   }
 
   // What the machine says.
@@ -247,7 +252,7 @@ export class Driver {
       for (const output of this.#machine.handle(this.#now(), Math.random(), next)) this.#output(output);
     }
     this.#busy = false;
-    this.#settle();
+    this.settle();
   }
 
   #output(output: Output): void {
@@ -271,16 +276,16 @@ export class Driver {
         void this.#fetchToken(output.fetch, output.refused);
         break;
       case "ready":
-        this.tally.ready(output.ready);
         this.#onReady(output.ready);
-        this.#show(output);
+        this.#heard(output);
+        this.show(output);
         this.ready.set(output.ready);
         break;
       case "deliver": {
         const { event, topic, seq } = output.event;
-        this.tally.event(output.event);
+        this.#heard(output);
         if (event.type === "user.updated" && event.user.id === this.userId) this.#meUpdated(event.user);
-        this.#show(output);
+        this.show(output);
         this.#tell({ ...event, topic, seq });
         break;
       }
@@ -288,13 +293,13 @@ export class Driver {
         const { signal } = output;
         if (signal.type === "user.presence.changed") this.#setPresence(signal.users, this.presence.get());
         if (signal.type === "user.presence.snapshot") this.#setPresence(signal.users);
-        this.#show(output);
+        this.show(output);
         this.#tell(signal);
         break;
       }
       case "reset":
-        this.tally.reset(output.topic, output.reason, output.head);
-        this.#show(output);
+        this.#heard(output);
+        this.show(output);
         this.#tell(output);
         break;
       case "refused":
@@ -329,9 +334,13 @@ export class Driver {
 
   #onReady({ me, resumed, presence = [] }: Ready): void {
     this.#stage = "ready";
-    this.#loadsFrom = 0;
     this.me.set(me);
     this.#setPresence(presence);
+    if (!this.desk) {
+      const { total_unread_count: totalUnreadCount, unread_channels: unreadChannels } = me;
+      this.unreadCounts.set({ totalUnreadCount, unreadChannels, settled: false });
+      this.loadDesk().catch(() => {});
+    }
     const downtimeMs = this.#now() - (this.#downSince ?? this.#now());
     this.#downSince = undefined;
     if (this.ready.get()) this.#tell({ type: "connection.recovered", resumed, downtimeMs });
@@ -347,7 +356,8 @@ export class Driver {
     this.presence.set(new Map([...before, ...users.map((user) => [user.user_id, user] as const)]));
   }
 
-  #show(news: News): void {
+  /** Tells whoever keeps what the app looks at. */
+  show(news: News): void {
     this.shown.get().take(news);
   }
 
@@ -356,16 +366,12 @@ export class Driver {
   }
 
   /** What follows from where things stand, after everything that happened. */
-  #settle(): void {
+  settle(): void {
     if (this.#busy) return;
     this.#publish();
     const state = this.#state;
     if (state === "failed" && this.#stage === "waiting") this.#stage = this.connection.get().error!;
-    if (state === "connected") this.#loadUnread();
-    const counts = this.tally.counts();
-    this.unreadCounts.patch(counts);
-    const { totalUnreadCount: total_unread_count, unreadChannels: unread_channels } = counts;
-    if (this.me.get()) (this.me as Source<Me>).patch({ total_unread_count, unread_channels });
+    this.desk?.settle(state === "connected");
     const isOut = state === "closed" || state === "idle";
     if (this.#life === "leaving" && !this.#held && isOut) this.#life = "over";
     this.#arm();
@@ -395,58 +401,61 @@ export class Driver {
     });
   }
 
-  #loadUnread(): void {
-    while (this.#loads < LOADS_MAX && this.#now() >= this.#loadsFrom) {
-      const want = this.tally.wants();
-      if (want === undefined) return;
-      this.#loads++;
-      void this.#load(want).then(() => {
-        this.#loads--;
-        this.#show({ type: "counted" });
-        this.#settle();
-      });
-    }
-  }
-
-  async #load(want: string): Promise<void> {
-    try {
-      const { channels, unread: one } = await this.ask<Partial<UnreadTotals & ChannelState>>(
-        want === ALL ? unread : channelState(want, 0),
-      );
-      this.tally.loaded(want, channels ?? (one ? [one] : []));
-    } catch (thrown) {
-      const error = thrown as ParlourError;
-      if (isGone(error)) return this.tally.loaded(want, []);
-      this.tally.loadFailed(want);
-      this.#loadsFrom = this.#now() + retryAfterMs(error, LOAD_RETRY_MS);
-    }
-  }
-
   #arm(): void {
     clearTimeout(this.#timer);
     if (this.#life === "over") return;
     const now = this.#now();
-    const ours = [this.#uiChangesAt, this.tally.hasWants() ? this.#loadsFrom : Infinity].filter((at) => at > now);
+    const ours = [this.#uiChangesAt, this.desk?.deadline ?? Infinity].filter((at) => at > now);
     const at = Math.min(this.#machine.deadline() ?? Infinity, ...ours);
     if (at < Infinity) this.#timer = setTimeout(() => this.input({ type: "tick" }), Math.max(0, at - now));
   }
 
   async #loadLive(): Promise<Live> {
     this.#blank.fails(undefined);
-    const loaded = await loadLive().catch((cause) => {
-      const message = `what shows channels could not be loaded: ${textOf(cause)}`;
-      return this.#error("network", message, { cause });
+    try {
+      const [{ Live }] = await Promise.all([this.#code(loadLive), this.loadDesk()]);
+      const live = new Live(this, this.#blank.brought);
+      this.shown.set(live);
+      return live;
+    } catch (error) {
+      this.#live = undefined;
+      if (!this.isLeaving) this.#blank.fails(error as ParlourError);
+      throw error;
+    }
+  }
+
+  async #loadDesk(): Promise<Desk> {
+    try {
+      const { Desk } = await this.#code(loadDesk);
+      const authorize = (refused: string | undefined, signal: AbortSignal) => this.#authorize(refused, signal);
+      const desk = new Desk(this, this.#options.endpoint, authorize);
+      for (const output of this.#unheard.splice(0)) desk.take(output);
+      this.desk = desk;
+      this.settle();
+      return desk;
+    } catch (error) {
+      this.#deskOnItsWay = undefined;
+      throw error;
+    }
+  }
+
+  /** Code that is not in the page yet. */
+  async #code<T>(load: () => Promise<T>): Promise<T> {
+    const loaded = await load().catch((cause) => {
+      throw this.#error("network", `a part of the client could not be loaded: ${textOf(cause)}`, { cause });
     });
     // The user left meanwhile.
     if (this.isLeaving) throw this.#stage;
-    if (loaded instanceof ParlourError) {
-      this.#live = undefined;
-      this.#blank.fails(loaded);
-      throw loaded;
-    }
-    const live = new loaded.Live(this, this.#blank.brought);
-    this.shown.set(live);
-    return live;
+    return loaded;
+  }
+
+  /** Tells the desk, now or when it is there. */
+  #heard(output: Output): void {
+    if (this.desk) return this.desk.take(output);
+    const { length } = this.#unheard;
+    const topic = `user:${this.userId}`;
+    if (length > UNHEARD_LEN_MAX) this.#unheard = [{ type: "reset", topic, reason: "too_far_behind", head: 0 }];
+    this.#unheard.push(output);
   }
 
   async #authorize(refused: string | undefined, signal: AbortSignal): Promise<Authority> {
@@ -461,12 +470,12 @@ export class Driver {
     this.#life = life;
     this.#stage = reason;
     this.#unwatchPlatform();
-    this.outbox.detach();
-    this.tally.clear();
+    this.desk?.end();
     this.shown.get().end();
     // Nobody else on this device is to see it.
     this.shown.set(this.#blank);
     this.me.set(undefined);
+    this.unreadCounts.set(NOTHING_UNREAD);
     this.presence.set(new Map());
   }
 

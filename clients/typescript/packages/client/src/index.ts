@@ -7,7 +7,7 @@
  * @module
  */
 
-export type { CallOptions } from "./calls.js";
+export type { CallOptions } from "./address.js";
 export { Channel } from "./channel.js";
 export { ChannelList, type ChannelListView } from "./channel_list.js";
 export { Client, type ClientOptions } from "./client.js";

@@ -8,7 +8,7 @@ import type { Ask } from "./calls.js";
 import { sendMessage } from "./endpoints.js";
 import { type ParlourError, parlourError, retryAfterMs } from "./errors.js";
 import type { ClientEventOf } from "./events.js";
-import { Source, until } from "./observable.js";
+import { kept, Source, until } from "./observable.js";
 import type { Message, MessageDraft, Ready } from "./wire.js";
 
 /** Messages that wait to be sent, at most; beyond it `outbox_full`. */
@@ -45,6 +45,11 @@ export interface Sender {
   /** What the server says when the connection comes up: each time another object. */
   ready: Source<Ready | undefined>;
 }
+
+const outboxes = new Map<string, Outbox>();
+
+/** A user's outbox, by whatever names her. */
+export const outboxOf = (key: string): Outbox => kept(outboxes, key, () => new Outbox());
 
 /** One user's outbox. It outlives the user's time in the client, and waits for its return. */
 export class Outbox {

@@ -2,14 +2,8 @@
 //
 // Not for browsers and apps on users' devices; those take `Client` with a user's token.
 
-import {
-  type Ask,
-  caller,
-  type CallOptions,
-  type Endpoint,
-  type EndpointOptions,
-  endpointOf,
-} from "./calls.js";
+import { type CallOptions, type Endpoint, type EndpointOptions, endpointOf } from "./address.js";
+import { type Ask, caller } from "./calls.js";
 import {
   channelState,
   deleteChannel,
@@ -58,7 +52,7 @@ import type {
   UserInput,
 } from "./wire.js";
 
-export type { CallOptions, EndpointOptions } from "./calls.js";
+export type { CallOptions, EndpointOptions } from "./address.js";
 export type { MemberPage, MessagePage } from "./endpoints.js";
 export { ParlourError } from "./errors.js";
 

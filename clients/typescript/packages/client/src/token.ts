@@ -2,7 +2,7 @@
 //
 // Not here: when a token is due, which the connection knows.
 
-import { bounded, type Endpoint } from "./calls.js";
+import { bounded, type Endpoint } from "./address.js";
 import { textOf } from "./errors.js";
 
 /**

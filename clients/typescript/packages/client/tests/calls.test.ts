@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { bounded, caller, connectUrl, endpointOf, parseBaseUrl, splitCid } from "../src/calls.js";
-import type { Authorize, CallOptions } from "../src/calls.js";
+import { bounded, type CallOptions, connectUrl, endpointOf, parseBaseUrl, splitCid } from "../src/address.js";
+import { type Authorize, caller } from "../src/calls.js";
 import * as calls from "../src/endpoints.js";
 import { ParlourError } from "../src/errors.js";
 import { type Answer, BASE, deaf, fakeFetch, json, refused, silent } from "./fake_fetch.js";

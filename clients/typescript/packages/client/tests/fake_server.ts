@@ -7,6 +7,7 @@ import { vi } from "vitest";
 
 import { Client, type ClientOptions, type WebSocketConstructor } from "../src/index.js";
 // There already when a client loads it: no story's clock moves while a file is read.
+import "../src/desk.js";
 import "../src/live.js";
 import type { ChannelState, ClientFrame, Event, Message, Ready, ServerFrame } from "../src/wire.js";
 

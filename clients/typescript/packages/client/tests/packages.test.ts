@@ -12,8 +12,8 @@ import { App, PACKAGES, run } from "./pack.js";
 
 /** The largest size of what a page loads of `@parlour/client` at once, minified and compressed. */
 const CLIENT_BYTES_MAX = 15_000;
-/** The same of what it loads when it first shows a channel or a list. */
-const LIVE_BYTES_MAX = 4_000;
+/** The same of what it loads while it connects for the first time, and when it first shows a channel or a list. */
+const LATER_BYTES_MAX = 8_000;
 /** The same of `@parlour/react`, without React and the client. */
 const REACT_BYTES_MAX = 3_000;
 
@@ -171,14 +171,14 @@ describe("in a page", () => {
     const own = `@parlour/client ${initial} bytes and later ${later}`;
     console.log(`minified and compressed: ${own}, @parlour/react ${react.initial} bytes`);
     expect(initial).toBeLessThanOrEqual(CLIENT_BYTES_MAX);
-    expect(later).toBeLessThanOrEqual(LIVE_BYTES_MAX);
+    expect(later).toBeLessThanOrEqual(LATER_BYTES_MAX);
     expect(later).toBeGreaterThan(0);
     expect(react.initial).toBeLessThanOrEqual(REACT_BYTES_MAX);
     // The READMEs promise it.
     const readme = (name: "client" | "react") => readFileSync(join(app.installed(name), "README.md"), "utf8");
     const atMost = (bytes: number) => `at most ${Math.ceil(bytes / 1_000)} KB`;
     expect(readme("client")).toContain(atMost(CLIENT_BYTES_MAX));
-    expect(readme("client")).toContain(`${atMost(LIVE_BYTES_MAX)} more`);
+    expect(readme("client")).toContain(`${atMost(LATER_BYTES_MAX)} more`);
     expect(readme("react")).toContain(atMost(REACT_BYTES_MAX));
   });
 

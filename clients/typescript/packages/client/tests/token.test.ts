@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { endpointOf } from "../src/calls.js";
+import { endpointOf } from "../src/address.js";
 import { ParlourError } from "../src/errors.js";
 import { type TokenProvider, TokenSource } from "../src/token.js";
 
