@@ -5,38 +5,32 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use parlour_proto::{
-    AppLevel, Background, Backoff, Cause, ConnectionConfig, Input, Mode, NetworkLevel, State, Transition,
-    Transport, UiStatus,
-};
+use parlour_proto::{AppLevel, Cause, Input, NetworkLevel, State, Transition, Transport, UiStatus};
 use parlour_wire::channels::{ChannelResponse, ChannelsResponse, GetOrCreateChannel, QueryChannels};
 use parlour_wire::events::Presence;
-use parlour_wire::frames::{ClientInfo, PROTOCOL_VERSION, PresenceSubscription};
+use parlour_wire::frames::PresenceSubscription;
 use parlour_wire::reads::{Unread, UnreadTotals};
 use parlour_wire::users::{Me, PartialUpdate, User, UserInput};
-use parlour_wire::{AppKey, ChannelId, ChannelType, Cid, ConnectionId, ErrorCode, MessageId, UserId};
+use parlour_wire::{ChannelId, ChannelType, Cid, ConnectionId, ErrorCode, MessageId, UserId};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::calls::{BaseUrl, Caller, Calls, Endpoint};
+use crate::builder::Builder;
+use crate::calls::{Caller, Calls};
 use crate::dice::Dice;
-use crate::driver::{Command, Driver};
+use crate::driver::Command;
 use crate::events::{Events, Readers};
+use crate::jwt::TokenClaims;
 use crate::local::Local;
-use crate::net::{Net, TokioNet};
 use crate::outbox::{Outbox, OutboxEntry};
-use crate::session::{self, SessionView};
-use crate::token::TokenProvider;
+use crate::session::{self, Session, SessionView, Stage};
+use crate::token::{TokenProvider, TokenSource};
 use crate::unread::UnreadCounts;
 use crate::{Channel, Error};
 
-/// When a call has no answer for this long, it fails with `timeout`.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Events that wait for one reader, at most.
-const EVENT_QUEUE_LEN: usize = 4_096;
-/// Commands that wait for the driver, at most: it takes each at once, so this is ample.
-const COMMANDS_LEN: usize = 256;
+/// A lease lasts 30 seconds.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(25);
 
 /// One user's client: connects, listens, asks. Cheap to clone; all clones are the same client.
 ///
@@ -53,13 +47,13 @@ const COMMANDS_LEN: usize = 256;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    shared: Arc<Shared>,
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
     /// The driver ends when this is dropped, which is why it does not hold `Inner`.
-    commands: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Sender<Command>,
 }
 
 /// What the client and its driver both touch.
@@ -94,8 +88,23 @@ pub struct ConnectionStatus {
     pub retry_at: Option<Instant>,
     /// The server's name for the connection, while it is up.
     pub connection_id: Option<ConnectionId>,
+    /// How frames travel, while it is up.
+    pub transport: Option<Transport>,
+    /// The last round trip that a [`Client::ping`] has measured.
+    pub rtt: Option<Duration>,
+    /// The last time that nothing got through by a transport, and why.
+    pub fell_back: Option<FellBack>,
     /// The last change, with its cause and close code.
     pub last: Option<Transition>,
+}
+
+/// Nothing gets through by one transport, and the next is tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FellBack {
+    pub from: Transport,
+    pub to: Transport,
+    /// As the network or a proxy said it.
+    pub because: String,
 }
 
 /// Who connects, with the fields to merge into what the server has stored of the user.
@@ -159,162 +168,10 @@ impl From<UserInput> for Profile {
     }
 }
 
-/// How a client is made.
-pub struct Builder {
-    url: String,
-    app_key: String,
-    presence: PresenceSubscription,
-    device: Option<String>,
-    call_timeout: Duration,
-    event_queue_len: usize,
-    net: Option<Arc<dyn Net>>,
-    seed: Option<u64>,
-}
-
-impl Builder {
-    /// Whose presence is told. Default: nobody's.
-    #[must_use]
-    pub fn presence(mut self, subscription: PresenceSubscription) -> Self {
-        self.presence = subscription;
-        self
-    }
-
-    /// The device's name, shown to the user's other devices.
-    #[must_use]
-    pub fn device(mut self, name: impl Into<String>) -> Self {
-        self.device = Some(name.into());
-        self
-    }
-
-    /// When a call has no answer for this long, it fails with `timeout`. Default: 10 s. It includes the wait
-    /// for the connection's first `ready`. Messages are different: see [`Channel::send_message`].
-    #[must_use]
-    pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.call_timeout = timeout;
-        self
-    }
-
-    /// Events that wait for each reader of [`Client::events`], at most. Default: 4,096.
-    #[must_use]
-    pub fn event_queue_len(mut self, len: usize) -> Self {
-        self.event_queue_len = len;
-        self
-    }
-
-    /// Another network than the real one: for simulation and tests.
-    #[must_use]
-    pub fn net(mut self, net: Arc<dyn Net>) -> Self {
-        self.net = Some(net);
-        self
-    }
-
-    /// Makes jitter and ids repeat from run to run: for simulation and tests.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    /// Makes the client. It opens nothing yet.
-    ///
-    /// # Errors
-    /// `invalid_input` for an address that is none or outside of a tokio runtime, `invalid_id` for an app
-    /// key that is none.
-    pub fn build(self) -> Result<Client, Error> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
-            Error::because(ErrorCode::InvalidInput, "a client is made within a tokio runtime")
-        })?;
-        let net = match self.net {
-            Some(net) => net,
-            None => {
-                Arc::new(TokioNet::new().map_err(|e| Error::because(ErrorCode::Internal, e.to_string()))?)
-            }
-        };
-        let app_key = AppKey::parse(&self.app_key)?;
-        let endpoint = Arc::new(Endpoint {
-            url: BaseUrl::parse(&self.url)?,
-            app_key: app_key.clone(),
-            net,
-            call_timeout: self.call_timeout,
-        });
-        let dice = Arc::new(Dice::new(self.seed));
-        let config = connection_config(app_key, self.presence, self.device, &dice);
-        let session = watch::Sender::default();
-        let readers = Arc::new(Readers::new(self.event_queue_len));
-        let shared = Arc::new(Shared {
-            calls: Calls { endpoint, caller: Caller::User(session.subscribe()) },
-            session,
-            connection: watch::Sender::new(ConnectionStatus {
-                state: State::Idle,
-                ui_status: UiStatus::SignedOut,
-                attempt: 0,
-                retry_at: None,
-                connection_id: None,
-                last: None,
-            }),
-            unread: watch::Sender::default(),
-            local: Mutex::default(),
-            local_changed: tokio::sync::Notify::new(),
-            outbox: Arc::new(Outbox::new(readers.clone())),
-            readers,
-            dice,
-        });
-        let (commands, inbox) = mpsc::channel(COMMANDS_LEN);
-        runtime.spawn(Driver::new(shared.clone(), config, inbox).run());
-        Ok(Client { inner: Arc::new(Inner { shared, commands }) })
-    }
-}
-
-fn connection_config(
-    app_key: AppKey,
-    presence: PresenceSubscription,
-    device: Option<String>,
-    dice: &Dice,
-) -> ConnectionConfig {
-    let client = ClientInfo {
-        instance: dice.uuid(),
-        page: std::process::id().to_string(),
-        sdk: "rust".to_owned(),
-        version: PROTOCOL_VERSION,
-        platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-    };
-    ConnectionConfig {
-        app_key,
-        client,
-        device,
-        presence,
-        mode: Mode::Auto,
-        background: Background::Park,
-        background_grace_ms: 0,
-        lease_ms: 30_000,
-        transports: vec![Transport::WebSocket],
-        stall_ms: 2_500,
-        climb_ms: 600_000,
-        wake_jump_ms: 10_000,
-        wake_probe_ms: 3_000,
-        dial_timeout_ms: 10_000,
-        dead_link_ms: 35_000,
-        stable_after_ms: 10_000,
-        backoff: Backoff { base_ms: 500, cap_ms: 20_000 },
-        retry_now_spread_ms: 300,
-        spread_ms: 5_000,
-        ui_grace_ms: 2_000,
-    }
-}
-
 impl Client {
     /// Begins a client of the server at `url` (`http://…` or `https://…`), for the app with this key.
     pub fn builder(url: impl Into<String>, app_key: impl Into<String>) -> Builder {
-        Builder {
-            url: url.into(),
-            app_key: app_key.into(),
-            presence: PresenceSubscription::None,
-            device: None,
-            call_timeout: CALL_TIMEOUT,
-            event_queue_len: EVENT_QUEUE_LEN,
-            net: None,
-            seed: None,
-        }
+        Builder::new(url.into(), app_key.into())
     }
 
     /// Logs in, connects, makes the user or merges the given fields into it, and answers with the user's own
@@ -342,7 +199,44 @@ impl Client {
         self.until_up(command, answer).await
     }
 
-    /// Connects again, after [`disconnect`](Self::disconnect) or a failure.
+    /// Logs in without connecting by itself: asks the server whether it takes the token, and keeps the session. It
+    /// makes no user and counts nobody. Where the client connects by itself (the default), it begins to.
+    ///
+    /// # Errors
+    /// `already_connected_as` names the other user; what the server refuses, as it says it; `network`, `timeout`.
+    pub async fn login(&self, token: impl Into<TokenProvider>) -> Result<UserId, Error> {
+        let shared = &self.inner.shared;
+        let source = TokenSource::new(token.into(), shared.calls.endpoint.call_timeout);
+        let text = source.fresh().await?;
+        let user = TokenClaims::read(&text)?.user()?.ok_or(ErrorCode::ServerTokenCannotConnect)?;
+        let session = Arc::new(Session { user: user.clone(), token: source });
+        let view = SessionView { joining: 0, stage: Stage::Ready(session.clone()) };
+        let asking = watch::Sender::new(view);
+        let calls =
+            Calls { endpoint: shared.calls.endpoint.clone(), caller: Caller::User(asking.subscribe()) };
+        calls.me().await?;
+        let (reply, answer) = oneshot::channel();
+        self.begin(Command::Login { session, reply }, answer).await?;
+        Ok(user)
+    }
+
+    /// Who is logged in, also if by an earlier run of the app.
+    pub async fn logged_in_user(&self) -> Option<UserId> {
+        let (reply, answer) = oneshot::channel();
+        self.begin(Command::WhoIs { reply }, answer).await.ok().flatten()
+    }
+
+    /// As [`disconnect_user`](Self::disconnect_user), and erases everything that is stored of the user. Answers how
+    /// many messages were not sent: they are gone.
+    ///
+    /// Begins when called: the returned future only tells when the socket is gone.
+    pub fn logout(&self) -> impl Future<Output = Result<usize, Error>> + Send + 'static {
+        let (reply, answer) = oneshot::channel();
+        self.begin(Command::Logout { reply }, answer)
+    }
+
+    /// Connects again, after [`disconnect`](Self::disconnect) or a failure, or in the background. Where the client
+    /// does not connect by itself, this is what connects it.
     ///
     /// # Errors
     /// `not_logged_in` without a user; else as [`connect_user`](Self::connect_user).
@@ -472,9 +366,47 @@ impl Client {
         self.input(Input::Network(level)).await
     }
 
+    /// The way to the network is another one. `network` is its name, where the platform has one: which transport got
+    /// through in it is remembered under that.
+    pub async fn network_changed(&self, network: Option<String>) -> Result<(), Error> {
+        self.input(Input::Path { network }).await
+    }
+
+    /// The device slept: the connection is looked at at once. (The client notices by itself within 2 seconds where
+    /// the clock of the system tells.)
+    pub async fn woke(&self) -> Result<(), Error> {
+        self.input(Input::Woke).await
+    }
+
     /// Where the app stands.
-    pub async fn set_app_state(&self, state: AppLevel) -> Result<(), Error> {
-        self.input(Input::App(state)).await
+    pub async fn set_app_state(&self, level: AppLevel) -> Result<(), Error> {
+        self.input(Input::App(level)).await
+    }
+
+    /// The app is not seen any more: see [`Builder::auto_connect`] for what that means.
+    pub async fn enter_background(&self) -> Result<(), Error> {
+        self.set_app_state(AppLevel::Background).await
+    }
+
+    /// The app is seen again.
+    pub async fn enter_foreground(&self) -> Result<(), Error> {
+        self.set_app_state(AppLevel::Foreground).await
+    }
+
+    /// Pings every 25 seconds, until what it returns is dropped: keeps a connection in the background beyond its
+    /// lease of 30 seconds.
+    #[must_use = "it ends when it is dropped"]
+    pub fn keep_alive(&self) -> KeepAlive {
+        let commands = self.inner.commands.downgrade();
+        KeepAlive(tokio::spawn(async move {
+            let mut turns = tokio::time::interval(KEEP_ALIVE_EVERY);
+            loop {
+                turns.tick().await;
+                let Some(commands) = commands.upgrade() else { return };
+                let (reply, _) = oneshot::channel();
+                let _ = commands.send(Command::Ping { reply }).await;
+            }
+        }))
     }
 
     /// Dials now rather than at `retry_at`.
@@ -568,6 +500,16 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.inner.shared.connection.borrow().state.clone();
         f.debug_struct("Client").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+/// Pings for as long as it lives: see [`Client::keep_alive`].
+#[derive(Debug)]
+pub struct KeepAlive(tokio::task::JoinHandle<()>);
+
+impl Drop for KeepAlive {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parlour_proto::{
-    Connection, ConnectionConfig, FailedWhy, Input, Millis, Output, State, Transport, UiStatus,
+    Connection, ConnectionConfig, FailedWhy, Input, Millis, Mode, Output, State, Transport, UiStatus,
 };
 use parlour_wire::events::Signal;
 use parlour_wire::frames::Ready;
@@ -23,9 +23,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::client::{ConnectionStatus, Joining, Shared};
+use crate::client::{ConnectionStatus, FellBack, Joining, Shared};
 use crate::events::ClientEvent;
 use crate::outbox;
+use crate::persistence::{Persistence, SAVE_EVERY, StoredSession, StoredState};
 use crate::pump::{self, Dial, Report};
 use crate::session::{Session, Stage};
 use crate::token::{TokenError, TokenProvider, TokenSource};
@@ -40,6 +41,10 @@ const LOAD_RETRY: Duration = Duration::from_secs(4);
 const REPORTS_LEN: usize = 64;
 /// `connect_user` calls that wait for the end of another user's disconnect; far beyond any app.
 const HELD_LEN_MAX: usize = 1_024;
+/// The clocks are compared this often, while there is a connection to look after.
+const CLOCKS_EVERY: Duration = Duration::from_secs(2);
+/// When the clock on the wall is ahead by more, the device slept.
+const SLEEP: Duration = Duration::from_secs(10);
 /// Pings of the app are told from those of the machine by their number.
 const PING_IDS_FROM: u64 = 1 << 32;
 
@@ -47,20 +52,59 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What the app wishes.
 pub(crate) enum Command {
-    ConnectUser { user: UserInput, token: TokenProvider, joining: Joining, reply: Reply<Me> },
-    Connect { reply: Reply<Me> },
-    Disconnect { reply: Reply<()> },
-    DisconnectUser { reply: Reply<()> },
-    Ping { reply: Reply<Duration> },
+    ConnectUser {
+        user: UserInput,
+        token: TokenProvider,
+        joining: Joining,
+        reply: Reply<Me>,
+    },
+    /// The server has taken the session's token.
+    Login {
+        session: Arc<Session>,
+        reply: Reply<()>,
+    },
+    WhoIs {
+        reply: Reply<Option<UserId>>,
+    },
+    Logout {
+        reply: Reply<usize>,
+    },
+    Connect {
+        reply: Reply<Me>,
+    },
+    Disconnect {
+        reply: Reply<()>,
+    },
+    DisconnectUser {
+        reply: Reply<()>,
+    },
+    Ping {
+        reply: Reply<Duration>,
+    },
     Input(Box<Input>),
 }
 
 /// What ended among the futures of a session.
 enum Done {
-    Token { fetch: u64, result: Result<String, TokenError> },
+    /// What an earlier process kept of who was logged in.
+    StoredSession(Option<StoredSession>),
+    /// What it kept of this user.
+    StoredState {
+        user: UserId,
+        state: Box<StoredState>,
+    },
+    Token {
+        fetch: u64,
+        result: Result<String, TokenError>,
+    },
     LoadedAll(Result<UnreadTotals, Error>),
-    Loaded { cid: Cid, result: Result<Option<Unread>, Error> },
-    Sent { cid: Cid },
+    Loaded {
+        cid: Cid,
+        result: Result<Option<Unread>, Error>,
+    },
+    Sent {
+        cid: Cid,
+    },
 }
 
 type Task = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -74,6 +118,8 @@ enum Tenancy {
     },
     /// Until the last socket is gone.
     Leaving,
+    /// Until the storage has said what it holds.
+    Restoring,
 }
 
 /// What the app asked for last. The machine's public state follows only when the socket is gone.
@@ -92,6 +138,16 @@ pub(crate) struct Driver {
     reports: mpsc::Receiver<Report>,
     report_to: mpsc::Sender<Report>,
     tenancy: Tenancy,
+    persistence: Option<Persistence>,
+    /// Where tokens of a restored session come from.
+    restored_token: Option<TokenProvider>,
+    /// What the storage held of the user who comes next.
+    restored: Option<(UserId, StoredState)>,
+    /// When what changed is written, and which outbox was.
+    save_at: Option<Instant>,
+    kept_outbox: u64,
+    /// When the two clocks were compared last; `None` where the device does not sleep.
+    clocks: Option<(Instant, SystemTime)>,
     /// Everything that runs in the user's name; dropped when the user goes.
     tasks: FuturesUnordered<Task>,
     sending: BTreeSet<Cid>,
@@ -121,7 +177,10 @@ impl Driver {
         shared: Arc<Shared>,
         config: ConnectionConfig,
         commands: mpsc::Receiver<Command>,
+        stored: Option<(Persistence, Option<TokenProvider>)>,
+        sleeps: bool,
     ) -> Self {
+        let (persistence, restored_token) = stored.unzip();
         let (report_to, reports) = mpsc::channel(REPORTS_LEN);
         let now = Instant::now();
         let ui_grace = Duration::from_millis(config.ui_grace_ms);
@@ -133,6 +192,12 @@ impl Driver {
             report_to,
             dials: BTreeMap::new(),
             tenancy: Tenancy::Nobody,
+            persistence,
+            restored_token: restored_token.flatten(),
+            restored: None,
+            save_at: None,
+            kept_outbox: 0,
+            clocks: sleeps.then(|| (now, SystemTime::now())),
             tasks: FuturesUnordered::new(),
             sending: BTreeSet::new(),
             loads: 0,
@@ -154,6 +219,7 @@ impl Driver {
 
     /// Runs until the last client is dropped. The transports then close by themselves: see [`pump`].
     pub(crate) async fn run(mut self) {
+        self.restore_session();
         loop {
             let wake = self.deadline();
             // In this order always: the same seed is the same run.
@@ -172,6 +238,7 @@ impl Driver {
             self.pass_time();
             self.settle();
         }
+        self.save();
         self.shared.readers.end();
     }
 
@@ -188,10 +255,15 @@ impl Driver {
         let local = self.shared.local();
         let loads = (local.tally.has_wants() && Instant::now() < self.loads_from).then_some(self.loads_from);
         let ui = self.ui_changes_at.filter(|at| *at > Instant::now());
-        [machine, local.typing_deadline(), loads, ui].into_iter().flatten().min()
+        let look = self.clocks.filter(|_| self.machine.deadline().is_some()).map(|(at, _)| at + CLOCKS_EVERY);
+        [machine, local.typing_deadline(), loads, ui, self.save_at, look].into_iter().flatten().min()
     }
 
     fn pass_time(&mut self) {
+        self.look_at_clocks();
+        if self.save_at.is_some_and(|at| at <= Instant::now()) {
+            self.save();
+        }
         if self.machine.deadline().is_some_and(|deadline| deadline <= self.now_ms()) {
             self.input(Input::Tick);
         }
@@ -208,8 +280,22 @@ impl Driver {
             Command::ConnectUser { user, token, joining, reply } => {
                 self.connect_user(user, token, joining, reply);
             }
+            Command::Login { session, reply } => self.login(session, reply),
+            Command::WhoIs { reply } => match &self.tenancy {
+                Tenancy::Restoring => self.hold(Command::WhoIs { reply }),
+                Tenancy::User { session, .. } => {
+                    let _ = reply.send(Ok(Some(session.user.clone())));
+                }
+                Tenancy::Nobody | Tenancy::Leaving => {
+                    let _ = reply.send(Ok(None));
+                }
+            },
+            Command::Logout { reply } => self.logout(reply),
             Command::Connect { reply } => self.connect(reply),
             Command::Disconnect { reply } => {
+                if let Tenancy::Restoring = self.tenancy {
+                    return self.hold(Command::Disconnect { reply });
+                }
                 if let Tenancy::User { wish, .. } = &mut self.tenancy {
                     *wish = Wish::Down;
                     self.input(Input::Disconnect);
@@ -224,7 +310,13 @@ impl Driver {
 
     fn connect_user(&mut self, user: UserInput, token: TokenProvider, joining: Joining, reply: Reply<Me>) {
         match &self.tenancy {
-            Tenancy::Leaving => self.hold(Command::ConnectUser { user, token, joining, reply }),
+            Tenancy::Leaving | Tenancy::Restoring => {
+                self.hold(Command::ConnectUser { user, token, joining, reply });
+            }
+            Tenancy::Nobody if !self.has_restored(&user.id) => {
+                self.restore_state(user.id.clone());
+                self.hold(Command::ConnectUser { user, token, joining, reply });
+            }
             Tenancy::User { session, .. } if session.user != user.id => {
                 let message = format!("the client is connected as {}", session.user);
                 let _ = reply.send(Err(Error::because(ErrorCode::AlreadyConnectedAs, message)));
@@ -268,6 +360,9 @@ impl Driver {
         }
         self.tenancy = Tenancy::User { session, wish: Wish::Up };
         self.waiting_up.push(reply);
+        if self.restored.is_some() {
+            self.log_in(&user.id);
+        }
         self.input(Input::ConnectUser { user });
     }
 
@@ -277,7 +372,7 @@ impl Driver {
             Tenancy::Nobody => {
                 let _ = reply.send(Err(ErrorCode::NotLoggedIn.into()));
             }
-            Tenancy::Leaving => self.hold(Command::Connect { reply }),
+            Tenancy::Leaving | Tenancy::Restoring => self.hold(Command::Connect { reply }),
             Tenancy::User { wish: Wish::Up, .. } if under_way => {
                 self.wait_up(reply);
                 self.input(Input::Connect);
@@ -316,8 +411,46 @@ impl Driver {
     }
 
     fn disconnect_user(&mut self, reply: Reply<()>) {
+        if let Tenancy::Restoring = self.tenancy {
+            return self.hold(Command::DisconnectUser { reply });
+        }
         self.wait_down(reply);
-        let Tenancy::User { .. } = self.tenancy else { return };
+        let Tenancy::User { session, .. } = &self.tenancy else { return };
+        if let Some(persistence) = &self.persistence {
+            // Only what is not sent waits for her.
+            let state = StoredState { saved: None, outbox: self.shared.outbox.stored(&session.user) };
+            persistence.keep_session(None);
+            persistence.keep_state(&session.user, Some(&state));
+        }
+        self.leave();
+    }
+
+    fn logout(&mut self, reply: Reply<usize>) {
+        if let Tenancy::Restoring = self.tenancy {
+            return self.hold(Command::Logout { reply });
+        }
+        let Tenancy::User { session, .. } = &self.tenancy else {
+            let _ = reply.send(Ok(0));
+            return;
+        };
+        let user = session.user.clone();
+        let unsent = self.shared.outbox.erase(&user);
+        if let Some(persistence) = &self.persistence {
+            persistence.keep_session(None);
+            persistence.keep_state(&user, None);
+        }
+        // Who asked waits for the socket as well.
+        let (gone, is_gone) = oneshot::channel();
+        tokio::spawn(async move {
+            let gone = is_gone.await.unwrap_or(Ok(()));
+            let _ = reply.send(gone.map(|()| unsent));
+        });
+        self.wait_down(gone);
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        self.save_at = None;
         self.tenancy = Tenancy::Leaving;
         self.tasks = FuturesUnordered::new();
         self.sending.clear();
@@ -325,6 +458,61 @@ impl Driver {
         self.shared.session.send_modify(|view| view.stage = Stage::NoUser);
         self.shared.local().clear(None);
         self.input(Input::DisconnectUser);
+    }
+
+    fn login(&mut self, session: Arc<Session>, reply: Reply<()>) {
+        let has_restored = self.has_restored(&session.user);
+        match &mut self.tenancy {
+            Tenancy::Leaving | Tenancy::Restoring => return self.hold(Command::Login { session, reply }),
+            Tenancy::User { session: known, .. } if known.user != session.user => {
+                let message = format!("the client is connected as {}", known.user);
+                let _ = reply.send(Err(Error::because(ErrorCode::AlreadyConnectedAs, message)));
+                return;
+            }
+            Tenancy::Nobody if !has_restored => {
+                self.restore_state(session.user.clone());
+                return self.hold(Command::Login { session, reply });
+            }
+            Tenancy::User { session: known, .. } => *known = session.clone(),
+            Tenancy::Nobody => {}
+        }
+        self.logged_in(session);
+        let _ = reply.send(Ok(()));
+    }
+
+    /// The session is good for calls; in auto mode it connects.
+    fn logged_in(&mut self, session: Arc<Session>) {
+        self.shared.session.send_modify(|view| view.stage = Stage::Ready(session.clone()));
+        let user = session.user.clone();
+        let is_new = !matches!(self.tenancy, Tenancy::User { .. });
+        if is_new {
+            self.shared.local().clear(Some(user.clone()));
+            self.was_up = false;
+            self.down_since = None;
+        }
+        let auto = self.machine.mode() == Mode::Auto;
+        let wish = if auto { Wish::Up } else { Wish::Down };
+        match &mut self.tenancy {
+            Tenancy::User { wish: known, .. } if auto => *known = Wish::Up,
+            Tenancy::User { .. } => {}
+            _ => self.tenancy = Tenancy::User { session, wish },
+        }
+        self.log_in(&user);
+        if auto && !is_new {
+            self.input(Input::Connect);
+        }
+        self.keep_session();
+    }
+
+    /// Tells the machine who it is, with what an earlier process kept.
+    fn log_in(&mut self, user: &UserId) {
+        let state = self.restored.take().filter(|(restored, _)| restored == user);
+        let Some((_, StoredState { saved, outbox })) = state else {
+            return self.input(Input::Login { user: UserInput::new(user.clone()), saved: None });
+        };
+        self.shared.outbox.restore(user, outbox);
+        self.kept_outbox = self.shared.outbox.version();
+        self.input(Input::Login { user: UserInput::new(user.clone()), saved: saved.map(Box::new) });
     }
 
     fn hold(&mut self, command: Command) {
@@ -361,6 +549,8 @@ impl Driver {
 
     fn done(&mut self, done: Done) {
         match done {
+            Done::StoredSession(stored) => self.session_restored(stored),
+            Done::StoredState { user, state } => self.state_restored(user, *state),
             Done::Token { fetch, result: Ok(token) } => self.input(Input::TokenFetched { fetch, token }),
             Done::Token { fetch, result: Err(TokenError { message, permanent }) } => {
                 self.input(Input::TokenFailed { fetch, permanent, message });
@@ -423,9 +613,12 @@ impl Driver {
             Output::Ready(ready) => self.ready(&ready),
             Output::Renewed(ready) => self.renewed(&ready),
             Output::FellBack { from, to, because } => {
-                self.tell(ClientEvent::FellBack { from, to, because });
+                let fell_back = FellBack { from, to, because };
+                self.shared.connection.send_modify(|status| status.fell_back = Some(fell_back.clone()));
+                self.tell(ClientEvent::FellBack(fell_back));
             }
             Output::Deliver(frame) => {
+                self.save_soon();
                 self.shared.local().event(&frame);
                 self.tell(ClientEvent::Event(Arc::from(frame)));
             }
@@ -434,13 +627,16 @@ impl Driver {
                 self.tell(ClientEvent::Signal { topic, signal });
             }
             Output::Reset { topic, reason, head } => {
+                self.save_soon();
                 self.shared.local().tally.reset(&topic, &reason, head);
                 self.tell(ClientEvent::Reset { topic, reason, head });
             }
             Output::Refused { error, topic } => self.tell(ClientEvent::Refused { error, topic }),
             Output::Pong { id } => {
                 if let Some((sent_at, reply)) = self.pings.remove(&id) {
-                    let _ = reply.send(Ok(sent_at.elapsed()));
+                    let rtt = sent_at.elapsed();
+                    self.shared.connection.send_modify(|status| status.rtt = Some(rtt));
+                    let _ = reply.send(Ok(rtt));
                 }
             }
             Output::Throttled { feature, for_ms } => {
@@ -448,6 +644,9 @@ impl Driver {
                 self.tell(ClientEvent::Throttled { feature, retry_after });
             }
             Output::Changed(transition) => {
+                if transition.from == State::Connected {
+                    self.save();
+                }
                 self.publish_connection(Some(&transition));
                 self.tell(ClientEvent::Connection(transition));
             }
@@ -475,6 +674,8 @@ impl Driver {
     }
 
     fn ready(&mut self, ready: &Ready) {
+        self.save_soon();
+        self.keep_session();
         self.shared.local().ready(ready);
         self.loads_from = Instant::now();
         self.recoveries.send_modify(|count| *count += 1);
@@ -497,6 +698,7 @@ impl Driver {
 
     /// The connection went over to another transport, or to the next poll; it was never down.
     fn renewed(&mut self, ready: &Ready) {
+        self.save_soon();
         self.shared.local().ready(ready);
         self.shared.connection.send_modify(|status| status.connection_id = Some(ready.connection_id.clone()));
         if !ready.presence.is_empty() {
@@ -508,6 +710,85 @@ impl Driver {
 
     fn tell(&self, event: ClientEvent) {
         self.shared.readers.publish(&event);
+    }
+
+    // What outlives the process.
+
+    fn restore_session(&mut self) {
+        let Some(persistence) = self.persistence.clone() else { return };
+        self.tenancy = Tenancy::Restoring;
+        self.tasks.push(Box::pin(async move { Done::StoredSession(persistence.session().await) }));
+    }
+
+    fn session_restored(&mut self, stored: Option<StoredSession>) {
+        self.tenancy = Tenancy::Nobody;
+        let Some(StoredSession { user, token }) = stored else { return self.take_held() };
+        let provider = self.restored_token.take().unwrap_or_else(|| token.into());
+        let token = TokenSource::new(provider, self.shared.calls.endpoint.call_timeout);
+        let (reply, _) = oneshot::channel();
+        // Before everything that the app has wished meanwhile.
+        self.held
+            .push_front(Command::Login { session: Arc::new(Session { user: user.clone(), token }), reply });
+        self.restore_state(user);
+    }
+
+    /// Whether it is known what an earlier process kept of this user.
+    fn has_restored(&self, user: &UserId) -> bool {
+        self.persistence.is_none() || matches!(&self.restored, Some((restored, _)) if restored == user)
+    }
+
+    fn restore_state(&mut self, user: UserId) {
+        let Some(persistence) = self.persistence.clone() else { return };
+        self.tenancy = Tenancy::Restoring;
+        self.tasks.push(Box::pin(async move {
+            let state = Box::new(persistence.state(&user).await);
+            Done::StoredState { user, state }
+        }));
+    }
+
+    fn state_restored(&mut self, user: UserId, state: StoredState) {
+        self.restored = Some((user, state));
+        self.tenancy = Tenancy::Nobody;
+        self.take_held();
+    }
+
+    fn keep_session(&mut self) {
+        let (Some(persistence), Tenancy::User { session, .. }) = (&self.persistence, &self.tenancy) else {
+            return;
+        };
+        if let Some(token) = session.token.current() {
+            persistence.keep_session(Some(&StoredSession { user: session.user.clone(), token }));
+        }
+    }
+
+    fn save_soon(&mut self) {
+        if self.persistence.is_some() {
+            self.save_at.get_or_insert_with(|| Instant::now() + SAVE_EVERY);
+        }
+    }
+
+    fn save(&mut self) {
+        self.save_at = None;
+        self.kept_outbox = self.shared.outbox.version();
+        let (Some(persistence), Tenancy::User { session, .. }) = (&self.persistence, &self.tenancy) else {
+            return;
+        };
+        let outbox = self.shared.outbox.stored(&session.user);
+        persistence.keep_state(&session.user, Some(&StoredState { saved: self.machine.saved(), outbox }));
+    }
+
+    /// A clock that stands still while the device sleeps, beside one that does not.
+    fn look_at_clocks(&mut self) {
+        let Some((at, wall)) = self.clocks else { return };
+        let (now, wall_now) = (Instant::now(), SystemTime::now());
+        if now.duration_since(at) < CLOCKS_EVERY {
+            return;
+        }
+        self.clocks = Some((now, wall_now));
+        let by_the_wall = wall_now.duration_since(wall).unwrap_or_default();
+        if by_the_wall > now.duration_since(at) + SLEEP {
+            self.input(Input::Woke);
+        }
     }
 
     // After everything that happened: what follows from where things stand now.
@@ -523,6 +804,9 @@ impl Driver {
             }
         }
         self.send_outbox();
+        if self.kept_outbox != self.shared.outbox.version() {
+            self.save();
+        }
         if state == State::Connected {
             self.load();
         }
@@ -547,11 +831,23 @@ impl Driver {
             State::Reconnecting { attempt, retry_at } => (*attempt, retry_at.map(|ms| self.at(ms))),
             _ => (0, None),
         };
+        let transport = self.machine.transport();
         let ui_status: UiStatus = self.machine.ui_status(now_ms);
         self.shared.connection.send_if_modified(|status| {
             let connection_id = status.connection_id.clone().filter(|_| state == State::Connected);
             let last = transition.cloned().or_else(|| status.last.clone());
-            let next = ConnectionStatus { state, ui_status, attempt, retry_at, connection_id, last };
+            let (rtt, fell_back) = (status.rtt, status.fell_back.clone());
+            let next = ConnectionStatus {
+                state,
+                ui_status,
+                attempt,
+                retry_at,
+                connection_id,
+                transport,
+                rtt,
+                fell_back,
+                last,
+            };
             let changed = *status != next;
             *status = next;
             changed
@@ -595,9 +891,14 @@ impl Driver {
         }
         if matches!(self.tenancy, Tenancy::Leaving) && oldest.is_none() {
             self.tenancy = Tenancy::Nobody;
-            for command in std::mem::take(&mut self.held) {
-                self.command(command);
-            }
+            self.take_held();
+        }
+    }
+
+    /// What waited for the last user to be gone, or for the storage.
+    fn take_held(&mut self) {
+        for command in std::mem::take(&mut self.held) {
+            self.command(command);
         }
     }
 

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use parlour_proto::{Transition, Transport};
+use parlour_proto::Transition;
 use parlour_wire::events::Signal;
 use parlour_wire::frames::{EventFrame, ResetReason, Resumed};
 use parlour_wire::{Cid, ErrorBody, MessageId, Open, Seq, Topic};
 
+use crate::client::FellBack;
 use crate::outbox::SendState;
 
 /// Something that the app may want to show.
@@ -29,13 +30,15 @@ pub enum ClientEvent {
     /// The connection is back after a loss.
     Recovered { resumed: Resumed, downtime: Duration },
     /// Nothing gets through by one transport, for this reason: the next one is tried.
-    FellBack { from: Transport, to: Transport, because: String },
+    FellBack(FellBack),
     /// A message of the outbox was queued, sent, or failed for good.
     Outbox { cid: Cid, id: MessageId, state: SendState },
     /// The server refused something that was sent over the connection.
     Refused { error: Box<ErrorBody>, topic: Option<Topic> },
     /// The server paused a feature for a while; the connection stays.
     Throttled { feature: String, retry_after: Duration },
+    /// The client's storage failed. The client goes on; what it knows may not outlive the process.
+    StorageFailed { message: String },
     /// The app took its events too slowly and its queue was full: this many were left out here. Load what
     /// is shown, as after a reset of everything. The client's own state (unread counts) lost nothing.
     Lagged { missed: u64 },

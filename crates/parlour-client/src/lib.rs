@@ -12,6 +12,7 @@
 //! Not here: storage (what is not sent when the process ends is lost), several clients sharing one
 //! connection.
 
+mod builder;
 mod calls;
 mod channel;
 mod client;
@@ -23,22 +24,26 @@ mod jwt;
 mod local;
 mod net;
 mod outbox;
+mod persistence;
 mod pump;
 mod server;
 mod session;
+mod storage;
 mod token;
 mod transport;
 mod unread;
 
+pub use builder::Builder;
 pub use calls::MessagePage;
 pub use channel::{Channel, NO_DATA, Sending};
-pub use client::{Builder, Client, ConnectionStatus, Profile};
+pub use client::{Client, ConnectionStatus, FellBack, KeepAlive, Profile};
 pub use error::Error;
 pub use events::{ClientEvent, Events};
 pub use jwt::TokenClaims;
 pub use net::{Body, Frames, Net, NetError, Received, TokioNet, TokioNetBuilder};
 pub use outbox::{OUTBOX_LEN_MAX, OutboxEntry, SendState};
 pub use server::{ActingChannel, ActingUser, ServerClient};
+pub use storage::{FileStorage, MemoryStorage, Storage, StorageError};
 pub use token::{TokenError, TokenProvider};
 pub use transport::{Transport, open_transport};
 pub use unread::UnreadCounts;

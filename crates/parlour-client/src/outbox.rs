@@ -1,15 +1,17 @@
 //! Messages on their way: kept until the server has acknowledged them, or refused them for good.
 //!
 //! Each has an id before it is first sent, so that sending it again after an unknown outcome is sending it
-//! once. Within a channel they go one after the other; a refused one makes room for the next. In memory:
-//! what is not sent when the process ends is lost.
+//! once. Within a channel they go one after the other; a refused one makes room for the next. What is not sent when
+//! the process ends is sent by the next one, where the client has a storage.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use parlour_wire::messages::{Message, MessageDraft};
 use parlour_wire::{Cid, ErrorBody, ErrorCode, MessageId, UserId};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
@@ -17,6 +19,7 @@ use crate::Error;
 use crate::calls::Calls;
 use crate::dice::Dice;
 use crate::events::{ClientEvent, Readers};
+use crate::persistence::wall_ms;
 
 /// Messages that wait to be sent, at most; beyond it `outbox_full`.
 pub const OUTBOX_LEN_MAX: usize = 500;
@@ -55,9 +58,22 @@ struct Item {
     cid: Cid,
     id: MessageId,
     draft: MessageDraft,
-    queued_at: Instant,
+    /// By the clock on the wall, for whoever reads it after this process.
+    queued_ms: u64,
+    expires_at: Instant,
     failed: Option<Box<ErrorBody>>,
     reply: Option<oneshot::Sender<Result<Message, Error>>>,
+}
+
+/// A message as it is kept for the next process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct StoredItem {
+    cid: Cid,
+    id: MessageId,
+    draft: MessageDraft,
+    queued_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<Box<ErrorBody>>,
 }
 
 /// The answer to a message that was queued.
@@ -65,6 +81,8 @@ pub(crate) type Acknowledgement = oneshot::Receiver<Result<Message, Error>>;
 
 pub(crate) struct Outbox {
     items: Mutex<VecDeque<Item>>,
+    /// Counts the changes.
+    version: AtomicU64,
     /// Told when there is something to send.
     pub(crate) changed: Notify,
     readers: Arc<Readers>,
@@ -72,7 +90,61 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(readers: Arc<Readers>) -> Self {
-        Self { items: Mutex::default(), changed: Notify::new(), readers }
+        Self { items: Mutex::default(), version: AtomicU64::new(0), changed: Notify::new(), readers }
+    }
+
+    /// Another number after every change.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// What is to be kept of this user's messages.
+    pub(crate) fn stored(&self, user: &UserId) -> Vec<StoredItem> {
+        let items = self.items();
+        let own = items.iter().filter(|item| item.user == *user);
+        own.map(|item| StoredItem {
+            cid: item.cid.clone(),
+            id: item.id.clone(),
+            draft: item.draft.clone(),
+            queued_ms: item.queued_ms,
+            failed: item.failed.clone(),
+        })
+        .collect()
+    }
+
+    /// Takes what an earlier process kept, before everything that was queued since; what is too old has failed.
+    pub(crate) fn restore(&self, user: &UserId, stored: Vec<StoredItem>) {
+        let (now, now_ms) = (Instant::now(), wall_ms());
+        let mut items = self.items();
+        for StoredItem { cid, id, draft, queued_ms, failed } in stored.into_iter().rev() {
+            if items.iter().any(|item| item.id == id) {
+                continue;
+            }
+            let age = Duration::from_millis(now_ms.saturating_sub(queued_ms));
+            let failed = failed.or_else(|| (age >= EXPIRY).then(|| Box::new(ErrorCode::Timeout.error())));
+            let expires_at = now + EXPIRY.saturating_sub(age);
+            let user = user.clone();
+            items.push_front(Item { user, cid, id, draft, queued_ms, expires_at, failed, reply: None });
+        }
+        self.version.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Forgets everything of this user; answers how many messages were not sent.
+    pub(crate) fn erase(&self, user: &UserId) -> usize {
+        let gone: Vec<Item> = {
+            let mut items = self.items();
+            let (gone, kept): (VecDeque<Item>, VecDeque<Item>) =
+                std::mem::take(&mut *items).into_iter().partition(|item| item.user == *user);
+            *items = kept;
+            gone.into()
+        };
+        self.version.fetch_add(1, Ordering::Relaxed);
+        let unsent = gone.len();
+        for reply in gone.into_iter().filter_map(|item| item.reply) {
+            let _ = reply.send(Err(ErrorCode::Cancelled.into()));
+        }
+        unsent
     }
 
     pub(crate) fn queue(
@@ -94,7 +166,8 @@ impl Outbox {
                 cid: cid.clone(),
                 id: id.clone(),
                 draft,
-                queued_at: Instant::now(),
+                queued_ms: wall_ms(),
+                expires_at: Instant::now() + EXPIRY,
                 failed: None,
                 reply: Some(reply),
             });
@@ -137,6 +210,8 @@ impl Outbox {
             at.and_then(|at| items.remove(at))
         };
         let found = item.is_some();
+        self.version.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
         if let Some(reply) = item.and_then(|item| item.reply) {
             let _ = reply.send(Err(ErrorCode::Cancelled.into()));
         }
@@ -152,7 +227,7 @@ impl Outbox {
             };
             let Some(mut item) = items.remove(at) else { return false };
             item.failed = None;
-            item.queued_at = Instant::now();
+            (item.queued_ms, item.expires_at) = (wall_ms(), Instant::now() + EXPIRY);
             let cid = item.cid.clone();
             items.push_back(item);
             cid
@@ -168,7 +243,7 @@ impl Outbox {
             items.iter().find(|item| item.user == *user && item.cid == *cid && item.failed.is_none())?;
         let mut draft = item.draft.clone();
         draft.id = Some(item.id.clone());
-        Some((item.id.clone(), draft, item.queued_at))
+        Some((item.id.clone(), draft, item.expires_at))
     }
 
     fn holds(&self, id: &MessageId) -> bool {
@@ -206,6 +281,7 @@ impl Outbox {
     }
 
     fn tell(&self, cid: Cid, id: MessageId, state: SendState) {
+        self.version.fetch_add(1, Ordering::Relaxed);
         self.readers.publish(&ClientEvent::Outbox { cid, id, state });
     }
 
@@ -223,7 +299,7 @@ pub(crate) async fn send_all(
     user: UserId,
     cid: Cid,
 ) {
-    while let Some((id, draft, queued_at)) = outbox.first(&user, &cid) {
+    while let Some((id, draft, expires_at)) = outbox.first(&user, &cid) {
         let mut attempt = 0;
         let result = loop {
             recoveries.mark_unchanged();
@@ -231,7 +307,7 @@ pub(crate) async fn send_all(
                 Ok(message) => break Ok(message),
                 Err(error) => error,
             };
-            let expired = queued_at.elapsed() >= EXPIRY;
+            let expired = Instant::now() >= expires_at;
             if expired || !outcome_may_change(&error) || !outbox.holds(&id) {
                 break Err(error);
             }

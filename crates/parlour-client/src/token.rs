@@ -109,6 +109,11 @@ impl TokenSource {
         Self { provider, timeout, current: Mutex::new(None) }
     }
 
+    /// The token in force, if it is known and the provider is not being asked.
+    pub(crate) fn current(&self) -> Option<String> {
+        self.current.try_lock().ok()?.clone()
+    }
+
     /// Asks the provider.
     pub(crate) async fn fresh(&self) -> Result<String, TokenError> {
         let mut current = self.current.lock().await;

@@ -195,6 +195,10 @@ impl Connection {
         link.into_iter().chain(hold).min()
     }
 
+    pub fn mode(&self) -> Mode {
+        self.config.mode
+    }
+
     /// How frames travel, while connected.
     pub fn transport(&self) -> Option<Transport> {
         match &self.link {

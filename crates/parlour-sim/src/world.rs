@@ -307,6 +307,7 @@ async fn simulate(seed: u64, faults: Faults) -> Report {
     let mut clients = Vec::new();
     for (n, name) in names.iter().enumerate() {
         let client = Client::builder("http://sim", "sim")
+            .transports([parlour_client::Transport::WebSocket])
             .net(Arc::clone(&net) as _)
             .seed(seed.wrapping_mul(31).wrapping_add(n as u64))
             .build()

@@ -13,7 +13,7 @@ use parlour_client::wire::{
     Cid, ClientFrame, CloseCode, ConnectionId, Epoch, ErrorCode, MessageId, Seq, ServerFrame, Timestamp,
     UserId,
 };
-use parlour_client::{Client, Event, Frames, Net, NetError, Open, Received, Topic};
+use parlour_client::{Builder, Client, Event, Frames, Net, NetError, Open, Received, Topic};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
@@ -116,7 +116,16 @@ impl Server {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::builder("http://server.test", "dev").net(Arc::new(self.clone())).seed(1).build().unwrap()
+        self.builder().build().unwrap()
+    }
+
+    pub(crate) fn builder(&self) -> Builder {
+        Client::builder("http://server.test", "dev").net(Arc::new(self.clone())).seed(1)
+    }
+
+    /// Answers `GET /v1/me` for a user who has never connected.
+    pub(crate) fn knows_nobody(&self) {
+        self.world().answers.push(("/v1/me".to_owned(), json!({ "me": null })));
     }
 
     /// Waits until the server has seen what is asked for.

@@ -4,6 +4,7 @@
 
 mod connecting;
 mod kit;
+mod lifecycle;
 mod listening;
 mod over_http;
 mod proxy;

@@ -1,0 +1,127 @@
+//! What outlives the process: the session under (URL, app key), and under (URL, app key, user) where she stood and
+//! what she has not sent.
+//!
+//! One task writes, in order; of several states that wait, the latest. A storage that fails, or holds what nobody
+//! understands, never stops the client: it begins anew, and says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parlour_proto::Saved;
+use parlour_wire::UserId;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::events::{ClientEvent, Readers};
+use crate::outbox::StoredItem;
+use crate::storage::Storage;
+
+/// While things change, they are written this often.
+pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Who is logged in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoredSession {
+    pub(crate) user: UserId,
+    pub(crate) token: String,
+}
+
+/// What is known of one user.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct StoredState {
+    #[serde(default)]
+    pub(crate) saved: Option<Saved>,
+    #[serde(default)]
+    pub(crate) outbox: Vec<StoredItem>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Persistence {
+    storage: Arc<dyn Storage>,
+    readers: Arc<Readers>,
+    /// Before the key of everything: other servers and apps may keep theirs in the same place.
+    prefix: String,
+    to_write: mpsc::UnboundedSender<(String, Option<String>)>,
+}
+
+impl Persistence {
+    pub(crate) fn new(storage: Arc<dyn Storage>, readers: Arc<Readers>, url: &str, app_key: &str) -> Self {
+        let (to_write, waiting) = mpsc::unbounded_channel();
+        tokio::spawn(write(storage.clone(), readers.clone(), waiting));
+        Self { storage, readers, prefix: format!("parlour {url} {app_key}"), to_write }
+    }
+
+    pub(crate) async fn session(&self) -> Option<StoredSession> {
+        self.read(&self.session_key()).await
+    }
+
+    pub(crate) async fn state(&self, user: &UserId) -> StoredState {
+        self.read(&self.state_key(user)).await.unwrap_or_default()
+    }
+
+    pub(crate) fn keep_session(&self, session: Option<&StoredSession>) {
+        let value = session.and_then(|session| serde_json::to_string(session).ok());
+        let _ = self.to_write.send((self.session_key(), value));
+    }
+
+    pub(crate) fn keep_state(&self, user: &UserId, state: Option<&StoredState>) {
+        let value = state.and_then(|state| serde_json::to_string(state).ok());
+        let _ = self.to_write.send((self.state_key(user), value));
+    }
+
+    fn session_key(&self) -> String {
+        format!("{} session", self.prefix)
+    }
+
+    fn state_key(&self, user: &UserId) -> String {
+        format!("{} user {user}", self.prefix)
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let text = match self.storage.get(key).await {
+            Ok(text) => text?,
+            Err(error) => {
+                tell(&self.readers, format!("what was kept could not be read: {error}"));
+                return None;
+            }
+        };
+        serde_json::from_str(&text)
+            .inspect_err(|error| tell(&self.readers, format!("what was kept is not understood: {error}")))
+            .ok()
+    }
+}
+
+async fn write(
+    storage: Arc<dyn Storage>,
+    readers: Arc<Readers>,
+    mut waiting: mpsc::UnboundedReceiver<(String, Option<String>)>,
+) {
+    while let Some(first) = waiting.recv().await {
+        let mut latest = BTreeMap::from([first]);
+        while let Ok((key, value)) = waiting.try_recv() {
+            latest.insert(key, value);
+        }
+        for (key, value) in latest {
+            let done = match value {
+                Some(value) => storage.set(&key, value).await,
+                None => storage.remove(&key).await,
+            };
+            if let Err(error) = done {
+                tell(&readers, format!("nothing could be kept: {error}"));
+            }
+        }
+    }
+}
+
+fn tell(readers: &Readers, message: String) {
+    tracing::warn!(message, "the client's storage failed");
+    readers.publish(&ClientEvent::StorageFailed { message });
+}
+
+/// Milliseconds since 1970, by the clock on the wall: what is kept is read by another process.
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
