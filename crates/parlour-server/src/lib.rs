@@ -40,7 +40,7 @@ pub use dice::Dice;
 pub use http::{DEMO_USERS, openapi, router};
 pub use mailbox::Frame;
 pub use node::{Node, Parts};
-pub use start::{Running, StartError, start};
+pub use start::{Running, StartError, served_by, start};
 
 const DAY_MS: i64 = 86_400_000;
 /// Ids of hard-deleted messages are kept this long: longer than any outbox keeps a message.

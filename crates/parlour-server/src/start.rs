@@ -26,6 +26,8 @@ const BACKLOG: u32 = 4_096;
 
 /// When the server stops, connections have this long to take that they are sent away.
 const TOLD_WAIT: Duration = Duration::from_secs(5);
+/// The database's name in the data folder.
+const DATABASE: &str = "parlour.db";
 
 /// A server that listens.
 pub struct Running {
@@ -82,7 +84,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
                 }
             };
             let options = SqliteOptions { synchronous, ..SqliteOptions::default() };
-            let opened = Sqlite::open(&dir.join("parlour.db"), options);
+            let opened = Sqlite::open(&dir.join(DATABASE), options);
             opened.map_err(|source| StartError::Store { path: path.clone(), source })?
         }
     };
@@ -109,6 +111,16 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         tokio::spawn(crate::accept::serve(listener, router, Arc::clone(&node), stopped)),
     ];
     Ok(Running { address, app, node, stop, tasks })
+}
+
+/// The process that serves the data of this folder on this machine; `None`: nobody does.
+///
+/// # Errors
+/// It cannot be found out.
+pub fn served_by(data_dir: &Path) -> Result<Option<u32>, StartError> {
+    let path = data_dir.join(DATABASE);
+    let path_shown = path.display().to_string();
+    parlour_store::held_by(&path).map_err(|source| StartError::Store { path: path_shown, source })
 }
 
 impl Running {

@@ -27,7 +27,7 @@ use serde_json::Value;
 
 pub use error::{Result, StoreError};
 pub use filter::{Comparison, Field, Filter, Order, SortKey};
-pub use sqlite::{Probe, Sqlite, SqliteOptions, Synchronous};
+pub use sqlite::{Probe, Sqlite, SqliteOptions, Synchronous, held_by};
 
 /// The store's own short name of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -21,6 +21,8 @@ enum Command {
     Dev(commands::dev::DevArgs),
     /// Start and keep the data.
     Serve(commands::serve::ServeArgs),
+    /// Stop a server so that its clients come back spread out after the restart.
+    Drain(commands::drain::DrainArgs),
     /// Make and read tokens.
     Token(commands::token::TokenArgs),
     /// Chat from a terminal.
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Dev(args) => commands::dev::run(args).await,
             Command::Serve(args) => commands::serve::run(args).await,
+            Command::Drain(args) => commands::drain::run(args).await,
             Command::Token(args) => commands::token::run(args).await,
             Command::Chat(args) => commands::chat::run(args).await,
             Command::Send(args) => commands::send::run(args).await,

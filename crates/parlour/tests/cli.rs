@@ -269,6 +269,26 @@ fn a_signal_lets_what_is_under_way_end_and_a_second_one_does_not() {
     }
 }
 
+#[test]
+fn drain_stops_the_server_of_a_folder_and_ends_when_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap().to_owned();
+    let drain = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parlour"));
+        command.args(["drain", "--data", &data]);
+        command
+    };
+    assert_eq!(exit_code(drain()), 2, "nobody serves it yet");
+    let mut dev = Dev::on(folder.path());
+    let mut tail = dev.as_user("alice", &["tail", "--json"]);
+    let mut tail = tail.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    assert!(ok(drain()).contains(&dev.process.id().to_string()));
+    assert!(dev.process.wait().unwrap().success());
+    assert_eq!(exit_code(drain()), 2, "nobody serves it any more");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+}
+
 /// The example that the README quotes.
 mod quickstart {
     include!("../../parlour-client/examples/quickstart.rs");

@@ -24,6 +24,7 @@ mod usage;
 mod users;
 mod writer;
 
+pub use open::held_by;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};

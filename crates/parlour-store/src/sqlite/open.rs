@@ -1,6 +1,7 @@
 //! Opening a database: one process at a time, migrated, with its directory entry on the disk.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -138,17 +139,51 @@ fn refuse_newer(conn: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Two processes would each give the seqs of their own writes to their own listeners only.
-fn lock(path: &Path) -> Result<Lock> {
+/// The process that has this database open; `None`: there is none.
+///
+/// # Errors
+/// The lock's file cannot be read, or says nothing understandable.
+pub fn held_by(path: &Path) -> Result<Option<u32>> {
+    let lock_path = lock_path(path);
+    let failed = |why: String| StoreError::Backend(format!("{}: {why}", lock_path.display()));
+    let mut file = match File::open(&lock_path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|e| failed(e.to_string()))?,
+    };
+    // Shared: two who ask at the same time do not take each other for a server.
+    match file.try_lock_shared() {
+        Ok(()) => {
+            let _ = file.unlock();
+            Ok(None)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid).map_err(|e| failed(e.to_string()))?;
+            pid.trim().parse().map(Some).map_err(|_| failed("it does not say which process holds it".into()))
+        }
+        Err(TryLockError::Error(e)) => Err(failed(e.to_string())),
+    }
+}
+
+fn lock_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let lock_path = PathBuf::from(name);
-    let file = owner_only()
+    PathBuf::from(name)
+}
+
+/// Two processes would each give the seqs of their own writes to their own listeners only.
+fn lock(path: &Path) -> Result<Lock> {
+    let lock_path = lock_path(path);
+    let mut file = owner_only()
         .truncate(false)
         .open(&lock_path)
         .map_err(|e| StoreError::Backend(format!("{} cannot be opened: {e}", lock_path.display())))?;
     match file.try_lock() {
-        Ok(()) => Ok(Lock { file }),
+        Ok(()) => {
+            // For `held_by`. Who cannot read it has lost a convenience, and nothing else.
+            let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+            Ok(Lock { file })
+        }
         Err(TryLockError::WouldBlock) => Err(StoreError::Backend(format!(
             "{} is in use by another process: a database serves one server at a time",
             path.display()

@@ -2,6 +2,7 @@
 
 pub(crate) mod chat;
 pub(crate) mod dev;
+pub(crate) mod drain;
 pub(crate) mod load;
 pub(crate) mod openapi;
 pub(crate) mod send;
