@@ -30,7 +30,6 @@ use crate::persistence::{Persistence, SAVE_EVERY, StoredSession, StoredState};
 use crate::pump::{self, Dial, Report};
 use crate::session::{Session, Stage};
 use crate::token::{TokenError, TokenProvider, TokenSource};
-use crate::transport::Transport;
 use crate::unread::Want;
 
 /// Loads of unread state that run at the same time: enough to be quick, few enough to be no burst.
@@ -653,10 +652,10 @@ impl Driver {
         }
     }
 
-    fn open(&mut self, dial: u64, _transport: Transport) {
+    fn open(&mut self, dial: u64, transport: Transport) {
         let endpoint = &self.shared.calls.endpoint;
         let (net, url) = (endpoint.net.clone(), endpoint.url.connect());
-        let opened = pump::open(dial, Transport::WebSocket, net, url, self.report_to.clone());
+        let opened = pump::open(dial, transport, net, url, self.report_to.clone());
         self.dials.insert(dial, opened);
     }
 

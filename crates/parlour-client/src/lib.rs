@@ -6,11 +6,10 @@
 //!
 //! Inside, `driver` is the one task of a client around the machine `parlour_proto::Connection`; `pump` moves
 //! one transport's frames; `transport` is what carries them; `calls` is HTTP; `outbox` sends messages; `unread`
-//! counts. All of it reaches the network through [`Net`] and the time through tokio, so that a simulator can
-//! hold a client.
+//! counts; `persistence` keeps in a [`Storage`] what the next run of the app needs. All of it reaches the network
+//! through [`Net`] and the time through tokio, so that a simulator can hold a client.
 //!
-//! Not here: storage (what is not sent when the process ends is lost), several clients sharing one
-//! connection.
+//! Not here: several clients sharing one connection.
 
 mod builder;
 mod calls;
@@ -45,7 +44,7 @@ pub use outbox::{OUTBOX_LEN_MAX, OutboxEntry, SendState};
 pub use server::{ActingChannel, ActingUser, ServerClient};
 pub use storage::{FileStorage, MemoryStorage, Storage, StorageError};
 pub use token::{TokenError, TokenProvider};
-pub use transport::{Transport, open_transport};
+pub use transport::open_transport;
 pub use unread::UnreadCounts;
 
 pub use parlour_proto::{

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use parlour_proto::Transport;
 use parlour_wire::{ClientFrame, CloseCode, Open, ServerFrame};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::net::{Frames, Net, Received};
-use crate::transport::{LAST_WORDS_WAIT, Transport, open_transport};
+use crate::transport::{LAST_WORDS_WAIT, open_transport};
 
 /// Frames that wait to be written. A client writes few; when these wait, the link does not take any.
 const OUTGOING_LEN: usize = 256;

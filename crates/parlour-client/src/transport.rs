@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
+use parlour_proto::Transport;
 use parlour_wire::ConnectionId;
-use serde::{Deserialize, Serialize};
 
 use crate::net::{Frames, Net, NetError};
 use event_stream::EventStream;
@@ -25,17 +25,6 @@ use over_http::OverHttp;
 
 /// When a transport is closed, what was said before goes out within this.
 pub(crate) const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
-
-/// A way of carrying frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    WebSocket,
-    /// One answer over HTTP that does not end.
-    EventStream,
-    /// One answer over HTTP after the other.
-    LongPoll,
-}
 
 /// Opens a transport to the `ws:` or `wss:` URL where connections begin, without a client around it: for what
 /// speaks the protocol itself.

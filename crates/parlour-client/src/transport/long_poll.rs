@@ -64,6 +64,12 @@ impl Answers for LongPoll {
         self.app_state.clone_from(state);
     }
 
+    fn hurry(&mut self) {
+        if let Now::Pausing { since } = &mut self.now {
+            *since = since.checked_sub(PAUSE_UNSEEN).unwrap_or(*since);
+        }
+    }
+
     fn ask(&mut self, hello: String, posts: &mut Posts) {
         let body = posts.beside(hello);
         self.now = Now::Asked(Box::pin(poll(Arc::clone(&self.net), self.url.clone(), body)));

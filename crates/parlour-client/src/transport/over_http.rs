@@ -21,6 +21,8 @@ pub(super) trait Answers: Send {
     /// Whether an answer is on the way: what is said meanwhile is said beside it.
     fn is_listening(&self) -> bool;
     fn app_state(&mut self, _: &AppState) {}
+    /// An answer is waited for: a pause of whatever length is over.
+    fn hurry(&mut self) {}
     /// Asks with this text of `hello`, and perhaps with what else is to be said.
     fn ask(&mut self, hello: String, posts: &mut Posts);
     /// Waits for what comes next. May be dropped at any time without losing anything.
@@ -126,13 +128,13 @@ impl<A: Answers> Frames for OverHttp<A> {
             }
             ClientFrame::Token { token: fresh } => token = Some(fresh),
             ClientFrame::AppState { state, .. } => self.answers.app_state(&state),
+            ClientFrame::Ping { .. } => self.answers.hurry(),
             ClientFrame::Bye { .. } => self.stage = Stage::SaidBye,
             ClientFrame::Hello(_)
             | ClientFrame::Watch { .. }
             | ClientFrame::Unwatch { .. }
             | ClientFrame::Signal { .. }
             | ClientFrame::Presence { .. }
-            | ClientFrame::Ping { .. }
             | ClientFrame::Pong => {}
         }
         self.posts.push(Said { text, token })
