@@ -120,7 +120,9 @@ impl Server {
     }
 
     pub(crate) fn builder(&self) -> Builder {
-        Client::builder("http://server.test", "dev").net(Arc::new(self.clone())).seed(1)
+        let builder = Client::builder("http://server.test", "dev").net(Arc::new(self.clone())).seed(1);
+        // It speaks over nothing else.
+        builder.transports([parlour_client::Transport::WebSocket])
     }
 
     /// Answers `GET /v1/me` for a user who has never connected.
