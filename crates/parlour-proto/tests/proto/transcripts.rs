@@ -3,6 +3,7 @@
 //! `PARLOUR_WRITE_TRANSCRIPTS=1` writes what the machines say now into the files: to be read before it is
 //! believed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -167,4 +168,51 @@ fn every_transcript_is_reproduced_to_the_letter() {
         }
     }
     assert!(differ.is_empty(), "these differ: {differ:?}");
+}
+
+/// Kinds of states and what leads from one to the other, in all transcripts of connections.
+fn diagram() -> String {
+    let mut arrows: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    let kind = |state: &Value| match state {
+        Value::Object(state) => state.keys().next().unwrap().clone(),
+        state => state.as_str().unwrap().to_owned(),
+    };
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    for path in paths {
+        let transcript: Transcript = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        if matches!(transcript.machine, Machine::Session) {
+            continue;
+        }
+        for output in replay(&transcript).iter().flat_map(|step| &step.out) {
+            let Some(changed) = output.get("changed") else { continue };
+            let (from, to) = (kind(&changed["from"]), kind(&changed["to"]));
+            if from != to {
+                let cause = changed["cause"].as_str().unwrap().replace('_', " ");
+                arrows.entry((from, to)).or_default().insert(cause);
+            }
+        }
+    }
+    let mut text = "```mermaid\nstateDiagram-v2\n  [*] --> idle\n".to_owned();
+    for ((from, to), causes) in arrows {
+        let causes: Vec<String> = causes.into_iter().collect();
+        let _ = writeln!(text, "  {from} --> {to}: {}", causes.join(", "));
+    }
+    text + "```\n"
+}
+
+#[test]
+fn the_diagram_in_the_book_is_what_the_machine_does() {
+    const BEGIN: &str = "<!-- The machine's own account of itself: written by a test. -->\n";
+    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/connecting.md");
+    let text = std::fs::read_to_string(&page).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once("<!-- End. -->\n").unwrap();
+    let now = format!("{before}{BEGIN}{}<!-- End. -->\n{after}", diagram());
+    if std::env::var_os("PARLOUR_WRITE_TRANSCRIPTS").is_some() {
+        std::fs::write(&page, &now).unwrap();
+    } else {
+        assert_eq!(now, text, "PARLOUR_WRITE_TRANSCRIPTS=1 writes it anew");
+    }
 }
