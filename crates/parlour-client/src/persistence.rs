@@ -5,14 +5,14 @@
 //! understands, never stops the client: it begins anew, and says so.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use parlour_proto::Saved;
 use parlour_wire::UserId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use crate::events::{ClientEvent, Readers};
 use crate::outbox::StoredItem;
@@ -43,13 +43,17 @@ pub(crate) struct Persistence {
     readers: Arc<Readers>,
     /// Before the key of everything: other servers and apps may keep theirs in the same place.
     prefix: String,
-    to_write: mpsc::UnboundedSender<(String, Option<String>)>,
+    to_write: Arc<watch::Sender<Waiting>>,
 }
+
+/// What waits to be written, by key: the latest, or that it is to go.
+type Waiting = BTreeMap<String, Option<String>>;
 
 impl Persistence {
     pub(crate) fn new(storage: Arc<dyn Storage>, readers: Arc<Readers>, url: &str, app_key: &str) -> Self {
-        let (to_write, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(write(storage.clone(), readers.clone(), waiting));
+        let (to_write, waiting) = watch::channel(Waiting::new());
+        let to_write = Arc::new(to_write);
+        tokio::spawn(write(storage.clone(), readers.clone(), Arc::downgrade(&to_write), waiting));
         Self { storage, readers, prefix: format!("parlour {url} {app_key}"), to_write }
     }
 
@@ -63,12 +67,18 @@ impl Persistence {
 
     pub(crate) fn keep_session(&self, session: Option<&StoredSession>) {
         let value = session.and_then(|session| serde_json::to_string(session).ok());
-        let _ = self.to_write.send((self.session_key(), value));
+        self.keep(self.session_key(), value);
     }
 
     pub(crate) fn keep_state(&self, user: &UserId, state: Option<&StoredState>) {
         let value = state.and_then(|state| serde_json::to_string(state).ok());
-        let _ = self.to_write.send((self.state_key(user), value));
+        self.keep(self.state_key(user), value);
+    }
+
+    fn keep(&self, key: String, value: Option<String>) {
+        self.to_write.send_modify(|waiting| {
+            waiting.insert(key, value);
+        });
     }
 
     fn session_key(&self) -> String {
@@ -96,13 +106,23 @@ impl Persistence {
 async fn write(
     storage: Arc<dyn Storage>,
     readers: Arc<Readers>,
-    mut waiting: mpsc::UnboundedReceiver<(String, Option<String>)>,
+    to_write: Weak<watch::Sender<Waiting>>,
+    mut waiting: watch::Receiver<Waiting>,
 ) {
-    while let Some(first) = waiting.recv().await {
-        let mut latest = BTreeMap::from([first]);
-        while let Ok((key, value)) = waiting.try_recv() {
-            latest.insert(key, value);
-        }
+    loop {
+        // Once nobody can add anything, what is there is the last.
+        let is_over = waiting.changed().await.is_err();
+        let latest = match to_write.upgrade() {
+            Some(to_write) => {
+                let mut taken = Waiting::new();
+                to_write.send_if_modified(|waiting| {
+                    taken = std::mem::take(waiting);
+                    false
+                });
+                taken
+            }
+            None => waiting.borrow().clone(),
+        };
         for (key, value) in latest {
             let done = match value {
                 Some(value) => storage.set(&key, value).await,
@@ -111,6 +131,9 @@ async fn write(
             if let Err(error) = done {
                 tell(&readers, format!("nothing could be kept: {error}"));
             }
+        }
+        if is_over {
+            return;
         }
     }
 }
