@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { endpointOf } from "../src/calls.js";
+import { endpointOf } from "../src/address.js";
 import type { Input } from "../src/connection.js";
 import { HttpTransport } from "../src/transports/http.js";
 import type { ClientFrame } from "../src/wire.js";

@@ -2,7 +2,7 @@
 //
 // Not here: the calls of the API (calls.ts). Those read whole answers, and these may never end.
 
-import type { Endpoint } from "../calls.js";
+import type { Endpoint } from "../address.js";
 
 /** Characters of a body that is told where it is not what was asked for. */
 const TOLD_CHARS_MAX = 300;

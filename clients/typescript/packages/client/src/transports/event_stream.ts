@@ -1,6 +1,6 @@
 // The event stream: frames in the body of one answer, for as long as it goes on.
 
-import type { Endpoint } from "../calls.js";
+import type { Endpoint } from "../address.js";
 import { connect } from "./ask.js";
 import { eventReader } from "./server_sent.js";
 

@@ -3,7 +3,7 @@
 //
 // Loaded when it is needed. Not here: which transport to take, what a frame means.
 
-import type { Endpoint } from "../calls.js";
+import type { Endpoint } from "../address.js";
 import type { Input } from "../connection.js";
 import { excerpt, parsed, textOf } from "../errors.js";
 import type { AppState, ClientFrame } from "../wire.js";

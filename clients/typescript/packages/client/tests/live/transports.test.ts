@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 
-import { connectUrl, endpointOf } from "../../src/calls.js";
+import { connectUrl, endpointOf } from "../../src/address.js";
 import type { Input, ReceivedFrame } from "../../src/connection.js";
 import { Dial, type WebSocketConstructor } from "../../src/dial.js";
 import { HttpTransport } from "../../src/transports/http.js";
