@@ -19,10 +19,13 @@ const URL: &str = "ws://server.test/v1/connect";
 /// Longer than anything that is waited for here.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// A network that leads to the test.
-struct Wire(mpsc::UnboundedSender<Asked>);
+/// Far more than any story says.
+const QUEUE_LEN: usize = 1_000;
 
-struct Pieces(mpsc::UnboundedReceiver<Bytes>);
+/// A network that leads to the test.
+struct Wire(mpsc::Sender<Asked>);
+
+struct Pieces(mpsc::Receiver<Bytes>);
 
 #[async_trait]
 impl Body for Pieces {
@@ -48,7 +51,7 @@ impl Net for Wire {
 
     async fn stream(&self, request: http::Request<Bytes>) -> Result<Response<Box<dyn Body>>, NetError> {
         let (reply, answer) = oneshot::channel();
-        assert!(self.0.send(Asked { request, reply }).is_ok(), "the test is over");
+        assert!(self.0.try_send(Asked { request, reply }).is_ok(), "the test is over");
         let answer = answer.await.map_err(|_| NetError("connection reset".to_owned()))?;
         Ok(answer.map(|pieces| Box::new(pieces) as Box<dyn Body>))
     }
@@ -79,8 +82,8 @@ impl Asked {
         pings(&self.body())
     }
 
-    fn begins_answer(self, status: u16, headers: &[(&str, &str)]) -> mpsc::UnboundedSender<Bytes> {
-        let (pieces, receiver) = mpsc::unbounded_channel();
+    fn begins_answer(self, status: u16, headers: &[(&str, &str)]) -> mpsc::Sender<Bytes> {
+        let (pieces, receiver) = mpsc::channel(QUEUE_LEN);
         let mut answer = Response::builder().status(status);
         for (name, value) in headers {
             answer = answer.header(*name, *value);
@@ -90,7 +93,7 @@ impl Asked {
     }
 
     fn answers(self, status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) {
-        let _ = self.begins_answer(status, headers).send(body.into());
+        let _ = self.begins_answer(status, headers).try_send(body.into());
     }
 
     fn takes_it(self) {
@@ -122,7 +125,7 @@ fn pings(body: &Value) -> Vec<u64> {
 }
 
 /// The body of an event stream.
-struct Stream(mpsc::UnboundedSender<Bytes>);
+struct Stream(mpsc::Sender<Bytes>);
 
 impl Stream {
     fn says(&self, frame: &Value) {
@@ -130,7 +133,7 @@ impl Stream {
     }
 
     fn sends(&self, bytes: impl Into<Bytes>) {
-        let _ = self.0.send(bytes.into());
+        let _ = self.0.try_send(bytes.into());
     }
 }
 
@@ -142,36 +145,36 @@ enum Act {
 
 /// Both ends of a transport in the hands of the test.
 struct Ends {
-    acts: mpsc::UnboundedSender<Act>,
-    heard: mpsc::UnboundedReceiver<Received>,
-    asked: mpsc::UnboundedReceiver<Asked>,
+    acts: mpsc::Sender<Act>,
+    heard: mpsc::Receiver<Received>,
+    asked: mpsc::Receiver<Asked>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Ends {
     async fn open(transport: Transport) -> Self {
-        let (far, asked) = mpsc::unbounded_channel();
+        let (far, asked) = mpsc::channel(QUEUE_LEN);
         let net: Arc<dyn Net> = Arc::new(Wire(far));
         let mut frames = open_transport(transport, &net, URL).await.unwrap();
-        let (acts, mut to_do) = mpsc::unbounded_channel();
-        let (hear, heard) = mpsc::unbounded_channel();
+        let (acts, mut to_do) = mpsc::channel(QUEUE_LEN);
+        let (hear, heard) = mpsc::channel(QUEUE_LEN);
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
                     biased;
                     act = to_do.recv() => match act {
                         Some(Act::Say(text)) => if let Err(NetError(reason)) = frames.send(text).await {
-                            let _ = hear.send(Received::Closed { code: None, reason });
+                            let _ = hear.try_send(Received::Closed { code: None, reason });
                         },
                         Some(Act::Close(code)) => {
                             frames.close(code, "").await;
-                            let _ = hear.send(frames.recv().await);
+                            let _ = hear.try_send(frames.recv().await);
                         }
                         None => return,
                     },
                     received = frames.recv() => {
                         let is_end = matches!(received, Received::Closed { .. });
-                        let _ = hear.send(received);
+                        let _ = hear.try_send(received);
                         if is_end {
                             return;
                         }
@@ -185,7 +188,7 @@ impl Ends {
     }
 
     fn says(&self, frame: &Value) {
-        let _ = self.acts.send(Act::Say(frame.to_string()));
+        let _ = self.acts.try_send(Act::Say(frame.to_string()));
     }
 
     fn pings(&self, ids: impl IntoIterator<Item = u64>) {
@@ -193,7 +196,7 @@ impl Ends {
     }
 
     fn closes(&self, code: CloseCode) {
-        let _ = self.acts.send(Act::Close(code));
+        let _ = self.acts.try_send(Act::Close(code));
     }
 
     async fn hears(&mut self) -> Received {
@@ -531,7 +534,7 @@ async fn an_answer_that_is_none_is_told_with_its_status_and_its_first_words() {
     let mut ends = Ends::open(Transport::EventStream).await;
     ends.says(&hello(json!({})));
     let body = ends.asks().await.begins_answer(403, &[]);
-    body.send(Bytes::from_static(b"wait")).unwrap();
+    body.try_send(Bytes::from_static(b"wait")).unwrap();
     let begun = Instant::now();
     assert_eq!(ends.hears_end().await, (None, "the server answered 403 Forbidden: wait".to_owned()));
     assert_eq!(begun.elapsed().as_secs(), 1);
