@@ -7,6 +7,7 @@ pub(crate) mod checkers;
 pub(crate) mod forgetful_fs;
 pub(crate) mod history;
 pub(crate) mod load;
+pub(crate) mod proxies;
 pub(crate) mod server;
 pub(crate) mod tracer;
 pub(crate) mod watched_net;

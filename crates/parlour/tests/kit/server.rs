@@ -130,7 +130,12 @@ impl Server {
 
     /// Begins a client of the app.
     pub(crate) fn client(&self) -> parlour_client::Builder {
-        Client::builder(&self.start.url, &self.start.app_key)
+        self.client_by(&self.start.url)
+    }
+
+    /// Begins a client of the app, which reaches it at another address: of a proxy.
+    pub(crate) fn client_by(&self, url: &str) -> parlour_client::Builder {
+        Client::builder(url, &self.start.app_key)
     }
 
     /// SIGKILL, and wait until the process is gone with all that it held.
@@ -146,7 +151,7 @@ impl Server {
 }
 
 /// A port that nobody listens on now, not given to dialling clients either.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let mut dice = rand::rng();
     loop {
         let port = dice.random_range(PORTS);
