@@ -41,7 +41,7 @@ async function open(name: string): Promise<void> {
 
 const shows = (text: string) => page.getByRole("status").getByText(text).waitFor();
 
-it("in StrictMode it opens one, and the page chats over it", async () => {
+it("in StrictMode it opens one, and the page chats over it (L1.30, L9.2)", async () => {
   await open("Strict");
   await shows("alice connected");
   await page.getByRole("button", { name: "Send" }).click();
@@ -96,7 +96,7 @@ it("hot-reloaded twenty times it never has two", async () => {
   expect(await server.connections()).toBe(1);
 });
 
-it("a page that makes a new client at every render has one", async () => {
+it("a page that makes a new client at every render has one (L1.32)", async () => {
   await open("PerRender");
   for (let n = 1; n <= 30; n++) await page.getByRole("button", { name: `Rendered ${n} times` }).click();
   await eventually(() => sockets.live === 1, "the socket");
@@ -104,7 +104,7 @@ it("a page that makes a new client at every render has one", async () => {
   expect(await server.connections()).toBe(1);
 });
 
-it("the next user after a disconnect that nobody awaited is the right one, on one socket", async () => {
+it("the next user after a disconnect that nobody awaited is the right one, on one socket (L1.26, L9.21)", async () => {
   await open("NextUser");
   await shows("alice connected");
   for (const user of ["bob", "alice", "bob", "alice"]) {

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn files_keep_what_was_set_last_and_nothing_after_it_was_removed() {
+    async fn files_keep_what_was_set_last_and_nothing_after_it_was_removed_l1_4() {
         let folder = std::env::temp_dir().join(format!("parlour-storage-{}", std::process::id()));
         let storage = FileStorage::new(&folder);
         assert_eq!(storage.get("a b/ü").await, Ok(None));

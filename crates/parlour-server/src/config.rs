@@ -408,6 +408,18 @@ mod tests {
     }
 
     #[test]
+    fn defaults_are_those_of_the_lifecycle_l4_20_l5_8_l6_1_l6_17_l6_19_l6_21_l6_36_l6_41() {
+        let Config { storage, limits, .. } = Config::default();
+        assert_eq!((storage.event_days, storage.events_per_topic), (30, 10_000));
+        assert_eq!(limits.heartbeat_ms, 25_000);
+        assert_eq!((limits.poll_hold_ms, limits.poll_lease_ms), (25_000, 15_000));
+        assert_eq!(limits.head_check_ms, 5_000);
+        assert_eq!(limits.presence_grace_ms, 15_000);
+        assert_eq!((limits.dials_per_minute, limits.dials_burst), (30, 10));
+        assert_eq!(limits.slow_reader_ms, 30_000);
+    }
+
+    #[test]
     fn what_cannot_work_is_refused_with_its_key() {
         for (toml, word) in [
             ("[limits]\nheartbeat_ms = 0", "limits.heartbeat_ms"),

@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stalest_makes_room_background_first_then_hidden_then_longest_idle() {
+    fn the_stalest_makes_room_background_first_then_hidden_then_longest_idle_l6_31() {
         let connections = Connections::default();
         let (idle, _) = admit(&connections, 1, &hello(AppState::Foreground), None);
         let (hidden, _) = admit(&connections, 2, &hello(AppState::Hidden), None);
@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_predecessor_goes_instead_of_the_stalest() {
+    fn a_named_predecessor_goes_instead_of_the_stalest_l4_14() {
         let connections = Connections::default();
         let (first, _) = admit(&connections, 1, &hello(AppState::Background), None);
         let (second, _) = admit(&connections, 2, &hello(AppState::Foreground), None);
@@ -526,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn dials_are_limited_per_instance_and_a_clean_goodbye_gives_one_back() {
+    fn dials_are_limited_per_instance_and_a_clean_goodbye_gives_one_back_l6_36() {
         let connections = Connections::default();
         let dials = Some((30, 2));
         assert!(matches!(

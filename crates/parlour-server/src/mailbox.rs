@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_mailbox_leaves_events_out_and_says_so() {
+    fn a_full_mailbox_leaves_events_out_and_says_so_l6_40() {
         let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000);
         (1..=1_000).for_each(|seq| mailbox.put(live(seq)));
         let delivery = mailbox.take();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_are_left_out_before_events_and_the_end_always_fits() {
+    fn signals_are_left_out_before_events_and_the_end_always_fits_l6_40() {
         let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000);
         (0..1_000).for_each(|_| mailbox.put(Mail::Signal(Frame::from("s"))));
         mailbox.put(live(1));

@@ -38,7 +38,7 @@ fn count(totals: &mut BTreeMap<&'static str, u64>, report: &Report) {
 }
 
 #[test]
-fn every_seed_ends_with_exactly_the_events_in_order() {
+fn every_seed_ends_with_exactly_the_events_in_order_l5_3() {
     let range = seeds(1_000);
     let runs = range.end - range.start;
     let next = AtomicU64::new(range.start);

@@ -61,7 +61,7 @@ stories! {
         a_user_who_comes_again_is_as_old_as_before_and_seen_now,
         upsert_replaces_and_keeps_role_and_teams_that_are_not_named,
         a_partial_update_sets_and_unsets,
-        a_user_of_the_limit_is_refused_and_nothing_is_stored_on_every_path,
+        a_user_of_the_limit_is_refused_and_nothing_is_stored_on_every_path_l6_39,
         only_a_real_change_is_an_event,
         users_are_found_in_the_order_asked,
         friends_share_a_channel_that_is_no_livestream,
@@ -70,7 +70,7 @@ stories! {
 
     connecting {
         a_connect_brings_everything_a_session_starts_from,
-        as_of_finds_the_last_seq_ten_seconds_before_it,
+        as_of_finds_the_last_seq_ten_seconds_before_it_l4_4,
         as_of_in_what_was_trimmed_stands_before_the_floor,
         thirty_channels_of_the_latest_activity_come_with_a_connect,
         a_user_of_a_thousand_channels_connects_with_all_topics,
@@ -101,7 +101,7 @@ stories! {
         texts_and_data_come_back_as_they_were_sent,
         the_same_send_again_is_the_message_as_it_is_now,
         the_same_id_for_anything_else_is_a_conflict,
-        an_id_of_a_hard_deleted_message_stays_taken,
+        an_id_of_a_hard_deleted_message_stays_taken_l5_12,
         ids_of_a_deleted_channel_stay_taken,
         who_is_no_member_sends_nothing,
         mentions_and_senders_must_exist,
@@ -126,14 +126,14 @@ stories! {
     }
 
     events {
-        a_replay_renders_the_present,
-        a_hard_deleted_message_replays_as_deleted_in_all_its_places,
+        a_replay_renders_the_present_l5_6,
+        a_hard_deleted_message_replays_as_deleted_in_all_its_places_l5_7,
         mark_read_keeps_its_numbers,
         members_load_from_where_they_may_see,
         who_may_not_read_gets_no_events,
         loads_are_limited_and_know_the_head,
         heads_come_in_the_order_asked,
-        trimmed_events_are_said_to_be_trimmed,
+        trimmed_events_are_said_to_be_trimmed_l5_8,
         trimming_forgets_tombstones,
         the_sink_hears_every_commit_before_the_caller,
     }
@@ -161,7 +161,7 @@ stories! {
 
     races {
         a_hundred_get_or_creates_make_one_channel,
-        sixty_four_senders_leave_no_hole,
+        sixty_four_senders_leave_no_hole_l5_1,
         the_same_send_a_hundred_times_is_one_message,
         everybody_reads_what_was_acknowledged,
     }

@@ -81,7 +81,7 @@ fn every_json_block_is_read_and_written_back_as_it_stands() {
 }
 
 #[test]
-fn every_event_and_signal_in_a_frame_is_a_known_one() {
+fn every_event_and_signal_in_a_frame_is_a_known_one_l4_24() {
     for block in blocks().iter().filter(|block| block.what == "server frame") {
         let is_known = match json::parse_as(block.text.as_bytes()).unwrap() {
             ServerFrame::Event(frame) => matches!(frame.event, Open::Known(_)),
@@ -93,7 +93,7 @@ fn every_event_and_signal_in_a_frame_is_a_known_one() {
 }
 
 #[test]
-fn every_frame_event_and_signal_is_shown() {
+fn every_frame_event_and_signal_is_shown_l4_9_l4_11() {
     let mut shown: BTreeSet<(&str, String)> = BTreeSet::new();
     for block in blocks() {
         let value: Value = serde_json::from_str(&block.text).unwrap();

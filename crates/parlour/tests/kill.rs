@@ -37,7 +37,7 @@ const SENDS_PER_READ: u64 = 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_or_doubled_over_thirty_kills_and_everybody_catches_up_by_resume() {
+async fn nothing_acknowledged_is_lost_or_doubled_over_thirty_kills_and_everybody_catches_up_by_resume_l9_8() {
     let kills = setting("PARLOUR_KILLS").unwrap_or(30);
     let run = Run::through(kills, Ids::Kept).await;
     let (history, stored) = (&run.history, &run.stored);

@@ -157,7 +157,7 @@ fn peak_per_second(times: &[Instant]) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_come_back_from_a_drain_in_their_turns_and_from_a_kill_as_fast_as_they_are_let_in() {
+async fn all_come_back_from_a_drain_in_their_turns_and_from_a_kill_as_fast_as_they_are_let_in_l9_11() {
     let clients = clients();
     let folder = tempfile::tempdir().unwrap();
     let mut home = Home::new(folder.path().join("data"));

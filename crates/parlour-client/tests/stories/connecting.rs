@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::kit::{CHANNEL, Server};
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_calls_at_once_open_one_socket_and_get_the_same_answer() {
+async fn a_hundred_calls_at_once_open_one_socket_and_get_the_same_answer_l1_12_l1_24() {
     let server = Server::default();
     let client = server.client();
     let calls = (0..100).map(|_| client.connect_user("alice", "token"));
@@ -26,7 +26,7 @@ async fn a_hundred_calls_at_once_open_one_socket_and_get_the_same_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_made_before_the_connection_is_ready_wait_for_it() {
+async fn calls_made_before_the_connection_is_ready_wait_for_it_l1_23() {
     let server = Server::default();
     server.world().dial_ms = 3_000;
     let client = server.client();
@@ -41,7 +41,7 @@ async fn calls_made_before_the_connection_is_ready_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_in_vain_ends_with_its_own_timeout() {
+async fn a_call_that_waits_in_vain_ends_with_its_own_timeout_l1_22_l1_23() {
     let server = Server::default();
     server.world().down = true;
     let client = server.client();
@@ -58,7 +58,7 @@ async fn a_call_that_waits_in_vain_ends_with_its_own_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_user_every_call_says_so_at_once() {
+async fn without_a_user_every_call_says_so_at_once_l1_13() {
     let server = Server::default();
     let client = server.client();
     let begun = Instant::now();
@@ -76,7 +76,7 @@ async fn without_a_user_every_call_says_so_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_user_is_refused_with_the_name_of_the_one_who_is_there() {
+async fn another_user_is_refused_with_the_name_of_the_one_who_is_there_l1_25() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -87,7 +87,7 @@ async fn another_user_is_refused_with_the_name_of_the_one_who_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_user_may_come_right_after_a_disconnect_that_nobody_awaits() {
+async fn the_next_user_may_come_right_after_a_disconnect_that_nobody_awaits_l1_16_l7_6_l9_21() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token-a").await.unwrap();
@@ -104,7 +104,7 @@ async fn the_next_user_may_come_right_after_a_disconnect_that_nobody_awaits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_user_waits_for_the_end_of_the_last_ones_socket_however_long_it_takes() {
+async fn the_next_user_waits_for_the_end_of_the_last_ones_socket_however_long_it_takes_l1_26() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token-a").await.unwrap();
@@ -115,7 +115,7 @@ async fn the_next_user_waits_for_the_end_of_the_last_ones_socket_however_long_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disconnect_in_the_middle_of_a_dial_cancels_it_and_leaves_no_socket() {
+async fn a_disconnect_in_the_middle_of_a_dial_cancels_it_and_leaves_no_socket_l3_5_l9_3() {
     let server = Server::default();
     server.world().dial_ms = 5_000;
     let client = server.client();
@@ -133,7 +133,7 @@ async fn a_disconnect_in_the_middle_of_a_dial_cancels_it_and_leaves_no_socket() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn disconnect_holds_until_connect_and_comes_back_with_its_cursors() {
+async fn disconnect_holds_until_connect_and_comes_back_with_its_cursors_l1_12() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -163,7 +163,7 @@ async fn disconnect_holds_until_connect_and_comes_back_with_its_cursors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_the_last_client_closes_the_socket_and_does_not_log_out() {
+async fn dropping_the_last_client_closes_the_socket_and_does_not_log_out_l1_29() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -180,7 +180,7 @@ async fn dropping_the_last_client_closes_the_socket_and_does_not_log_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blip_is_seen_as_lost_and_back_once_each_and_a_banner_does_not_show_it() {
+async fn a_blip_is_seen_as_lost_and_back_once_each_and_a_banner_does_not_show_it_l9_16() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -211,7 +211,7 @@ async fn a_blip_is_seen_as_lost_and_back_once_each_and_a_banner_does_not_show_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_longer_loss_is_shown_after_two_seconds_and_hidden_at_once() {
+async fn a_longer_loss_is_shown_after_two_seconds_and_hidden_at_once_l3_11() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -228,7 +228,7 @@ async fn a_longer_loss_is_shown_after_two_seconds_and_hidden_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_token_is_replaced_once_for_the_connection_and_all_calls() {
+async fn an_expired_token_is_replaced_once_for_the_connection_and_all_calls_l6_27() {
     let server = Server::default();
     let asked = Arc::new(AtomicUsize::new(0));
     let provider = {
@@ -277,7 +277,7 @@ async fn a_provider_that_panics_or_says_no_is_an_error_and_not_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ping_answers_with_the_round_trip() {
+async fn ping_answers_with_the_round_trip_l1_15() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();

@@ -54,7 +54,7 @@ impl Storage for Shared {
 // Modes.
 
 #[tokio::test(start_paused = true)]
-async fn a_login_asks_the_server_and_connects_in_auto_mode() {
+async fn a_login_asks_the_server_and_connects_in_auto_mode_l1_9_l1_10_l1_11_l2_1() {
     let server = Server::default();
     server.knows_nobody();
     let client = server.client();
@@ -67,7 +67,7 @@ async fn a_login_asks_the_server_and_connects_in_auto_mode() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_manual_mode_a_login_opens_nothing_and_calls_go_through() {
+async fn in_manual_mode_a_login_opens_nothing_and_calls_go_through_l1_10_l1_21_l2_2() {
     let server = Server::default();
     server.knows_nobody();
     let client = server.builder().auto_connect(false).build().unwrap();
@@ -113,7 +113,7 @@ async fn a_second_login_is_of_the_same_user_or_names_the_one_who_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disconnect_holds_in_both_modes_until_connect_or_login() {
+async fn a_disconnect_holds_in_both_modes_until_connect_or_login_l1_12_l1_14() {
     for auto in [true, false] {
         let server = Server::default();
         server.knows_nobody();
@@ -137,7 +137,7 @@ async fn a_disconnect_holds_in_both_modes_until_connect_or_login() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_auto_mode_the_background_parks_at_once_and_the_foreground_resumes() {
+async fn in_auto_mode_the_background_parks_at_once_and_the_foreground_resumes_l1_19_l2_4_l2_8_l7_6_l9_4() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", token("alice")).await.unwrap();
@@ -157,7 +157,7 @@ async fn in_auto_mode_the_background_parks_at_once_and_the_foreground_resumes() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_manual_mode_the_lease_lasts_thirty_seconds_and_each_ping_renews_it() {
+async fn in_manual_mode_the_lease_lasts_thirty_seconds_and_each_ping_renews_it_l1_15_l2_2_l2_6_l9_5() {
     let server = Server::default();
     let client = server.builder().auto_connect(false).build().unwrap();
     client.connect_user("alice", token("alice")).await.unwrap();
@@ -177,7 +177,7 @@ async fn in_manual_mode_the_lease_lasts_thirty_seconds_and_each_ping_renews_it()
 }
 
 #[tokio::test(start_paused = true)]
-async fn keep_alive_holds_a_connection_in_the_background_until_it_is_dropped() {
+async fn keep_alive_holds_a_connection_in_the_background_until_it_is_dropped_l2_13_l6_18() {
     let server = Server::default();
     let client = server.builder().auto_connect(false).build().unwrap();
     client.connect_user("alice", token("alice")).await.unwrap();
@@ -191,7 +191,7 @@ async fn keep_alive_holds_a_connection_in_the_background_until_it_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_kept_in_the_background_stays() {
+async fn a_connection_that_is_kept_in_the_background_stays_l3_2() {
     let server = Server::default();
     let client = server.builder().background(Background::Keep).build().unwrap();
     client.connect_user("alice", token("alice")).await.unwrap();
@@ -201,7 +201,7 @@ async fn a_connection_that_is_kept_in_the_background_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_manual_mode_a_loss_in_the_background_is_final_and_one_in_the_foreground_is_not() {
+async fn in_manual_mode_a_loss_in_the_background_is_final_and_one_in_the_foreground_is_not_l2_3_l2_7_l9_6() {
     let server = Server::default();
     let client = server.builder().auto_connect(false).build().unwrap();
     client.connect_user("alice", token("alice")).await.unwrap();
@@ -220,7 +220,7 @@ async fn in_manual_mode_a_loss_in_the_background_is_final_and_one_in_the_foregro
 // What outlives the process.
 
 #[tokio::test(start_paused = true)]
-async fn a_stored_session_connects_by_itself_in_auto_mode_and_resumes_where_it_stood() {
+async fn a_stored_session_connects_by_itself_in_auto_mode_and_resumes_where_it_stood_l1_2_l9_7() {
     let (server, storage) = (Server::default(), Shared::default());
     {
         let client = server.builder().storage(storage.clone()).build().unwrap();
@@ -239,7 +239,7 @@ async fn a_stored_session_connects_by_itself_in_auto_mode_and_resumes_where_it_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_manual_mode_a_stored_session_opens_nothing() {
+async fn in_manual_mode_a_stored_session_opens_nothing_l1_11_l9_7() {
     let (server, storage) = (Server::default(), Shared::default());
     {
         let client = server.builder().storage(storage.clone()).build().unwrap();
@@ -255,7 +255,7 @@ async fn in_manual_mode_a_stored_session_opens_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_sent_when_the_process_ends_is_sent_by_the_next_one_in_order_and_once() {
+async fn what_is_not_sent_when_the_process_ends_is_sent_by_the_next_one_in_order_and_once_l5_16() {
     let (server, storage) = (Server::default(), Shared::default());
     {
         let client = server.builder().storage(storage.clone()).build().unwrap();
@@ -285,7 +285,7 @@ async fn what_is_not_sent_when_the_process_ends_is_sent_by_the_next_one_in_order
 }
 
 #[tokio::test(start_paused = true)]
-async fn disconnect_user_keeps_her_unsent_messages_for_her_alone_and_logout_erases_them() {
+async fn disconnect_user_keeps_her_unsent_messages_for_her_alone_and_logout_erases_them_l1_16_l1_17_l1_18() {
     let (server, storage) = (Server::default(), Shared::default());
     let client = server.builder().storage(storage.clone()).build().unwrap();
     client.connect_user("alice", token("alice")).await.unwrap();
@@ -354,7 +354,7 @@ async fn a_storage_that_fails_never_stops_the_client_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn regions_are_names_of_servers() {
+async fn regions_are_names_of_servers_l1_1_l1_6() {
     let server = Server::default();
     let build = |name: &str| {
         Client::builder(name, "dev")

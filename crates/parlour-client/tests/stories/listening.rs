@@ -23,7 +23,7 @@ async fn seqs_until(events: &mut Events, last: Seq) -> Vec<Seq> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_come_once_and_in_order_through_a_loss() {
+async fn events_come_once_and_in_order_through_a_loss_l4_4() {
     let server = Server::default();
     let client = server.client();
     let mut events = client.events();
@@ -108,7 +108,7 @@ async fn unread_counts_follow_the_events_by_the_rule() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_reset_the_channel_is_asked_for_and_later_events_count_on_top() {
+async fn after_a_reset_the_channel_is_asked_for_and_later_events_count_on_top_l5_5() {
     let server = Server::default();
     server.world().ready = Told { channels: vec![unread(0, 1, 1)], total: 1 };
     let client = server.client();
@@ -140,7 +140,7 @@ async fn after_a_reset_the_channel_is_asked_for_and_later_events_count_on_top() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn typing_is_sent_every_three_seconds_at_most() {
+async fn typing_is_sent_every_three_seconds_at_most_l6_23() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -162,7 +162,7 @@ async fn typing_is_sent_every_three_seconds_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn typing_that_is_not_renewed_ends_by_itself_after_seven_seconds() {
+async fn typing_that_is_not_renewed_ends_by_itself_after_seven_seconds_l5_23() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -181,7 +181,7 @@ async fn typing_that_is_not_renewed_ends_by_itself_after_seven_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_without_a_sound_is_replaced_after_35_seconds() {
+async fn a_link_without_a_sound_is_replaced_after_35_seconds_l6_4_l9_10() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::kit::{Fault, Server};
 
 #[tokio::test(start_paused = true)]
-async fn what_was_lost_on_the_way_is_sent_again_with_the_same_id_and_is_there_once() {
+async fn what_was_lost_on_the_way_is_sent_again_with_the_same_id_and_is_there_once_l5_10() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -28,7 +28,7 @@ async fn what_was_lost_on_the_way_is_sent_again_with_the_same_id_and_is_there_on
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_of_a_channel_arrive_in_the_order_of_sending_whatever_happens_to_one() {
+async fn messages_of_a_channel_arrive_in_the_order_of_sending_whatever_happens_to_one_l5_17() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -46,7 +46,7 @@ async fn messages_of_a_channel_arrive_in_the_order_of_sending_whatever_happens_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_for_good_is_told_at_once_and_blocks_nothing() {
+async fn a_refusal_for_good_is_told_at_once_and_blocks_nothing_l5_17() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -67,7 +67,7 @@ async fn a_refusal_for_good_is_told_at_once_and_blocks_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_asks_for_a_pause_gets_it() {
+async fn a_server_that_asks_for_a_pause_gets_it_l5_18() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();
@@ -100,7 +100,7 @@ async fn what_waits_goes_out_soon_after_the_connection_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_outbox_holds_so_many_and_says_when_it_is_full() {
+async fn the_outbox_holds_so_many_and_says_when_it_is_full_l5_14() {
     let server = Server::default();
     server.world().down = true;
     let client = server.client();
@@ -119,7 +119,7 @@ async fn the_outbox_holds_so_many_and_says_when_it_is_full() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_days_are_enough() {
+async fn two_days_are_enough_l5_15() {
     let server = Server::default();
     let client = server.client();
     client.connect_user("alice", "token").await.unwrap();

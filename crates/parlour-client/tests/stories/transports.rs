@@ -354,7 +354,7 @@ async fn conversation(transport: Transport) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_same_conversation_is_heard_over_every_transport() {
+async fn the_same_conversation_is_heard_over_every_transport_l4_1() {
     let [over_web_socket, over_event_stream, over_long_poll] = EACH.map(conversation);
     let (told, streamed, polled) = tokio::join!(over_web_socket, over_event_stream, over_long_poll);
     assert_eq!(

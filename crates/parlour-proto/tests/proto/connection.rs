@@ -36,7 +36,7 @@ fn a_user_is_connected_by_a_token_a_transport_a_hello_and_a_ready() {
 }
 
 #[test]
-fn events_are_delivered_once_and_in_order_from_the_heads_on() {
+fn events_are_delivered_once_and_in_order_from_the_heads_on_l5_2() {
     let mut client = Client::connected(&[(GENERAL, 7)]);
     assert_eq!(client.hears_event(1, GENERAL, 7), NOTHING);
     assert_eq!(client.hears_event(1, GENERAL, 8), [format!("deliver {GENERAL} 8")]);
@@ -79,7 +79,7 @@ fn a_hole_that_a_break_left_open_is_asked_for_again() {
 }
 
 #[test]
-fn a_ping_is_answered_and_its_time_is_where_a_resume_begins() {
+fn a_ping_is_answered_and_its_time_is_where_a_resume_begins_l6_46() {
     let mut client = Client::connected(&[(GENERAL, 7)]);
     assert_eq!(client.hears(1, ServerFrame::Ping { as_of: moment(130) }), ["transmit 1 pong"]);
     client.closed(1, None);
@@ -94,7 +94,7 @@ fn a_ping_is_answered_and_its_time_is_where_a_resume_begins() {
 }
 
 #[test]
-fn a_blip_is_seen_as_connected_reconnecting_connected_each_once() {
+fn a_blip_is_seen_as_connected_reconnecting_connected_each_once_l9_16() {
     let mut client = Client::connected(&[(GENERAL, 7)]);
     client.now = 60_000;
     client.hears_event(1, GENERAL, 8);
@@ -136,7 +136,7 @@ fn a_resume_names_what_the_app_has() {
 }
 
 #[test]
-fn a_resume_names_the_five_hundred_topics_of_the_latest_events() {
+fn a_resume_names_the_five_hundred_topics_of_the_latest_events_l4_3() {
     let mut client = Client::connected(&[]);
     let name = |n: u32| format!("channel:messaging:{n:03}");
     for n in (0..600).rev() {
@@ -152,7 +152,7 @@ fn a_resume_names_the_five_hundred_topics_of_the_latest_events() {
 }
 
 #[test]
-fn a_link_that_is_silent_for_35_seconds_is_dead() {
+fn a_link_that_is_silent_for_35_seconds_is_dead_l6_4() {
     let mut client = Client::connected(&[]);
     client.now = 10_000;
     client.hears(1, ServerFrame::Ping { as_of: moment(0) });
@@ -165,7 +165,7 @@ fn a_link_that_is_silent_for_35_seconds_is_dead() {
 }
 
 #[test]
-fn the_server_says_how_long_silence_may_be() {
+fn the_server_says_how_long_silence_may_be_l6_5() {
     let mut client = Client::new();
     client.takes(Input::ConnectUser { user: user("alice") });
     client.takes(fetched(1, "t1"));
@@ -177,7 +177,7 @@ fn the_server_says_how_long_silence_may_be() {
 }
 
 #[test]
-fn a_dial_has_ten_seconds_from_opening_to_ready() {
+fn a_dial_has_ten_seconds_from_opening_to_ready_l6_6() {
     let mut client = Client::new();
     client.takes(Input::ConnectUser { user: user("alice") });
     client.now = 4_000;
@@ -194,7 +194,7 @@ fn a_dial_has_ten_seconds_from_opening_to_ready() {
 }
 
 #[test]
-fn waits_grow_from_half_a_second_to_twenty_and_are_random_in_full() {
+fn waits_grow_from_half_a_second_to_twenty_and_are_random_in_full_l6_9() {
     let waits = |jitter: f64, app: AppLevel| {
         let mut client = Client::connected(&[]);
         client.takes(Input::App(app));
@@ -220,7 +220,7 @@ fn waits_grow_from_half_a_second_to_twenty_and_are_random_in_full() {
 }
 
 #[test]
-fn the_waits_begin_anew_only_after_ten_seconds_and_an_answered_ping() {
+fn the_waits_begin_anew_only_after_ten_seconds_and_an_answered_ping_l6_11() {
     // Connected a second time after one failure, for this long, with or without a ping.
     let next_wait = |connected_ms, pinged: bool| {
         let mut client = Client::connected(&[]);
@@ -240,7 +240,7 @@ fn the_waits_begin_anew_only_after_ten_seconds_and_an_answered_ping() {
 }
 
 #[test]
-fn retry_now_dials_within_300_milliseconds_and_keeps_count() {
+fn retry_now_dials_within_300_milliseconds_and_keeps_count_l3_12_l6_12() {
     let mut client = Client::connected(&[]);
     for dial in 1..8 {
         client.closed(dial, None);
@@ -260,7 +260,7 @@ fn retry_now_dials_within_300_milliseconds_and_keeps_count() {
 }
 
 #[test]
-fn without_network_the_waits_pause_but_for_a_probe_every_thirty_seconds() {
+fn without_network_the_waits_pause_but_for_a_probe_every_thirty_seconds_l6_13() {
     let mut client = Client::connected(&[]);
     assert_eq!(client.takes(Input::Network(NetworkLevel::Down)), NOTHING);
     assert_eq!(client.closed(1, None), ["connected -> nonetwork (TransportClosed)"]);
@@ -279,7 +279,7 @@ fn without_network_the_waits_pause_but_for_a_probe_every_thirty_seconds() {
 }
 
 #[test]
-fn a_probe_that_gets_through_connects_whatever_the_platform_says() {
+fn a_probe_that_gets_through_connects_whatever_the_platform_says_l6_13() {
     let mut client = Client::connected(&[]);
     client.takes(Input::Network(NetworkLevel::Down));
     client.closed(1, None);
@@ -337,7 +337,7 @@ fn a_refused_hello_fails_with_its_error() {
 }
 
 #[test]
-fn an_evicted_client_comes_back_only_with_its_user() {
+fn an_evicted_client_comes_back_only_with_its_user_l6_35_l9_20() {
     let evicted = || {
         let mut client = Client::connected(&[]);
         client.takes(Input::App(AppLevel::Hidden));
@@ -362,7 +362,7 @@ fn an_evicted_client_comes_back_only_with_its_user() {
 }
 
 #[test]
-fn every_code_says_how_to_come_back() {
+fn every_code_says_how_to_come_back_l7_1_l7_2_l7_3_l7_4_l7_5_l9_19() {
     // What is said at once, and when it is dialled.
     let after = |code: u16, said_before: &[ServerFrame]| {
         let mut client = Client::connected(&[]);
@@ -416,7 +416,7 @@ fn a_drain_is_kept_in_mind_also_where_the_link_just_dies() {
 }
 
 #[test]
-fn an_expired_token_is_replaced_once_by_a_different_one() {
+fn an_expired_token_is_replaced_once_by_a_different_one_l7_24() {
     let mut client = Client::connected(&[]);
     let said = client.closed(1, Some(4202));
     assert_eq!(said, ["fetch 2 instead of t1", "connected -> reconnecting 1 (ServerClosed 4202)"]);
@@ -429,7 +429,7 @@ fn an_expired_token_is_replaced_once_by_a_different_one() {
 }
 
 #[test]
-fn the_same_token_again_is_the_end_without_another_dial() {
+fn the_same_token_again_is_the_end_without_another_dial_l7_24() {
     let mut client = Client::connected(&[]);
     client.closed(1, Some(4202));
     assert_eq!(client.takes(fetched(2, "t1")), ["reconnecting 1 -> failed (Token)"]);
@@ -487,7 +487,7 @@ fn a_provider_that_does_not_answer_counts_as_failed_after_thirty_seconds() {
 }
 
 #[test]
-fn a_disconnect_during_a_dial_cancels_it_and_is_done_when_it_is_gone() {
+fn a_disconnect_during_a_dial_cancels_it_and_is_done_when_it_is_gone_l3_5() {
     let mut client = Client::new();
     client.takes(Input::ConnectUser { user: user("alice") });
     client.takes(fetched(1, "t1"));
@@ -563,7 +563,7 @@ fn a_logged_out_client_is_closed_and_connects_only_with_a_user() {
 }
 
 #[test]
-fn a_changed_user_is_told_with_the_next_hello_and_only_then() {
+fn a_changed_user_is_told_with_the_next_hello_and_only_then_l4_15() {
     let mut client = Client::connected(&[]);
     let renamed = user("alice").with("name", "Alice");
     assert_eq!(client.takes(Input::ConnectUser { user: renamed }), NOTHING);
@@ -665,7 +665,7 @@ fn what_is_sent_without_a_connection_is_dropped() {
 }
 
 #[test]
-fn coming_to_the_foreground_hurries_a_wait() {
+fn coming_to_the_foreground_hurries_a_wait_l6_12() {
     let mut client = Client::connected(&[]);
     client.takes(Input::App(AppLevel::Hidden));
     client.closed(1, Some(1013));
@@ -686,7 +686,7 @@ fn a_server_that_speaks_before_ready_or_says_it_twice_is_left() {
 }
 
 #[test]
-fn a_banner_is_quiet_for_two_seconds_and_gone_at_once() {
+fn a_banner_is_quiet_for_two_seconds_and_gone_at_once_l3_11() {
     let mut client = Client::new();
     assert_eq!(client.machine.ui_status(0), UiStatus::SignedOut);
     client.takes(Input::ConnectUser { user: user("alice") });

@@ -14,7 +14,7 @@ fn seeds() -> u64 {
 }
 
 #[test]
-fn whatever_breaks_the_app_ends_with_every_event_once_and_in_order() {
+fn whatever_breaks_the_app_ends_with_every_event_once_and_in_order_l5_3() {
     let mut total = Tally::default();
     let only = std::env::var("PARLOUR_SEED").ok().and_then(|text| text.parse().ok());
     for seed in only.map_or(1..=seeds(), |seed: u64| seed..=seed) {

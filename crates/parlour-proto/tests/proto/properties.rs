@@ -216,7 +216,7 @@ proptest! {
     }
 
     #[test]
-    fn a_wait_is_within_its_bounds(failures in any::<u32>(), jitter in any::<f64>()) {
+    fn a_wait_is_within_its_bounds_l6_9(failures in any::<u32>(), jitter in any::<f64>()) {
         let backoff = Backoff { base_ms: 500, cap_ms: 20_000 };
         let bound = 500_u64.saturating_mul(1_u64.checked_shl(failures).unwrap_or(u64::MAX));
         prop_assert!(backoff.wait(failures, jitter) <= bound.min(20_000));
@@ -229,7 +229,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(1_000), ..ProptestConfig::default() })]
 
     #[test]
-    fn any_wishes_end_with_one_transport_at_most_and_what_is_there_is_what_is_wanted(
+    fn any_wishes_end_with_one_transport_at_most_and_what_is_there_is_what_is_wanted_l3_1_l3_2_l3_3_l9_1(
         config in configs(),
         steps in vec((pauses(), 0.0..1.0, client_inputs()), 0..80),
     ) {

@@ -19,7 +19,7 @@ fn say_hello(resume: Option<parlour_wire::frames::Resume>) -> ClientFrame {
 }
 
 #[test]
-fn who_says_nothing_for_ten_seconds_is_closed_and_told_why() {
+fn who_says_nothing_for_ten_seconds_is_closed_and_told_why_l6_7() {
     let mut server = Server::new();
     assert_eq!(server.machine.deadline(), Some(10_000));
     assert_eq!(server.ticks_at(9_999), NOTHING);
@@ -38,7 +38,7 @@ fn hello_is_not_missed_while_the_server_itself_is_late() {
 }
 
 #[test]
-fn the_first_frame_is_hello() {
+fn the_first_frame_is_hello_l4_2() {
     for first in
         [ClientFrame::Ping { id: 1 }, ClientFrame::Pong, ClientFrame::Bye { intent: ByeIntent::Leave }]
     {
@@ -64,7 +64,7 @@ fn hello_is_said_once_and_followed_by_nothing_until_ready() {
 }
 
 #[test]
-fn another_version_of_the_protocol_is_refused_before_anything_is_admitted() {
+fn another_version_of_the_protocol_is_refused_before_anything_is_admitted_l7_13() {
     let mut newer = hello(None);
     newer.client.version = 2;
     let said = Server::new().hears(ClientFrame::Hello(Box::new(newer)));
@@ -84,7 +84,7 @@ fn a_refused_admission_says_the_error_and_when_to_come_back() {
 }
 
 #[test]
-fn ready_comes_first_then_every_topic_is_attached_and_its_head_looked_at_once() {
+fn ready_comes_first_then_every_topic_is_attached_and_its_head_looked_at_once_l4_6_l5_3() {
     let (_, said) = Server::admitted(None, vec![start(ALICE, 3), start(GENERAL, 7)]);
     let attached = [format!("attach {ALICE}"), format!("attach {GENERAL}")];
     assert_eq!(said, ["ready fresh", &attached[0], &attached[1], "look at heads"]);
@@ -112,7 +112,7 @@ fn what_was_missed_is_replayed_from_the_cursor() {
 }
 
 #[test]
-fn a_resume_replays_three_hundred_events_of_a_topic_and_resets_at_one_more() {
+fn a_resume_replays_three_hundred_events_of_a_topic_and_resets_at_one_more_l5_9() {
     let said =
         |cursor| Server::admitted(Some(resume("e1", &[(GENERAL, cursor)])), vec![start(GENERAL, 400)]).1;
     assert_eq!(said(100)[0], "ready resumed");
@@ -130,7 +130,7 @@ fn what_is_hidden_from_a_member_is_skipped_without_a_reset() {
 }
 
 #[test]
-fn a_trimmed_place_and_one_ahead_of_the_log_are_reset() {
+fn a_trimmed_place_and_one_ahead_of_the_log_are_reset_l5_4() {
     let said = |cursor| {
         let start = TopicStart { floor: 10, ..start(GENERAL, 20) };
         Server::admitted(Some(resume("e1", &[(GENERAL, cursor)])), vec![start]).1
@@ -143,7 +143,7 @@ fn a_trimmed_place_and_one_ahead_of_the_log_are_reset() {
 }
 
 #[test]
-fn another_epoch_resets_everything() {
+fn another_epoch_resets_everything_l5_4() {
     let (mut server, said) =
         Server::admitted(Some(resume("e0", &[(GENERAL, 7)])), vec![start(ALICE, 1), start(GENERAL, 7)]);
     let resets = [format!("reset {ALICE} other_epoch 1"), format!("reset {GENERAL} other_epoch 7")];
@@ -175,7 +175,7 @@ fn a_channel_that_is_not_hers_is_reset_without_a_word_of_its_head_and_other_name
 }
 
 #[test]
-fn no_more_than_five_hundred_cursors_are_looked_at() {
+fn no_more_than_five_hundred_cursors_are_looked_at_l4_3() {
     let names: Vec<String> = (0..100_000).map(|n| format!("channel:messaging:{n:06}")).collect();
     let cursors: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1)).collect();
     let (_, said) = Server::admitted(Some(resume("e1", &cursors)), vec![]);
@@ -211,7 +211,7 @@ fn a_gap_is_loaded_once_and_what_comes_meanwhile_waits_for_it() {
 }
 
 #[test]
-fn a_head_beyond_the_cursor_is_a_publish_that_was_lost() {
+fn a_head_beyond_the_cursor_is_a_publish_that_was_lost_l6_19() {
     let mut server = Server::listening_to(vec![start(GENERAL, 7)]);
     assert_eq!(server.head(GENERAL, 7), NOTHING);
     assert_eq!(server.head(GENERAL, 8), [format!("load {GENERAL} after 7")]);
@@ -254,7 +254,7 @@ fn a_load_that_brings_nothing_does_not_spin() {
 }
 
 #[test]
-fn a_store_that_has_what_is_later_but_not_what_is_next_means_a_reset_and_never_silence() {
+fn a_store_that_has_what_is_later_but_not_what_is_next_means_a_reset_and_never_silence_l4_8() {
     let mut server = Server::listening_to(vec![start(GENERAL, 7)]);
     server.live(GENERAL, 12);
     assert_eq!(server.loaded(GENERAL, [10, 11, 12], 12), [format!("reset {GENERAL} trimmed 12")]);
@@ -429,7 +429,7 @@ fn a_repair_overtakes_a_load_that_is_under_way() {
 }
 
 #[test]
-fn pings_come_at_their_phase_and_then_at_every_heartbeat() {
+fn pings_come_at_their_phase_and_then_at_every_heartbeat_l6_1() {
     let mut machine: Session<u64> = Session::new(0, session_config(), 0.4);
     let mut out = Vec::new();
     machine.handle(0, SessionInput::Frame(Open::Known(say_hello(None))), &mut out);
@@ -441,7 +441,7 @@ fn pings_come_at_their_phase_and_then_at_every_heartbeat() {
 }
 
 #[test]
-fn a_ping_without_a_pong_for_eight_seconds_ends_the_connection() {
+fn a_ping_without_a_pong_for_eight_seconds_ends_the_connection_l6_3() {
     let mut server = Server::listening_to(vec![]);
     assert_eq!(server.ticks_at(24_999), NOTHING);
     assert_eq!(server.ticks_at(25_000), ["ping as of 100"]);
@@ -451,7 +451,7 @@ fn a_ping_without_a_pong_for_eight_seconds_ends_the_connection() {
 }
 
 #[test]
-fn no_pong_is_judged_while_the_server_itself_is_late() {
+fn no_pong_is_judged_while_the_server_itself_is_late_l6_3() {
     let mut server = Server::listening_to(vec![]);
     server.ticks_at(25_000);
     server.now = 60_000;
@@ -501,7 +501,7 @@ fn a_ping_of_the_client_is_answered_with_its_number() {
 }
 
 #[test]
-fn sixty_frames_at_once_and_twenty_a_second_are_taken_and_one_more_ends_it() {
+fn sixty_frames_at_once_and_twenty_a_second_are_taken_and_one_more_ends_it_l6_37() {
     // `hello` was the first of the sixty.
     let mut server = Server::listening_to(vec![]);
     for _ in 0..59 {
@@ -514,7 +514,7 @@ fn sixty_frames_at_once_and_twenty_a_second_are_taken_and_one_more_ends_it() {
 }
 
 #[test]
-fn a_token_that_ends_is_asked_for_again_and_then_given_thirty_seconds() {
+fn a_token_that_ends_is_asked_for_again_and_then_given_thirty_seconds_l6_28() {
     let mut server = Server::new();
     server.hears(say_hello(None));
     let admission = parlour_proto::Admission { token_expires_in_ms: Some(5_000), ..admission(vec![]) };
@@ -613,7 +613,7 @@ fn unasked() -> Server {
 }
 
 #[test]
-fn a_background_lease_ends_the_connection_five_seconds_after_it_ended() {
+fn a_background_lease_ends_the_connection_five_seconds_after_it_ended_l2_14() {
     let mut server = unasked();
     server.now = 1_000;
     assert_eq!(server.hears(background(30_000)), ["app_state background"]);
@@ -623,7 +623,7 @@ fn a_background_lease_ends_the_connection_five_seconds_after_it_ended() {
 }
 
 #[test]
-fn every_ping_of_the_client_renews_the_lease_and_nothing_else_does() {
+fn every_ping_of_the_client_renews_the_lease_and_nothing_else_does_l4_10() {
     let mut server = unasked();
     server.hears(background(30_000));
     server.now = 29_000;

@@ -142,7 +142,7 @@ fn step_written(step: &Step, machine: Machine) -> String {
 }
 
 #[test]
-fn every_transcript_is_reproduced_to_the_letter() {
+fn every_transcript_is_reproduced_to_the_letter_l3_7_l3_8() {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
@@ -203,7 +203,7 @@ fn diagram() -> String {
 }
 
 #[test]
-fn the_diagram_in_the_book_is_what_the_machine_does() {
+fn the_diagram_in_the_book_is_what_the_machine_does_l3_9() {
     const BEGIN: &str = "<!-- The machine's own account of itself: written by a test. -->\n";
     let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/connecting.md");
     let text = std::fs::read_to_string(&page).unwrap();

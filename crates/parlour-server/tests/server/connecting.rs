@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::kit::{GENERAL, Heard, TestServer, at, kinds};
 
 #[tokio::test]
-async fn ready_says_who_one_is_what_is_unread_and_where_to_go_on() {
+async fn ready_says_who_one_is_what_is_unread_and_where_to_go_on_l1_8_l4_6_l4_7() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     bob.makes(GENERAL, &["alice"]).await;
@@ -46,7 +46,7 @@ async fn ready_says_who_one_is_what_is_unread_and_where_to_go_on() {
 }
 
 #[tokio::test]
-async fn live_events_come_after_ready_and_in_order() {
+async fn live_events_come_after_ready_and_in_order_l4_6() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     let made = bob.makes(GENERAL, &["alice"]).await;
@@ -76,7 +76,7 @@ async fn a_heartbeat_may_be_asked_for_shorter_but_not_too_short() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_a_ping_is_closed() {
+async fn a_client_that_does_not_answer_a_ping_is_closed_l7_23() {
     let server = TestServer::with(|config| {
         config.limits.heartbeat_ms = 50;
         config.limits.pong_wait_ms = 200;
@@ -96,7 +96,7 @@ async fn a_client_that_does_not_answer_a_ping_is_closed() {
 }
 
 #[tokio::test]
-async fn in_development_the_fourth_connection_takes_the_stalests_place() {
+async fn in_development_the_fourth_connection_takes_the_stalests_place_l6_30_l6_34_l7_12() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let mut foreground = alice.connects().await;
@@ -128,7 +128,7 @@ async fn in_development_the_fourth_connection_takes_the_stalests_place() {
 }
 
 #[tokio::test]
-async fn a_named_predecessor_goes_and_is_not_counted_beside_its_successor() {
+async fn a_named_predecessor_goes_and_is_not_counted_beside_its_successor_l4_14_l7_12() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let mut others = [alice.connects().await, alice.connects().await];
@@ -147,7 +147,7 @@ async fn a_named_predecessor_goes_and_is_not_counted_beside_its_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_dials_at_once_never_make_more_than_fifty_connections() {
+async fn two_hundred_dials_at_once_never_make_more_than_fifty_connections_l6_30() {
     let server = TestServer::with(|config| config.app.mode = Some(Mode::Production)).await;
     let alice = server.user("alice");
     let current = async |server: &TestServer| {
@@ -197,7 +197,7 @@ async fn two_hundred_dials_at_once_never_make_more_than_fifty_connections() {
 }
 
 #[tokio::test]
-async fn in_production_a_client_that_dials_too_often_is_told_when_to_come_back() {
+async fn in_production_a_client_that_dials_too_often_is_told_when_to_come_back_l4_12_l6_36_l7_19() {
     let server = TestServer::with(|config| {
         config.app.mode = Some(Mode::Production);
         config.limits.dials_burst = 3;
@@ -223,7 +223,7 @@ async fn in_production_a_client_that_dials_too_often_is_told_when_to_come_back()
 }
 
 #[tokio::test]
-async fn more_hellos_than_the_rate_are_told_to_come_one_after_the_other() {
+async fn more_hellos_than_the_rate_are_told_to_come_one_after_the_other_l6_44_l7_17() {
     let server = TestServer::with(|config| {
         config.limits.hellos_per_second = 1;
         config.limits.hellos_burst = 2;
@@ -263,7 +263,7 @@ async fn more_hellos_than_the_rate_are_told_to_come_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn an_app_in_the_background_stays_as_long_as_it_pings() {
+async fn an_app_in_the_background_stays_as_long_as_it_pings_l2_14_l7_15() {
     let server = TestServer::with(|config| config.limits.lease_grace_ms = 100).await;
     let mut live = server.user("alice").connects().await;
     live.says(&json!({"type": "app_state", "state": "background", "lease_ms": 600_001})).await;

@@ -39,7 +39,7 @@ async fn a_stream_begins_at_once_and_no_proxy_is_to_keep_or_change_it() {
 }
 
 #[tokio::test]
-async fn a_stream_says_what_a_websocket_says_and_takes_what_it_takes() {
+async fn a_stream_says_what_a_websocket_says_and_takes_what_it_takes_l4_16() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.makes(GENERAL, &["bob"]).await;
@@ -129,7 +129,7 @@ async fn a_stream_that_breaks_is_noticed_and_resumes_with_exactly_what_it_missed
 }
 
 #[tokio::test]
-async fn what_is_refused_before_ready_is_told_in_frames_and_bye_is_the_last() {
+async fn what_is_refused_before_ready_is_told_in_frames_and_bye_is_the_last_l7_8() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let wrong = |field: &str, value: Value| {
@@ -193,7 +193,7 @@ async fn a_body_that_is_no_hello_is_refused_as_a_request_is() {
 }
 
 #[tokio::test]
-async fn only_its_own_user_says_frames_on_a_stream_and_nobody_else_learns_of_it() {
+async fn only_its_own_user_says_frames_on_a_stream_and_nobody_else_learns_of_it_l4_17() {
     let server = TestServer::start().await;
     let (alice, mallory) = (server.user("alice"), server.user("mallory"));
     let mut stream = alice.streams_with(json!({})).await;
@@ -260,7 +260,7 @@ async fn the_limits_of_a_websocket_hold_on_a_stream() {
 }
 
 #[tokio::test]
-async fn a_stream_whose_client_answers_no_ping_ends() {
+async fn a_stream_whose_client_answers_no_ping_ends_l7_23() {
     let server = TestServer::with(|config| {
         config.limits.heartbeat_ms = 50;
         config.limits.pong_wait_ms = 300;
@@ -297,7 +297,7 @@ async fn deaf(person: &Person) -> EventStream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stalled_stream_is_cut_while_one_that_reads_gets_everything() {
+async fn a_stalled_stream_is_cut_while_one_that_reads_gets_everything_l6_41() {
     let server = TestServer::with(|config| config.limits.slow_reader_ms = 500).await;
     server.knows(&["alice", "bob", "carol"]).await;
     let (alice, bob, carol) = (server.user("alice"), server.user("bob"), server.user("carol"));

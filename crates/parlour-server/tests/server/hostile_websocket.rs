@@ -41,7 +41,7 @@ async fn roomy() -> TestServer {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_frames_close_with_1002() {
+async fn bytes_that_are_no_frames_close_with_1002_l6_38() {
     let server = roomy().await;
     let reason = |code: u16, reason: &[u8]| [&code.to_be_bytes()[..], reason].concat();
     all_close(
@@ -71,7 +71,7 @@ async fn bytes_that_are_no_frames_close_with_1002() {
 }
 
 #[tokio::test]
-async fn frames_that_are_too_large_close_with_1009_and_nobody_waits_for_them() {
+async fn frames_that_are_too_large_close_with_1009_and_nobody_waits_for_them_l6_38() {
     let server = roomy().await;
     let claims = |length: u64| [header(TEXT, length), vec![1, 2, 3, 4]].concat();
     let half = vec![b' '; 40_000];
@@ -100,7 +100,7 @@ async fn frames_that_are_too_large_close_with_1009_and_nobody_waits_for_them() {
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf8_closes_with_1007_wherever_it_is_split() {
+async fn text_that_is_not_utf8_closes_with_1007_wherever_it_is_split_l6_38() {
     let server = roomy().await;
     let smiley = "😀".as_bytes();
     let mut cases: Vec<(&str, Vec<u8>, &[u16])> = vec![
@@ -131,7 +131,7 @@ async fn text_that_is_not_utf8_closes_with_1007_wherever_it_is_split() {
 }
 
 #[tokio::test]
-async fn frames_out_of_place_close_with_4000_and_say_why() {
+async fn frames_out_of_place_close_with_4000_and_say_why_l6_38_l7_7() {
     let server = roomy().await;
     let alice = server.user("alice");
     let hello = alice.hello().to_string();
@@ -211,7 +211,7 @@ async fn who_does_not_say_hello_in_time_is_closed_whatever_else_he_sends() {
 }
 
 #[tokio::test]
-async fn floods_of_any_frame_are_rate_limited() {
+async fn floods_of_any_frame_are_rate_limited_l7_19() {
     let server = roomy().await;
     let alice = server.user("alice");
     for (what, frame) in [
@@ -397,7 +397,7 @@ async fn deaf(person: &Person) -> RawSocket {
 const LONG_ENOUGH: std::time::Duration = std::time::Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stalled_reader_is_cut_in_time_while_all_others_get_everything() {
+async fn a_stalled_reader_is_cut_in_time_while_all_others_get_everything_l6_41() {
     let server = TestServer::with(|config| config.limits.slow_reader_ms = 500).await;
     server.knows(&["alice", "bob", "carol"]).await;
     let (alice, bob, carol) = (server.user("alice"), server.user("bob"), server.user("carol"));

@@ -115,7 +115,7 @@ async fn hears_of(watcher: &mut Live, user: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_first_poll_is_answered_at_once_and_the_next_when_something_happens() {
+async fn the_first_poll_is_answered_at_once_and_the_next_when_something_happens_l4_16() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.makes(GENERAL, &["bob"]).await;
@@ -141,7 +141,7 @@ async fn the_first_poll_is_answered_at_once_and_the_next_when_something_happens(
 }
 
 #[tokio::test]
-async fn a_poll_in_which_nothing_happens_is_answered_with_ready_alone() {
+async fn a_poll_in_which_nothing_happens_is_answered_with_ready_alone_l6_17() {
     let server = TestServer::with(|config| config.limits.poll_hold_ms = 300).await;
     let mut poller = Poller::begins(&server.user("alice"), json!({})).await;
     for _ in 0..3 {
@@ -152,7 +152,7 @@ async fn a_poll_in_which_nothing_happens_is_answered_with_ready_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_events_come_once_and_in_order_though_answers_are_lost() {
+async fn a_thousand_events_come_once_and_in_order_though_answers_are_lost_l4_19() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.makes(GENERAL, &["bob"]).await;
@@ -214,7 +214,7 @@ async fn a_first_poll_that_nobody_waits_for_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_poller_is_one_connection_and_online_from_the_first_poll_to_the_last() {
+async fn a_poller_is_one_connection_and_online_from_the_first_poll_to_the_last_l4_20_l4_21() {
     let server = TestServer::with(|config| {
         config.app.mode = Some(Mode::Production);
         config.limits.connections_per_user = Some(1);
@@ -245,7 +245,7 @@ async fn a_poller_is_one_connection_and_online_from_the_first_poll_to_the_last()
 }
 
 #[tokio::test]
-async fn a_poller_who_does_not_come_back_is_lost_after_its_lease_and_gone_after_the_grace() {
+async fn a_poller_who_does_not_come_back_is_lost_after_its_lease_and_gone_after_the_grace_l4_20() {
     let server = TestServer::with(|config| {
         config.limits.poll_lease_ms = 400;
         config.limits.presence_grace_ms = 400;
@@ -266,7 +266,7 @@ async fn a_poller_who_does_not_come_back_is_lost_after_its_lease_and_gone_after_
 }
 
 #[tokio::test]
-async fn what_is_said_with_a_poll_or_between_two_is_done_in_the_poll() {
+async fn what_is_said_with_a_poll_or_between_two_is_done_in_the_poll_l4_17() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.makes("livestream:cup", &[]).await;
@@ -332,7 +332,7 @@ async fn an_answer_has_room_for_a_mebibyte_and_the_next_poll_goes_on_where_it_en
 }
 
 #[tokio::test]
-async fn a_poller_who_lost_its_place_between_two_polls_is_told_and_does_not_take_it_back() {
+async fn a_poller_who_lost_its_place_between_two_polls_is_told_and_does_not_take_it_back_l6_34() {
     let server = TestServer::with(|config| config.limits.connections_per_user = Some(1)).await;
     let bob = server.user("bob");
     let poller = Poller::begins(&bob, json!({})).await;

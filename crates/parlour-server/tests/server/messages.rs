@@ -19,7 +19,7 @@ async fn send(person: &Person, message: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn the_same_id_again_is_the_same_message_and_anything_else_is_a_conflict() {
+async fn the_same_id_again_is_the_same_message_and_anything_else_is_a_conflict_l5_10_l5_11() {
     let (server, alice, bob, _) = three().await;
     let mut live = bob.connects().await;
     let draft = json!({"id": "m1", "text": "hi", "mood": "cheerful", "attachments": [{"type": "x"}]});
@@ -122,7 +122,7 @@ async fn a_soft_delete_takes_the_text_and_leaves_the_place() {
 }
 
 #[tokio::test]
-async fn a_hard_delete_is_a_servers_right_and_keeps_the_id_taken() {
+async fn a_hard_delete_is_a_servers_right_and_keeps_the_id_taken_l5_7_l5_12() {
     let (server, alice, bob, _) = three().await;
     let mut live = bob.connects().await;
     let sent = alice.sends_as(GENERAL, "m1", "gone").await.ok()["message"].clone();

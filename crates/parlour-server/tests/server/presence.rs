@@ -28,7 +28,7 @@ impl Live {
 }
 
 #[tokio::test]
-async fn who_connects_is_online_and_who_leaves_is_offline_at_once() {
+async fn who_connects_is_online_and_who_leaves_is_offline_at_once_l2_15_l5_20() {
     let server = server(60_000).await;
     let mut watcher = server.user("alice").connects_with(json!({"presence": "all"})).await;
     assert_eq!(watcher.ready["presence"], json!([]));
@@ -51,7 +51,7 @@ async fn who_connects_is_online_and_who_leaves_is_offline_at_once() {
 }
 
 #[tokio::test]
-async fn a_plain_close_leaves_and_one_that_means_to_resume_does_not() {
+async fn a_plain_close_leaves_and_one_that_means_to_resume_does_not_l6_21_l7_6() {
     let server = server(60_000).await;
     let mut watcher = server.user("alice").connects_with(json!({"presence": "all"})).await;
     for (code, goes) in [(1000_u16, true), (4900, false)] {
@@ -71,7 +71,7 @@ async fn a_plain_close_leaves_and_one_that_means_to_resume_does_not() {
 }
 
 #[tokio::test]
-async fn a_broken_link_is_offline_after_the_grace() {
+async fn a_broken_link_is_offline_after_the_grace_l2_15_l6_21() {
     let server = server(400).await;
     let mut watcher = server.user("alice").connects_with(json!({"presence": "all"})).await;
     let live = server.user("bob").connects().await;
@@ -159,7 +159,7 @@ async fn becoming_invisible_and_visible_holds_on_connections_that_are_up() {
 }
 
 #[tokio::test]
-async fn friends_and_roles_are_whom_they_name() {
+async fn friends_and_roles_are_whom_they_name_l1_3() {
     let server = server(60_000).await;
     let users = json!({"users": [
         {"id": "alice"}, {"id": "friend"}, {"id": "stranger"}, {"id": "mod", "role": "moderator"},

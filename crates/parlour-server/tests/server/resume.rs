@@ -47,7 +47,7 @@ async fn back(person: &Person, memory: &Memory) -> (Live, Vec<Value>) {
 }
 
 #[tokio::test]
-async fn a_dropped_connection_resumes_with_exactly_what_it_missed() {
+async fn a_dropped_connection_resumes_with_exactly_what_it_missed_l2_12() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.makes(GENERAL, &["bob"]).await;
@@ -126,7 +126,7 @@ async fn nothing_is_lost_or_doubled_by_breaking_again_and_again_while_others_sen
 }
 
 #[tokio::test]
-async fn three_hundred_missed_events_are_replayed_and_one_more_is_a_reset() {
+async fn three_hundred_missed_events_are_replayed_and_one_more_is_a_reset_l4_7_l4_8_l5_9_l9_9() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.makes(GENERAL, &["bob"]).await;
@@ -149,7 +149,7 @@ async fn three_hundred_missed_events_are_replayed_and_one_more_is_a_reset() {
 }
 
 #[tokio::test]
-async fn what_is_kept_no_longer_is_a_reset() {
+async fn what_is_kept_no_longer_is_a_reset_l5_4() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.makes(GENERAL, &["bob"]).await;
@@ -217,7 +217,7 @@ async fn a_cursor_of_what_is_not_hers_tells_nothing() {
 }
 
 #[tokio::test]
-async fn topics_that_are_not_named_are_served_from_as_of() {
+async fn topics_that_are_not_named_are_served_from_as_of_l4_4() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.makes(GENERAL, &["bob"]).await;

@@ -7,7 +7,7 @@ use crate::kit::{GENERAL, TestServer, alone, at, now_s, sign, sign_raw};
 const MARKED_SECRET: &str = "MARKEDSECRET-0123456789-0123456789";
 
 #[test]
-fn tokens_and_the_secret_stand_in_no_log_no_error_and_not_in_the_database() {
+fn tokens_and_the_secret_stand_in_no_log_no_error_and_not_in_the_database_l4_5_l9_18() {
     let printed = alone("secrets::everything_that_logs");
     let log_lines = printed.lines().filter(|line| line.contains("TRACE") || line.contains("DEBUG")).count();
     assert!(log_lines > 100, "the log was not captured: {printed}");

@@ -23,7 +23,7 @@ fn turn(frames: &[Value]) -> u64 {
 }
 
 #[tokio::test]
-async fn everybody_is_told_a_turn_of_his_own_after_the_restart() {
+async fn everybody_is_told_a_turn_of_his_own_after_the_restart_l6_42() {
     let server = TestServer::with(production).await;
     server.knows(&["u0", "u9"]).await;
     server.user("u0").makes(GENERAL, &["u9"]).await;

@@ -44,7 +44,7 @@ async fn are_refused_at_both_doors(tokens: Vec<Bad>) {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_token_has_its_own_error_at_both_doors() {
+async fn what_is_wrong_with_a_token_has_its_own_error_at_both_doors_l7_9() {
     let now = now_s();
     are_refused_at_both_doors(vec![
         bad(sign(&json!({"user_id": "alice", "exp": now - 30})), "token_expired"),
@@ -143,7 +143,7 @@ async fn keys_that_a_header_brings_along_are_never_looked_at() {
 }
 
 #[tokio::test]
-async fn five_seconds_of_difference_between_clocks_are_forgiven() {
+async fn five_seconds_of_difference_between_clocks_are_forgiven_l6_29() {
     let server = TestServer::start().await;
     let now = now_s();
     // Three, so that a slow machine does not make five of them.
@@ -157,7 +157,7 @@ async fn five_seconds_of_difference_between_clocks_are_forgiven() {
 }
 
 #[tokio::test]
-async fn apps_and_tokens_that_are_missing_or_unknown_are_told_apart() {
+async fn apps_and_tokens_that_are_missing_or_unknown_are_told_apart_l7_8() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     server.anybody().get("/v1/me").await.refused("app_key_missing");
@@ -186,7 +186,7 @@ async fn apps_and_tokens_that_are_missing_or_unknown_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_server_token_does_everything_over_http_and_never_connects() {
+async fn a_server_token_does_everything_over_http_and_never_connects_l1_28_l7_14() {
     let server = TestServer::start().await;
     let backend = server.backend();
     backend.post("/v1/users", json!({"users": [{"id": "alice"}]})).await.ok();
@@ -196,7 +196,7 @@ async fn a_server_token_does_everything_over_http_and_never_connects() {
 }
 
 #[tokio::test]
-async fn an_unknown_version_of_the_protocol_is_refused() {
+async fn an_unknown_version_of_the_protocol_is_refused_l7_13() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     for version in [0, 2, 4_294_967_295_u32] {
@@ -207,7 +207,7 @@ async fn an_unknown_version_of_the_protocol_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_is_replaced_on_the_connection_and_its_end_ignored_ends_the_connection() {
+async fn a_token_is_replaced_on_the_connection_and_its_end_ignored_ends_the_connection_l7_24() {
     let server = TestServer::with(|config| config.limits.token_grace_ms = 300).await;
     let token = |ends_in: i64| sign(&json!({"user_id": "alice", "exp": now_s() + ends_in}));
     let mut live = server.bearer("alice", token(1)).connects().await;
@@ -226,7 +226,7 @@ async fn a_token_is_replaced_on_the_connection_and_its_end_ignored_ends_the_conn
 }
 
 #[tokio::test]
-async fn a_bad_token_given_on_the_connection_ends_it() {
+async fn a_bad_token_given_on_the_connection_ends_it_l7_9() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let expired = sign(&json!({"user_id": "alice", "exp": now_s() - 30}));

@@ -60,7 +60,7 @@ async fn sending_and_going_end_typing() {
 
 /// The one story that waits its true six seconds.
 #[tokio::test]
-async fn the_server_ends_what_the_typist_forgot_to_end() {
+async fn the_server_ends_what_the_typist_forgot_to_end_l6_24() {
     let (_server, alice, bob) = pair().await;
     let mut alices = alice.connects().await;
     let mut bobs = bob.connects().await;

@@ -20,7 +20,7 @@ fn with_id(id: &str, fields: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn connecting_makes_the_user_and_merges_what_is_sent() {
+async fn connecting_makes_the_user_and_merges_what_is_sent_l1_7() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     assert_eq!(alice.sees("alice").await, None);
@@ -64,7 +64,7 @@ async fn what_only_the_server_sets_is_ignored_on_every_path() {
 }
 
 #[tokio::test]
-async fn the_merged_user_is_smaller_than_5120_bytes_or_nothing_is_stored() {
+async fn the_merged_user_is_smaller_than_5120_bytes_or_nothing_is_stored_l6_39() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let stored = json!({"name": "Alice", "kept": "é".repeat(600)});
@@ -134,7 +134,7 @@ async fn nobody_raises_her_own_role_or_teams_on_any_path() {
 }
 
 #[tokio::test]
-async fn a_connecting_user_cannot_be_another_than_the_tokens() {
+async fn a_connecting_user_cannot_be_another_than_the_tokens_l7_9() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let (error, code) = alice.is_refused(&alice.hello_with(json!({"user": {"id": "bob"}}))).await;
@@ -229,7 +229,7 @@ async fn a_user_id_is_1_to_128_of_its_characters_and_the_error_names_the_wrong_o
 }
 
 #[tokio::test]
-async fn me_makes_and_counts_nothing() {
+async fn me_makes_and_counts_nothing_l1_9() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     assert_eq!(alice.get("/v1/me").await.ok()["me"], Value::Null);

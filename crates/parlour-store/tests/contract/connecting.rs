@@ -51,7 +51,7 @@ pub(crate) async fn a_connect_brings_everything_a_session_starts_from(kit: Kit) 
     assert_eq!((general.unread_messages, general.last_read_seq, general.head), (2, 3, 5));
 }
 
-pub(crate) async fn as_of_finds_the_last_seq_ten_seconds_before_it(kit: Kit) {
+pub(crate) async fn as_of_finds_the_last_seq_ten_seconds_before_it_l4_4(kit: Kit) {
     kit.has_channel("messaging:general", &["alice"]).await;
     let topic = channel_topic("messaging:general");
     // Seqs 1 and 2 came with the channel, at 0.

@@ -11,7 +11,7 @@ use crate::kit::{Kit, at, channel_topic, cid, event, fields, lines, message_id, 
 
 const GENERAL: &str = "messaging:general";
 
-pub(crate) async fn a_replay_renders_the_present(kit: Kit) {
+pub(crate) async fn a_replay_renders_the_present_l5_6(kit: Kit) {
     kit.has_channel(GENERAL, &["alice"]).await;
     kit.sends(GENERAL, "alice", "m1").await;
     kit.sends(GENERAL, "alice", "m2").await;
@@ -57,7 +57,7 @@ pub(crate) async fn a_replay_renders_the_present(kit: Kit) {
     }
 }
 
-pub(crate) async fn a_hard_deleted_message_replays_as_deleted_in_all_its_places(kit: Kit) {
+pub(crate) async fn a_hard_deleted_message_replays_as_deleted_in_all_its_places_l5_7(kit: Kit) {
     kit.has_channel(GENERAL, &["alice"]).await;
     kit.sends(GENERAL, "alice", "m1").await;
     kit.edits_text(GENERAL, "m1", "edited").await;
@@ -179,7 +179,7 @@ pub(crate) async fn heads_come_in_the_order_asked(kit: Kit) {
     assert_eq!(kit.store.heads(many).await.unwrap(), vec![0; 3_000]);
 }
 
-pub(crate) async fn trimmed_events_are_said_to_be_trimmed(kit: Kit) {
+pub(crate) async fn trimmed_events_are_said_to_be_trimmed_l5_8(kit: Kit) {
     kit.has_channel(GENERAL, &["alice"]).await;
     for n in 0..8 {
         let message = kit.message(GENERAL, "alice", &format!("m{n}"), "hi");

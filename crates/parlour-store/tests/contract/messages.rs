@@ -120,7 +120,7 @@ pub(crate) async fn the_same_id_for_anything_else_is_a_conflict(kit: Kit) {
     assert!(page.messages.is_empty());
 }
 
-pub(crate) async fn an_id_of_a_hard_deleted_message_stays_taken(kit: Kit) {
+pub(crate) async fn an_id_of_a_hard_deleted_message_stays_taken_l5_12(kit: Kit) {
     kit.has_channel(GENERAL, &["alice", "bob"]).await;
     let seq = kit.sends(GENERAL, "alice", "m1").await.seq;
     let new = || kit.message(GENERAL, "alice", "m1", "alice says m1");

@@ -27,7 +27,7 @@ pub(crate) async fn a_hundred_get_or_creates_make_one_channel(kit: Kit) {
     assert_eq!(kit.head(channel_topic(GENERAL)).await, 3);
 }
 
-pub(crate) async fn sixty_four_senders_leave_no_hole(kit: Kit) {
+pub(crate) async fn sixty_four_senders_leave_no_hole_l5_1(kit: Kit) {
     kit.has_channel(GENERAL, &["alice"]).await;
     let mut racing = JoinSet::new();
     for sender in 0..64 {

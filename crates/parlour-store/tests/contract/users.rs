@@ -78,7 +78,7 @@ pub(crate) async fn a_partial_update_sets_and_unsets(kit: Kit) {
     assert_err(kit.store.update_user(kit.app, &user("nobody"), change, at(9)).await, StoreError::NotFound);
 }
 
-pub(crate) async fn a_user_of_the_limit_is_refused_and_nothing_is_stored_on_every_path(kit: Kit) {
+pub(crate) async fn a_user_of_the_limit_is_refused_and_nothing_is_stored_on_every_path_l6_39(kit: Kit) {
     // {"a":"…"} has 8 bytes around its text.
     let of = |bytes: usize| json!({"a": "x".repeat(bytes - 8)});
     let too_large = StoreError::TooLarge { bytes: USER_BYTES_LIMIT, limit: USER_BYTES_LIMIT };

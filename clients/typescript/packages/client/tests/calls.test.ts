@@ -327,7 +327,7 @@ test("a server that is not reached, and one that breaks off, are one error: the 
   expect(await failure(ask(calls.me))).toMatchObject({ code: "network", message: "GET me: terminated" });
 });
 
-test("a call without an answer ends with its timeout, and lets go of the request", async () => {
+test("a call without an answer ends with its timeout, and lets go of the request (L1.22)", async () => {
   for (const answer of [silent, deaf]) {
     const { ask, asked } = asks([answer]);
     const outcome = failure(ask(calls.me));
@@ -349,7 +349,7 @@ test("a body that never ends is no answer", async () => {
   expect((await outcome).code).toBe("timeout");
 });
 
-test("each call may have a timeout of its own, and none at all", async () => {
+test("each call may have a timeout of its own, and none at all (L1.6)", async () => {
   const quick = asks([silent]);
   const outcome = failure(quick.ask(calls.me, { timeoutMs: 50 }));
   await vi.advanceTimersByTimeAsync(50);
@@ -377,7 +377,7 @@ test("the timeout includes the wait for the user", async () => {
   expect(asked).toEqual([]);
 });
 
-test("a call is cancelled by its caller at any time, and lets go of the request", async () => {
+test("a call is cancelled by its caller at any time, and lets go of the request (L1.22)", async () => {
   for (const answer of [silent, deaf]) {
     const { ask, asked } = asks([answer]);
     const control = new AbortController();

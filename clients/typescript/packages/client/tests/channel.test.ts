@@ -218,7 +218,7 @@ describe("once it is there", () => {
     expect(channel.view.get().reads).toMatchObject([{ user_id: "bob", last_read_seq: 5 }]);
   });
 
-  it("is loaded anew after a reset, and shows nothing of what stood there before", async () => {
+  it("is loaded anew after a reset, and shows nothing of what stood there before (L5.5)", async () => {
     await opened(5, [4, 5]);
     server.on(CHANNEL, () => state(CID, 95, [94, 95]));
     server.socket.says({ type: "reset", topic: `channel:${CID}`, reason: "trimmed", head: 95 });
@@ -228,7 +228,7 @@ describe("once it is there", () => {
     expect(seqs()).toEqual([94, 95, 96]);
   });
 
-  it("is loaded anew when the log is another one, also where no event of it was heard", async () => {
+  it("is loaded anew when the log is another one, also where no event of it was heard (L5.5)", async () => {
     await opened(5, [4, 5]);
     server.on(CHANNEL, () => state(CID, 2, [2]));
     server.epoch = "e2";
@@ -251,7 +251,7 @@ describe("once it is there", () => {
     expect(seqs()).toEqual([]);
   });
 
-  it("who types is shown until she stops, sends, or is not heard of for seven seconds", async () => {
+  it("who types is shown until she stops, sends, or is not heard of for seven seconds (L5.23)", async () => {
     await opened(5, [5]);
     const types = (type: "typing.start" | "typing.stop", id: string) =>
       server.socket.says({ type: "signal", topic: `channel:${CID}`, signal: { type, cid: CID, user: { id } } });
@@ -279,7 +279,7 @@ describe("once it is there", () => {
     expect(typing()).toEqual([]);
   });
 
-  it("keystrokes are told every three seconds at most, and a stop only after a start", async () => {
+  it("keystrokes are told every three seconds at most, and a stop only after a start (L6.23)", async () => {
     await opened(5, [5]);
     const told = () => server.socket.heard.flatMap((frame) => (frame.type === "signal" ? [frame.signal.type] : []));
     channel.stopTyping();

@@ -15,7 +15,7 @@ const soon = () => vi.advanceTimersByTimeAsync(10);
 const later = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
 describe("connectUser", () => {
-  it("called many times at once is one dial, and one answer for all", async () => {
+  it("called many times at once is one dial, and one answer for all (L1.24)", async () => {
     const client = server.client();
     const calls = Array.from({ length: 5 }, () => client.connectUser({ id: "alice" }, "token"));
     await soon();
@@ -95,7 +95,7 @@ describe("connectUser", () => {
 });
 
 describe("calls", () => {
-  it("wait for the user, with a timeout that includes the wait", async () => {
+  it("wait for the user, with a timeout that includes the wait (L1.23)", async () => {
     server.on(/^GET users/, () => ({ users: [{ id: "bob" }] }));
     server.silent = true;
     const client = server.client();
@@ -142,7 +142,7 @@ describe("calls", () => {
     await expect(client.users(["bob"])).rejects.toMatchObject({ code: "not_logged_in" });
   });
 
-  it("of a channel and a list reject where there is no user, and none throws", async () => {
+  it("of a channel and a list reject where there is no user, and none throws (L1.13)", async () => {
     const client = server.client();
     const [channel, list] = [client.channel("messaging", "general"), client.channels()];
     const calls = [
@@ -179,7 +179,7 @@ describe("calls", () => {
 });
 
 describe("the status", () => {
-  it("shows a downtime only after two seconds, and its end at once", async () => {
+  it("shows a downtime only after two seconds, and its end at once (L3.11)", async () => {
     const client = await server.connected();
     const shown: ConnectionStatus["uiStatus"][] = [];
     client.connection.subscribe(() => shown.push(client.connection.get().uiStatus));
@@ -195,7 +195,7 @@ describe("the status", () => {
     expect(client.connection.get()).toMatchObject({ state: "connected", uiStatus: "online", attempt: 0 });
   });
 
-  it("says when the next dial comes, on the wall's clock", async () => {
+  it("says when the next dial comes, on the wall's clock (L1.21, L3.12)", async () => {
     const client = await server.connected();
     server.refusesDials = true;
     server.socket.breaks();
@@ -209,7 +209,7 @@ describe("the status", () => {
     expect(server.sockets.length).toBe(dials + 1);
   });
 
-  it("of a blip its observers see each state once, and what came back is told", async () => {
+  it("of a blip its observers see each state once, and what came back is told (L4.25, L9.16)", async () => {
     const client = await server.connected();
     const states: string[] = [];
     const back = vi.fn();
@@ -253,7 +253,7 @@ describe("the status", () => {
 });
 
 describe("leaving", () => {
-  it("tells the server, and resolves when the socket is gone", async () => {
+  it("tells the server, and resolves when the socket is gone (L1.16, L7.6)", async () => {
     const client = await server.connected();
     server.answersCloses = false;
     const left = vi.fn();
@@ -281,7 +281,7 @@ describe("leaving", () => {
     expect(server.sockets.length).toBe(2);
   });
 
-  it("the next users may come and go while the first one's socket is still closing", async () => {
+  it("the next users may come and go while the first one's socket is still closing (L1.26)", async () => {
     const client = await server.connected();
     server.answersCloses = false;
     void client.disconnectUser();
@@ -326,7 +326,7 @@ describe("leaving", () => {
     expect(client.unread.get()).toEqual({ totalUnreadCount: 0, unreadChannels: 0, settled: true });
   });
 
-  it("the last client that is closed closes the socket, 250 ms later, to come back", async () => {
+  it("the last client that is closed closes the socket, 250 ms later, to come back (L1.29, L6.45)", async () => {
     const [one, two] = [await server.connected(), await server.connected()];
     expect(server.sockets.length).toBe(1);
     one.close();
@@ -357,7 +357,7 @@ describe("leaving", () => {
 });
 
 describe("what a page is told", () => {
-  it("a ping has its round trip, and fails where there is no connection", async () => {
+  it("a ping has its round trip, and fails where there is no connection (L1.15)", async () => {
     const client = await server.connected();
     expect(await client.ping()).toBeGreaterThanOrEqual(0);
     server.refusesDials = true;

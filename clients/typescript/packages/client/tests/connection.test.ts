@@ -22,7 +22,7 @@ function forEachSeed(story: (seed: number) => void): void {
   }
 }
 
-test("one transport is open or opening, and beside one that is up perhaps a better one", () => {
+test("one transport is open or opening, and beside one that is up perhaps a better one (L3.3)", () => {
   forEachSeed((seed) => {
     const world = new World(seed);
     for (let step = 0; step < STEPS; step += 1) {
@@ -34,7 +34,7 @@ test("one transport is open or opening, and beside one that is up perhaps a bett
   });
 });
 
-test("what comes late of an old dial changes nothing", () => {
+test("what comes late of an old dial changes nothing (L3.4, L9.3)", () => {
   forEachSeed((seed) => {
     const [world, same] = [new World(seed), new World(seed)];
     const late = new Chance(seed);
@@ -58,7 +58,7 @@ test("what comes late of an old dial changes nothing", () => {
   });
 });
 
-test("in the end there is what is wanted, or a reason why not", () => {
+test("in the end there is what is wanted, or a reason why not (L3.2, L9.1)", () => {
   forEachSeed((seed) => {
     const world = new World(seed);
     for (let step = 0; step < STEPS; step += 1) world.step();
@@ -78,7 +78,7 @@ test("in the end there is what is wanted, or a reason why not", () => {
   });
 });
 
-test("every change of the state is told, from where the last one ended", () => {
+test("every change of the state is told, from where the last one ended (L3.6)", () => {
   forEachSeed((seed) => {
     const world = new World(seed);
     for (let step = 0; step < STEPS; step += 1) world.step();

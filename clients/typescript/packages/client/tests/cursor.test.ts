@@ -7,7 +7,7 @@ import { Places } from "../src/places.js";
 const GENERAL = "channel:messaging:general";
 const SHOW = "channel:livestream:show";
 
-test("the next event moves a cursor; one that was seen, or one after a gap, does not", () => {
+test("the next event moves a cursor; one that was seen, or one after a gap, does not (L5.2)", () => {
   const cursor = new Cursor(4);
   expect([5, 5, 4, 7].map((seq) => cursor.offer(seq))).toEqual(["next", "seen", "seen", "gap"]);
   expect(cursor.last).toBe(5);

@@ -69,7 +69,7 @@ it("a message without an answer is sent again with the same id until there is on
   expect(new Set(ids).size).toBe(1);
 });
 
-it("a refused message makes room for the next, and stays as failed", async () => {
+it("a refused message makes room for the next, and stays as failed (L5.17)", async () => {
   server.on(SEND, () => {
     throw new Refusal(403, "forbidden");
   });
@@ -91,7 +91,7 @@ it("a refused message makes room for the next, and stays as failed", async () =>
   expect(await general.discard(id)).toBe(false);
 });
 
-it("waits as long as the server asks", async () => {
+it("waits as long as the server asks (L5.18)", async () => {
   let asked = 0;
   server.on(SEND, ({ message: draft }: { message: MessageDraft & { id: string } }) => {
     if (asked++ === 0) throw new Refusal(429, "rate_limited", 20);
@@ -136,14 +136,14 @@ it("a discarded message is cancelled, and its answer changes nothing any more", 
   expect(shown(general)).toEqual([]);
 });
 
-it("five hundred may wait, and the next is told so", async () => {
+it("five hundred may wait, and the next is told so (L5.14)", async () => {
   server.on(SEND, () => new Promise(() => {}));
   for (let n = 0; n < 500; n++) void general.send(`${n}`);
   await expect(random.send("one too many")).rejects.toMatchObject({ code: "outbox_full" });
   expect(shown(random)).toEqual([]);
 });
 
-it("a message that could not be sent for 48 hours fails", async () => {
+it("a message that could not be sent for 48 hours fails (L5.15)", async () => {
   server.on(SEND, () => {
     throw new Refusal(503, "unavailable");
   });
@@ -160,7 +160,7 @@ it("a message that could not be sent for 48 hours fails", async () => {
   expect(shown(general)).toEqual(["too late failed"]);
 });
 
-it("what is not sent when its user leaves waits for that user, and for nobody else", async () => {
+it("what is not sent when its user leaves waits for that user, and for nobody else (L1.17)", async () => {
   server.on(SEND, () => {
     throw new Refusal(503, "unavailable");
   });
@@ -184,7 +184,7 @@ it("what is not sent when its user leaves waits for that user, and for nobody el
   expect(got).toEqual(["mine"]);
 });
 
-it("every change is told as an event", async () => {
+it("every change is told as an event (L5.19)", async () => {
   const told: string[] = [];
   client.on("outbox.changed", (event: ClientEvent & { type: "outbox.changed" }) => told.push(event.status));
   await Promise.all([general.send("one"), soon()]);

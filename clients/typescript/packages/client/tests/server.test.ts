@@ -252,7 +252,7 @@ test("every call can be cancelled", async () => {
   expect(asked).toEqual([]);
 });
 
-test("a server has no connection, and what a log shows of it has no secret", () => {
+test("a server has no connection, and what a log shows of it has no secret (L1.27)", () => {
   const server = new ServerClient(OPTIONS);
   expect("connectUser" in server).toBe(false);
   const shown = inspect(server, { showHidden: true, depth: 9 }) + JSON.stringify(server);
@@ -285,7 +285,7 @@ function isMade(globals: Record<string, unknown>): boolean {
   }
 }
 
-test("a server is not made on a user's device, where the secret does not belong", () => {
+test("a server is not made on a user's device, where the secret does not belong (L1.27)", () => {
   const page = { window: {}, document: {}, process: undefined };
   expect(isMade(page)).toBe(false);
   // What bundlers put in the place of Node's.

@@ -68,7 +68,7 @@ test("a fresh token is asked for although there is one", async () => {
   expect(await source.otherThan()).toBe("second");
 });
 
-test("whoever needs a token while the provider is asked gets the same answer", async () => {
+test("whoever needs a token while the provider is asked gets the same answer (L6.27)", async () => {
   const { asked, source } = backend();
   const all = Promise.all([source.fresh(), source.otherThan(), source.fresh(), source.otherThan("refused")]);
   await vi.advanceTimersByTimeAsync(0);

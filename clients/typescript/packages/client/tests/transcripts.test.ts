@@ -8,7 +8,7 @@ const all = transcripts();
 const connections = all.filter(({ machine }) => machine === "connection");
 const sessions = all.filter(({ machine }) => machine === "session");
 
-describe("a transcript of a connection is reproduced to the letter", () => {
+describe("a transcript of a connection is reproduced to the letter (L3.8)", () => {
   test.each(connections)("$name: $about", (transcript) => {
     let number = 0;
     for (const answer of replay(transcript)) {

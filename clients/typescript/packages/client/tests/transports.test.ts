@@ -207,7 +207,7 @@ describe.each(["event_stream", "long_poll"] as const)("a transport by %s", (kind
     expect(world.asked).toEqual([]);
   });
 
-  it("says hello in a body, with no token in the URL, no cookie, no cache and no redirect", async () => {
+  it("says hello in a body, with no token in the URL, no cookie, no cache and no redirect (L4.5, L9.18)", async () => {
     await opens(kind);
     world.says(HELLO);
     expect(world.asked.length).toBe(1);
@@ -647,7 +647,7 @@ describe("closing an event stream", () => {
 });
 
 describe("a long-poll", () => {
-  it("tells an answer frame by frame, and a quarter of a second later that it is open again", async () => {
+  it("tells an answer frame by frame, and a quarter of a second later that it is open again (L4.23)", async () => {
     await opens("long_poll");
     world.says(HELLO);
     await later(25_000);
@@ -770,7 +770,7 @@ describe("a long-poll", () => {
     expect(world.last.path).toBe("connect");
   });
 
-  it("is gentle while nobody looks", async () => {
+  it("is gentle while nobody looks (L4.23)", async () => {
     for (const app_state of ["hidden", "background"] as const) {
       await polling({ ...HELLO, app_state });
       await later(4_999);

@@ -14,7 +14,7 @@ function Status(): ReactNode {
 }
 
 describe("in StrictMode", () => {
-  it("a mounted provider opens one socket, says hello once, and shows who is there", async () => {
+  it("a mounted provider opens one socket, says hello once, and shows who is there (L1.30, L9.2)", async () => {
     const page = await Page.showing(<Chat children={<Status />} />);
     expect(page.text).toBe("alice connected");
     await later(5_000);
@@ -22,7 +22,7 @@ describe("in StrictMode", () => {
     expect(heard("hello")).toMatchObject([{ user: { id: "alice" } }]);
   });
 
-  it("mounted and unmounted twenty times it keeps the one socket, and closes it 250 ms after the end", async () => {
+  it("mounted and unmounted twenty times it keeps the one socket, and closes it 250 ms after the end (L6.45)", async () => {
     const page = await Page.showing(<Chat children={<Status />} />);
     for (let n = 0; n < 20; n++) {
       await page.unmount();

@@ -28,7 +28,7 @@ async function shared(): Promise<[Channel, Channel]> {
 const texts = ({ messages }: { messages: readonly ListedMessage[] }) => messages.map(({ message }) => message.text);
 
 describe("a channel", () => {
-  it("shows a message at once as pending, and as sent at both when the server has it", async () => {
+  it("shows a message at once as pending, and as sent at both when the server has it (L5.19)", async () => {
     const [a, b] = await shared();
     const sent = a.send("hello");
     expect(a.messages.get().messages).toMatchObject([{ status: "pending", message: { text: "hello", seq: 0 } }]);
@@ -205,7 +205,7 @@ describe("lists and counts", () => {
 describe("connections", () => {
   beforeEach(() => CountedSocket.reset());
 
-  it("clients of one page with the same user share one", async () => {
+  it("clients of one page with the same user share one (L1.32)", async () => {
     const before = CountedSocket.live;
     const clients = await Promise.all(Array.from({ length: 20 }, () => server.connected("henry")));
     expect(CountedSocket.most).toBe(before + 1);
@@ -223,7 +223,7 @@ describe("connections", () => {
     expect(client.connection.get().state).toBe("connected");
   });
 
-  it("the next user may connect right after a disconnect that nobody awaited", async () => {
+  it("the next user may connect right after a disconnect that nobody awaited (L9.21)", async () => {
     const client = await server.connected("jane");
     const before = CountedSocket.live;
     CountedSocket.reset();
@@ -235,7 +235,7 @@ describe("connections", () => {
     expect(CountedSocket.live).toBe(before);
   });
 
-  it("another user is a typed error that names the one who is there", async () => {
+  it("another user is a typed error that names the one who is there (L1.25)", async () => {
     const client = await server.connected("lea");
     const second = client.connectUser("mia", () => server.backend.createToken("mia"));
     await expect(second).rejects.toMatchObject({ code: "already_connected_as", message: expect.stringContaining("lea") });
@@ -273,7 +273,7 @@ describe("connections", () => {
 });
 
 describe("when the server is killed", () => {
-  it("what was sent meanwhile arrives once and in order when it is back", async () => {
+  it("what was sent meanwhile arrives once and in order when it is back (L9.8)", async () => {
     // Users of this story alone: a topic that is gone meanwhile would be reset.
     const [pat, quinn] = await Promise.all([server.connected("pat"), server.connected("quinn")]);
     const [a, b] = [pat.channel("messaging", "kill"), quinn.channel("messaging", "kill")];
