@@ -169,6 +169,9 @@ impl Ends {
                         Some(Act::Close(code)) => {
                             frames.close(code, "").await;
                             let _ = hear.try_send(frames.recv().await);
+                            // Not dropped: closed is enough.
+                            let _ = to_do.recv().await;
+                            return;
                         }
                         None => return,
                     },
@@ -272,6 +275,8 @@ fn leave() -> Value {
 }
 
 const FRAMES: &str = "/v1/connections/c-1/frames";
+/// The body of a poll's answer in which nothing comes.
+const FRAMELESS: &str = r#"{"frames":[]}"#;
 
 // What is said.
 
@@ -514,6 +519,13 @@ async fn an_answer_that_is_none_is_told_with_its_status_and_its_first_words() {
             (403, "text/html", "<b>no</b>", "the server answered 403 Forbidden: <b>no</b>".to_owned()),
             (502, "text/html", "", "the server answered 502 Bad Gateway".to_owned()),
             (403, "text/event-stream", "no", "the server answered 403 Forbidden: no".to_owned()),
+            (403, "application/json", FRAMELESS, format!("the server answered 403 Forbidden: {FRAMELESS}")),
+            (
+                200,
+                "text/plain",
+                FRAMELESS,
+                format!("the server answered 200 OK with text/plain: {FRAMELESS}"),
+            ),
             (200, "text/html", "sign in", "the server answered 200 OK with text/html: sign in".to_owned()),
             (200, "text/html", &long, format!("the server answered 200 OK with text/html: {}", &long[..600])),
             (302, "text/html", "", "the server answered 302 Found".to_owned()),
@@ -607,6 +619,30 @@ async fn what_is_said_between_two_polls_goes_beside_the_next_hello() {
     assert_eq!(third.body(), hello(json!({ "replaces": "c-2" })), "nothing is said twice");
     ends.pings([5]);
     assert_eq!(ends.asks().await.path(), "/v1/connections/c-2/frames");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_token_goes_with_the_hello_that_brings_one() {
+    let mut ends = Ends::polled(json!({})).await;
+    ends.says(&hello(json!({ "replaces": "c-1" })));
+    let poll = ends.asks().await;
+    ends.pings([1]);
+    ends.asks().await.refuses("token_expired", 401, None);
+    poll.gives(&[ready("c-2")]);
+    ends.hears_frame().await;
+    assert_eq!(ends.hears().await, Received::WantsHello);
+    ends.says(&hello(json!({ "replaces": "c-2", "token": "token-2" })));
+    assert_eq!(ends.asks().await.pings(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bye_is_the_last_frame_of_a_poll_and_its_code_is_the_close_code() {
+    let mut ends = Ends::open(Transport::LongPoll).await;
+    ends.says(&hello(json!({})));
+    ends.asks().await.gives(&[ready("c-1"), bye(1012), json!({ "type": "ping" })]);
+    assert_eq!(ends.hears_frame().await, ready("c-1"));
+    assert_eq!(ends.hears_frame().await, bye(1012));
+    assert_eq!(ends.hears_end().await, (Some(1012), "because".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
