@@ -249,6 +249,15 @@ pub enum ReadTo {
     Message(MessageId),
 }
 
+/// Whether the other members hear how far somebody has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipts {
+    /// They do, unless the user does not wish it.
+    Shown,
+    /// They never do: in channels of this type nobody shows it.
+    Hidden,
+}
+
 /// Who reads a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reader {
@@ -428,6 +437,7 @@ pub trait Store: Send + Sync + 'static {
         cid: &Cid,
         user: &UserId,
         to: ReadTo,
+        receipts: Receipts,
         now: Timestamp,
     ) -> Result<Committed<Unread>>;
     /// Moves a member's read position back to before a message; nobody else is told.

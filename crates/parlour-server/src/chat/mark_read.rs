@@ -1,10 +1,10 @@
 //! Read positions move.
 
-use parlour_store::ReadTo;
+use parlour_store::{ReadTo, Receipts};
 use parlour_wire::reads::{MarkRead, MarkUnread, Unread};
-use parlour_wire::{Cid, ErrorBody, ErrorCode};
+use parlour_wire::{Cid, ErrorCode};
 
-use crate::access::{self, Caller, Granted, Wish};
+use crate::access::{self, Caller, Wish};
 use crate::error::ApiResult;
 use crate::node::Node;
 
@@ -17,7 +17,6 @@ pub(crate) async fn mark_read(
 ) -> ApiResult<Unread> {
     let user = caller.require_user()?;
     let granted = access::channel(node, caller, cid, Wish::KeepReads).await?;
-    require_reads(&granted)?;
     let to = match (request.message_id, request.seq) {
         (Some(_), Some(_)) => {
             return Err(ErrorCode::InvalidInput.because("Name `message_id` or `seq`, not both.").into());
@@ -26,7 +25,9 @@ pub(crate) async fn mark_read(
         (None, Some(seq)) => ReadTo::Seq(seq),
         (None, None) => ReadTo::Everything,
     };
-    Ok(node.store.mark_read(caller.app.id, cid, user, to, node.clock.now()).await?.value)
+    // Where nobody shows how far she has read, her own count goes all the same.
+    let receipts = if granted.settings.reads { Receipts::Shown } else { Receipts::Hidden };
+    Ok(node.store.mark_read(caller.app.id, cid, user, to, receipts, node.clock.now()).await?.value)
 }
 
 /// Back, to before a message.
@@ -37,15 +38,7 @@ pub(crate) async fn mark_unread(
     request: MarkUnread,
 ) -> ApiResult<Unread> {
     let user = caller.require_user()?;
-    let granted = access::channel(node, caller, cid, Wish::KeepReads).await?;
-    require_reads(&granted)?;
+    access::channel(node, caller, cid, Wish::KeepReads).await?;
     let from = &request.message_id;
     Ok(node.store.mark_unread(caller.app.id, cid, user, from, node.clock.now()).await?.value)
-}
-
-fn require_reads(granted: &Granted) -> Result<(), ErrorBody> {
-    if granted.settings.reads {
-        return Ok(());
-    }
-    Err(ErrorCode::NotAllowed.because("Channels of this type keep no read state."))
 }

@@ -301,9 +301,27 @@ async fn a_livestream_is_read_watched_and_written_by_all() {
     live.settles().await;
     alice.sends(cid, "the end").await;
     assert_eq!(live.settles().await, [Value::Null; 0]);
-    // What owners do stays the owner's, and there are no read positions to keep.
+    // What owners do stays the owner's.
     bob.patch(&at(cid), json!({"set": {"name": "x"}})).await.refused("not_allowed");
     bob.delete(&at(cid)).await.refused("not_allowed");
     bob.post(&at("livestream:cup/members"), json!({"add": ["bob"]})).await.refused("not_allowed");
-    alice.post(&at("livestream:cup/read"), json!({})).await.refused("not_allowed");
+}
+
+#[tokio::test]
+async fn a_livestreams_members_read_for_themselves_and_nobody_is_told() {
+    let server = TestServer::with_users(&["alice", "bob"]).await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    let cid = "livestream:cup";
+    alice.makes(cid, &[]).await;
+    let mut live = bob.connects().await;
+    live.says(&json!({"type": "watch", "topics": [{"topic": "channel:livestream:cup"}]})).await;
+    bob.sends(cid, "goal").await;
+    live.hears("message.new").await;
+    let unread = alice.get("/v1/unread").await.ok();
+    assert_eq!(unread["total_unread_count"], 1);
+    let read = alice.post(&at("livestream:cup/read"), json!({})).await.ok();
+    assert_eq!(read["unread"]["unread_messages"], 0);
+    assert_eq!(alice.get("/v1/unread").await.ok()["total_unread_count"], 0);
+    assert_eq!(live.settles().await, [Value::Null; 0], "nobody hears how far an owner has read");
+    bob.post(&at("livestream:cup/read"), json!({})).await.refused("not_allowed");
 }

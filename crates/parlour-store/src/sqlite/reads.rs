@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::column::{Count, Parsed, Time, readable};
 use super::events::{Entry, Tx};
 use super::{channels, members, messages, users};
-use crate::{AppId, ReadTo, Result, StoreError};
+use crate::{AppId, ReadTo, Receipts, Result, StoreError};
 
 /// The unread state of one channel for a member who has read up to `last_read_seq`.
 pub(super) fn unread(
@@ -98,6 +98,7 @@ pub(super) fn mark_read(
     cid: &Cid,
     user: &UserId,
     to: &ReadTo,
+    receipts: Receipts,
     now: Timestamp,
 ) -> Result<Unread> {
     let channel = channels::existing(tx, app, cid)?;
@@ -112,7 +113,7 @@ pub(super) fn mark_read(
     if asked <= before || !messages::any_between(tx, channel, before, asked)? {
         return unread(tx, cid, channel, head, user, before);
     }
-    if users::shows_receipts(tx, app, user)? {
+    if receipts == Receipts::Shown && users::shows_receipts(tx, app, user)? {
         tx.log(app, Topic::Channel(cid.clone()), &Entry::message_read(user, asked), now)?;
     }
     move_to(tx, app, cid, channel, user, asked, now)

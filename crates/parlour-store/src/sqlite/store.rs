@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     App, AppId, ChannelAccess, ChannelPage, ChannelQuery, CommitSink, Committed, Connect, Connected,
-    Deletion, Events, MemberChange, NewApp, NewChannel, NewMessage, Page, ReadTo, Reader, Result, Retention,
-    Sent, Store, StoreError, TopicStart, UserChange, UserWrite,
+    Deletion, Events, MemberChange, NewApp, NewChannel, NewMessage, Page, ReadTo, Reader, Receipts, Result,
+    Retention, Sent, Store, StoreError, TopicStart, UserChange, UserWrite,
 };
 
 #[async_trait]
@@ -198,10 +198,11 @@ impl Store for Sqlite {
         cid: &Cid,
         user: &UserId,
         to: ReadTo,
+        receipts: Receipts,
         now: Timestamp,
     ) -> Result<Committed<Unread>> {
         let (cid, user) = (cid.clone(), user.clone());
-        self.write("mark_read", move |tx| reads::mark_read(tx, app, &cid, &user, &to, now)).await
+        self.write("mark_read", move |tx| reads::mark_read(tx, app, &cid, &user, &to, receipts, now)).await
     }
 
     async fn mark_unread(

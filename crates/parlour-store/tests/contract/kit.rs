@@ -202,7 +202,10 @@ impl Kit {
         reader: &str,
         to: parlour_store::ReadTo,
     ) -> Committed<Unread> {
-        self.store.mark_read(self.app, &cid(channel), &user(reader), to, at(0)).await.unwrap()
+        self.store
+            .mark_read(self.app, &cid(channel), &user(reader), to, parlour_store::Receipts::Shown, at(0))
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn unread(&self, reader: &str) -> u64 {

@@ -136,7 +136,10 @@ async fn sends(kit: &Kit, name: &str, channel: &mut Channel, who: &'static str, 
 }
 
 async fn reads(kit: &Kit, name: &str, channel: &mut Channel, who: &str, to: ReadTo) {
-    let read = kit.store.mark_read(kit.app, &cid(name), &user(who), to.clone(), at(0)).await;
+    let read = kit
+        .store
+        .mark_read(kit.app, &cid(name), &user(who), to.clone(), parlour_store::Receipts::Shown, at(0))
+        .await;
     let head = channel.head;
     let message = |id: &str| channel.messages.iter().find(|m| m.id == id).map(|m| m.seq);
     let Some(member) = channel.members.get(who) else {

@@ -149,7 +149,9 @@ pub(crate) async fn only_members_read(kit: Kit) {
     kit.has_users(&["bob"]).await;
     kit.sends(GENERAL, "alice", "m1").await;
     let read = async |channel: &str, reader: &str, to| {
-        kit.store.mark_read(kit.app, &cid(channel), &user(reader), to, at(0)).await
+        kit.store
+            .mark_read(kit.app, &cid(channel), &user(reader), to, parlour_store::Receipts::Shown, at(0))
+            .await
     };
     assert_err(read(GENERAL, "bob", ReadTo::Everything).await, StoreError::NotMember);
     assert_err(read("messaging:no", "alice", ReadTo::Everything).await, StoreError::NotFound);
