@@ -25,7 +25,7 @@ const CLIMB_EVERY: Duration = Duration::from_secs(1);
 const SAY_EVERY: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_squid_denies_tunnels_she_chats_over_a_stream_and_climbs_when_it_permits_them() {
+async fn where_squid_denies_tunnels_she_chats_over_a_stream_and_climbs_when_it_permits_them_l6_16() {
     let scene = Scene::new().await;
     let squid = TestProxy::start(Squid, &scene.server_url, "denies").await;
     let alice = scene.client(&scene.server_url).proxy(&squid.url);
@@ -40,14 +40,14 @@ async fn where_haproxy_refuses_the_upgrade_she_chats_over_a_stream_and_climbs_wh
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_haproxy_strips_the_upgrade_she_chats_over_a_stream_and_climbs_when_it_passes_it() {
+async fn where_haproxy_strips_the_upgrade_she_chats_over_a_stream_and_climbs_when_it_passes_it_l1_21() {
     let scene = Scene::new().await;
     let proxy = TestProxy::start(HaProxy, &scene.server_url, "strips").await;
     scene.gets_through(&proxy, scene.client(&proxy.url), &[(Transport::EventStream, "426")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_haproxy_drops_the_upgrade_she_chats_over_a_stream_and_climbs_when_it_passes_it() {
+async fn where_haproxy_drops_the_upgrade_she_chats_over_a_stream_and_climbs_when_it_passes_it_l6_14() {
     let scene = Scene::new().await;
     let proxy = TestProxy::start(HaProxy, &scene.server_url, "drops").await;
     scene.gets_through(&proxy, scene.client(&proxy.url), &[(Transport::EventStream, "no answer")]).await;
@@ -62,13 +62,13 @@ async fn where_nginx_knows_no_upgrade_and_keeps_streams_she_polls_and_climbs_whe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_line_that_is_cut_when_silent_is_cut_twice_and_then_held_by_heartbeats() {
+async fn a_line_that_is_cut_when_silent_is_cut_twice_and_then_held_by_heartbeats_l6_2() {
     let scene = Scene::new().await;
     tokio::join!(scene.is_cut(3, 2), scene.is_cut(20, 2), scene.is_cut(60, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_line_that_swallows_everything_is_replaced_within_35_seconds_and_after_a_wake_within_three() {
+async fn a_line_that_swallows_everything_is_replaced_within_35_seconds_and_after_a_wake_within_three_l9_10() {
     let scene = Scene::new().await;
     // The two have a line of their own each. With a dial, which takes its moment here too.
     let (in_front, woken) = tokio::join!(
