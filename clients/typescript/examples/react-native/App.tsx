@@ -1,9 +1,12 @@
 // A small chat in React Native. The same hooks as in a page; nothing has to be installed beside them.
 
 // quickstart: begin
+import { reactNative } from "@parlour/client/react-native";
 import { ParlourProvider, useChannel, useConnection, useMessages } from "@parlour/react";
 import { useState } from "react";
-import { FlatList, Text, TextInput, View } from "react-native";
+import { AppState, FlatList, Text, TextInput, View } from "react-native";
+
+const platform = reactNative({ AppState });
 
 function Chat() {
   const { uiStatus } = useConnection();
@@ -31,7 +34,7 @@ function Chat() {
 
 export function App(props: { url: string; appKey: string; user: string; token: () => Promise<string> }) {
   return (
-    <ParlourProvider {...props}>
+    <ParlourProvider {...props} platform={platform}>
       <Chat />
     </ParlourProvider>
   );

@@ -3,6 +3,10 @@
 declare module "react-native" {
   import type { ComponentType, ReactElement, ReactNode } from "react";
 
+  export const AppState: {
+    readonly currentState: "active" | "inactive" | "background" | "unknown" | "extension";
+    addEventListener(type: "change", listener: (state: string) => void): { remove(): void };
+  };
   export const View: ComponentType<{ children?: ReactNode }>;
   export const Text: ComponentType<{ children?: ReactNode }>;
   export const TextInput: ComponentType<{

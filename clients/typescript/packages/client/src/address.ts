@@ -2,7 +2,7 @@
 //
 // Not here: how the server is asked (calls.ts).
 
-import { type ClientErrorCode, type ParlourError, parlourError } from "./errors.js";
+import { type ClientErrorCode, type ParlourError, parlourError, textOf } from "./errors.js";
 import type { ErrorBody } from "./wire.js";
 
 /** When a call has no answer for this long, it fails with `timeout`. */
@@ -80,6 +80,15 @@ export function splitCid(cid: string, docsBase?: string): [type: string, id: str
   const [type, id, ...more] = String(cid).split(":");
   if (type && id && !more.length) return [type, id];
   throw parlourError("invalid_id", `"${cid}" is no cid, which is type:id`, docsBase);
+}
+
+/** Code that is not in the page yet. Fails with `network`. */
+export async function code<T>({ error }: Endpoint, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    throw error("network", `a part of the client could not be loaded: ${textOf(cause)}`, { cause });
+  }
 }
 
 /**

@@ -4,8 +4,9 @@
 // what is repeated after a failure.
 
 import { bounded, type CallOptions, type Endpoint, splitCid } from "./address.js";
+import { excerpt, parsed, refusal } from "./answers.js";
 import type { Request } from "./endpoints.js";
-import { excerpt, parsed, type ParlourError, refusal, textOf } from "./errors.js";
+import { type ParlourError, textOf } from "./errors.js";
 
 /** Proof of who calls. */
 export interface Authority {

@@ -1,29 +1,46 @@
-// What goes on beside a user's connection: calls, messages on their way, and unread counts.
+// What goes on beside a user's connection: calls, messages on their way, unread counts, who is there, and what the
+// platform tells.
 //
 // Loaded while the first connection is being opened, since nothing of it is needed before the server has answered;
 // what the connection brings meanwhile is kept for it. Not here: what the app looks at (live.ts).
 
-import type { Endpoint } from "./address.js";
+import type { CallOptions, Endpoint } from "./address.js";
+import { isGone, retryAfterMs } from "./answers.js";
+import { watchBrowser } from "./browser.js";
 import { type Ask, type Authorize, caller } from "./calls.js";
+import type { KnownUser } from "./client.js";
 import type { Output } from "./connection.js";
 import type { Driver } from "./driver.js";
-import { channelState, unread } from "./endpoints.js";
-import { isGone, type ParlourError, retryAfterMs } from "./errors.js";
+import { channelState, me, unread } from "./endpoints.js";
+import type { ParlourError } from "./errors.js";
 import type { Source } from "./observable.js";
-import { type Outbox, outboxOf } from "./outbox.js";
+import { type KeptMessage, type Outbox, outboxOf } from "./outbox.js";
+import type { Platform } from "./platform.js";
+import type { TokenSource } from "./token.js";
 import { ALL, Tally } from "./unread.js";
-import type { ChannelState, Me, UnreadTotals } from "./wire.js";
+import type { ChannelState, Me, Presence, UnreadTotals } from "./wire.js";
 
 /** Loads of unread counts at the same time, at most. */
 const LOADS_MAX = 4;
 /** When a load failed, the next one is tried after up to this, or after what the server asks for. */
 const LOAD_RETRY_MS = 4_000;
 
+/** Whom a token is of, as the server says. Nobody is made, counted or connected by it. */
+export async function whoIs(endpoint: Endpoint, token: TokenSource, options?: CallOptions): Promise<KnownUser> {
+  const ask = caller(endpoint, async (refused) => ({ token: await token.otherThan(refused) }));
+  const { me: user } = await ask(me, options);
+  // Who was never connected nor made is nobody yet but in the token.
+  const id = user?.id ?? userOf(token.current!);
+  if (!id) throw endpoint.error("token_missing", "the token names no user");
+  return user ?? { id };
+}
+
 export class Desk {
   readonly ask: Ask;
   readonly outbox: Outbox;
   readonly tally = new Tally();
   readonly #driver: Driver;
+  #unwatch = () => {};
   #loads = 0;
   #loadsFrom = 0;
 
@@ -32,18 +49,34 @@ export class Desk {
     this.ask = caller(endpoint, authorize);
     this.tally.clear(driver.userId);
     this.outbox = outboxOf([endpoint.url, endpoint.appKey, driver.userId].join("\n"));
-    this.outbox.changed = (event) => {
+  }
+
+  /** Begins to send what waits, what an earlier page has kept before all else, and to `watch` the platform. */
+  begin(kept: readonly KeptMessage[], watch: Platform["watch"] = watchBrowser): void {
+    const { ask, outbox } = this;
+    const driver = this.#driver;
+    outbox.restore(kept);
+    outbox.changed = (event) => {
       driver.show(event);
       driver.listeners.tell(event);
+      driver.settle();
     };
-    this.outbox.attach({ ask: this.ask, ready: driver.ready });
+    outbox.attach({ ask, ready: driver.ready });
+    this.#unwatch = watch((news) => driver.input(news));
   }
 
   /** Takes what the machine said. */
   take(output: Output): void {
     switch (output.type) {
+      case "signal": {
+        const { signal } = output;
+        if (signal.type === "user.presence.changed") this.#setPresence(signal.users, this.#driver.presence.get());
+        if (signal.type === "user.presence.snapshot") this.#setPresence(signal.users);
+        break;
+      }
       case "ready":
       case "renewed":
+        this.#setPresence(output.ready.presence ?? []);
         this.#loadsFrom = 0;
         this.tally.ready(output.ready);
         break;
@@ -71,8 +104,13 @@ export class Desk {
   }
 
   end(): void {
+    this.#unwatch();
     this.outbox.detach();
     this.tally.clear();
+  }
+
+  #setPresence(users: readonly Presence[], before: ReadonlyMap<string, Presence> = new Map()): void {
+    this.#driver.presence.set(new Map([...before, ...users.map((user) => [user.user_id, user] as const)]));
   }
 
   #loadUnread(): void {
@@ -100,5 +138,15 @@ export class Desk {
       this.tally.loadFailed(want);
       this.#loadsFrom = performance.now() + retryAfterMs(error, LOAD_RETRY_MS);
     }
+  }
+}
+
+/** The user that a token names, if it is a JWT with a user in it. Whether it is good, the server knows. */
+function userOf(token: string): string | undefined {
+  try {
+    const { user_id, sub } = JSON.parse(atob(token.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/")));
+    return user_id ?? sub;
+  } catch {
+    return undefined;
   }
 }

@@ -1,28 +1,39 @@
 // One user's time on this page: the machine of connection.ts with its transports and its timer, and what the client
 // knows whether or not the app looks (the user, who is there).
 //
-// Made by `connectUser`, over with `disconnectUser`, never for another user. Not here: which clients share it; calls,
+// Made by `connectUser`, `login` or a stored session, over with `disconnectUser`, never for another user. Not here: which clients share it; calls,
 // unread counts and messages on their way (desk.ts); the channels and lists that the app looks at (live.ts).
 
-import { bounded, type CallOptions, connectUrl, type Endpoint } from "./address.js";
+import { bounded, type CallOptions, code, connectUrl, type Endpoint } from "./address.js";
 import type { Ask, Authority } from "./calls.js";
-import { Connection, type ConnectionConfig, type FailedWhy, type Input, type Output } from "./connection.js";
+import { Connection, type ConnectionConfig, type FailedWhy, type Input, type Output, type Transport } from "./connection.js";
 import { Dial, MEANS_TO_RESUME, type WebSocketConstructor } from "./dial.js";
+import type { KnownUser } from "./client.js";
 import type { Desk } from "./desk.js";
 import { ParlourError, textOf } from "./errors.js";
 import { type ClientEvent, Listeners } from "./events.js";
+import type { Keeper, Lasting } from "./keeper.js";
 import type { Live } from "./live.js";
 import { loadDesk } from "./load_desk.js";
+import { loadHttp } from "./load_http.js";
+import { loadKeeper } from "./load_keeper.js";
 import { loadLive } from "./load_live.js";
 import { Source, until } from "./observable.js";
 import type { Outbox } from "./outbox.js";
-import { PLATFORM } from "./platform.js";
+import type { Platform } from "./platform.js";
 import { type ConnectionStatus, IDLE } from "./status.js";
-import { type TokenProvider, TokenSource } from "./token.js";
+import type { StorageOption } from "./storage.js";
+import type { TokenSource } from "./token.js";
 import type { Tally, UnreadCounts } from "./unread.js";
 import { Blank, type News, type Shown } from "./views.js";
 import type { ErrorBody, Me, Presence, Ready, Unread, User, UserInput } from "./wire.js";
 
+/** While there is a connection to look after, the two clocks are compared this often. */
+const CLOCKS_EVERY_MS = 5_000;
+/** When the wall's clock is ahead by more than this, the device slept. */
+const SLEEP_MS = 10_000;
+/** After these, what is to outlive the page is kept at once: there may be no later. */
+const KEPT_AT_ONCE: readonly string[] = ["app", "login", "disconnect"];
 /** What is kept for the desk until that is loaded, at most; where it is more, the desk asks the server. */
 const UNHEARD_LEN_MAX = 1_000;
 
@@ -34,8 +45,11 @@ const DOWN: readonly string[] = ["idle", "offline", "parked", "closed"];
 export interface DriverOptions {
   userId: string;
   endpoint: Endpoint;
-  webSocket: WebSocketConstructor;
+  /** Absent where it is no transport of this client. */
+  webSocket: WebSocketConstructor | undefined;
   config: ConnectionConfig;
+  platform: Platform | undefined;
+  storage: StorageOption | undefined;
 }
 
 export const NOTHING_UNREAD: UnreadCounts = Object.freeze({
@@ -72,11 +86,16 @@ export class Driver {
   readonly #options: DriverOptions;
   readonly #error: Endpoint["error"];
   #machine: Connection;
-  #dials = new Map<number, Dial>();
+  #dials = new Map<number, Pick<Dial, "transmit" | "close">>();
   #newestDial = 0;
   #token: TokenSource | undefined;
-  /** Another user's socket is still closing: what is wished meanwhile waits. */
+  /** What comes first is not there yet, see `begin`: what is wished meanwhile waits. */
   #held = false;
+  /** The token comes from the storage: a provider that comes with `connectUser` is better. */
+  #isRestored = false;
+  /** What keeps things beyond the page, once it has said what was kept. */
+  #keeper: Keeper | undefined;
+  readonly #kept: Promise<Keeper | undefined> | undefined;
   /** Whether calls go through: once the server has answered for the user, also while the connection is away. */
   #stage: "waiting" | "ready" | ParlourError = "waiting";
   /** Changes after everything that happened. */
@@ -91,7 +110,6 @@ export class Driver {
   /** Between the clock that never steps back, and the wall's. */
   #clockOffset = Math.floor(Date.now() - performance.now());
   #life: "begun" | "leaving" | "over" = "begun";
-  #unwatchPlatform = () => {};
 
   constructor(options: DriverOptions) {
     const { userId, endpoint, config } = options;
@@ -99,6 +117,8 @@ export class Driver {
     this.#error = endpoint.error;
     this.userId = userId;
     this.#machine = new Connection(config);
+    const { storage } = options;
+    this.#kept = storage && this.#openKeeper(storage);
     this.gone = until(this.#turns, () => this.#life === "over" || undefined);
   }
 
@@ -109,27 +129,46 @@ export class Driver {
   // What the app wishes.
 
   /** Be connected as the user, with these fields; `after`: not before this. */
-  connectUser(user: UserInput, token: TokenProvider, after?: Promise<unknown>): void {
+  connectUser(user: UserInput, token: TokenSource, after?: Promise<unknown>): void {
     const state = this.#state;
-    if (!this.#token || state === "failed" || DOWN.includes(state)) {
-      this.#token = new TokenSource(token, this.#options.endpoint);
+    if (!this.#token || this.#isRestored || state === "failed" || DOWN.includes(state)) {
+      this.#isRestored = false;
       if (this.#stage !== "ready") this.#stage = "waiting";
-      this.loadDesk().catch(() => {});
-      this.#unwatchPlatform();
-      this.#unwatchPlatform = PLATFORM.watch(
-        (level) => this.input({ type: "app", level }),
-        (level) => this.input({ type: "network", level }),
-      );
-      if (after && !this.#held) {
-        this.#held = true;
-        this.connection.set({ ...IDLE, state: "connecting", attempt: 1 });
-        void after.then(() => {
-          this.#held = false;
-          this.input({ type: "tick" });
-        });
-      }
+      this.#begin(token, after);
+      if (this.#held) this.connection.set({ ...IDLE, state: "connecting", attempt: 1 });
     }
     this.input({ type: "connect_user", user });
+  }
+
+  /** Be this user, whose token the server has taken, now (it says who she is) or when the app ran last. */
+  logIn(token: TokenSource, user: KnownUser | undefined, after?: Promise<unknown>): void {
+    const isNew = !this.#token;
+    this.#isRestored = isNew && !user;
+    this.#begin(token.reuse(), after);
+    this.#stage = "ready";
+    // Every user that the server knows has a role.
+    if (user?.role) this.me.set(user as Me);
+    this.input({ type: "login", user: { id: this.userId }, saved: null });
+    // Who is there already may have been disconnected.
+    if (!isNew && this.#options.config.mode === "auto") this.input({ type: "connect" });
+    this.settle();
+  }
+
+  /** Takes the token, and waits: for another user who leaves, and for what an earlier page has kept. */
+  #begin(token: TokenSource, after: Promise<unknown> | undefined): void {
+    const isFirst = !this.#token;
+    this.#token = token;
+    this.loadDesk().catch(() => {});
+    const kept = isFirst ? this.#kept : undefined;
+    if (this.#held || !(after ?? kept)) return;
+    this.#held = true;
+    void Promise.all([kept, after]).then(([keeper]) => {
+      this.#held = false;
+      this.#keeper = keeper;
+      const user = { id: this.userId };
+      if (keeper) this.#inputs.unshift({ type: "login", user, saved: keeper.saved });
+      this.input({ type: "tick" });
+    });
   }
 
   connect(): void {
@@ -142,7 +181,7 @@ export class Driver {
     const look = () => {
       const state = this.#state;
       if (this.isLeaving || (DOWN.includes(state) && !this.#held)) {
-        throw this.#error("cancelled", "a disconnect came before the connection was up");
+        throw this.#error("cancelled", "a disconnect, or the background, came before the connection was up");
       }
       if (state === "failed") throw this.connection.get().error;
       return state === "connected" ? this.me.get() : undefined;
@@ -164,18 +203,30 @@ export class Driver {
     return until(this.#turns, () => gone() || undefined);
   }
 
-  /** Closes the connection, goes offline at once and forgets the user. */
-  disconnectUser(): Promise<true> {
+  /** Closes the connection, goes offline at once and forgets the user; of what is stored, `keeps` stays. */
+  disconnectUser(keeps: "outbox" | "nothing"): Promise<true> {
     if (this.#life === "begun") {
+      void this.#kept?.then((keeper) => keeper?.end(keeps));
       this.#end("leaving", this.#error("not_logged_in", "the user has left"));
       this.input({ type: "disconnect_user" });
     }
     return this.gone;
   }
 
+  /** The same, with nothing kept; answers how many messages were not sent. */
+  async logOut(): Promise<number> {
+    const desk = this.desk ?? (await this.loadDesk().catch(() => undefined));
+    const unsent = desk?.outbox.erase() ?? 0;
+    await this.disconnectUser("nothing");
+    return unsent;
+  }
+
   /** Nobody holds this any more: closes the socket, and does not log out. */
   drop(): void {
-    if (this.#life === "begun") this.#end("over", this.#error("cancelled", "the client was closed"));
+    if (this.#life === "begun") {
+      this.#keeper?.close();
+      this.#end("over", this.#error("cancelled", "the client was closed"));
+    }
     this.#life = "over";
     for (const dial of this.#dials.values()) dial.close(MEANS_TO_RESUME);
     this.settle();
@@ -188,7 +239,10 @@ export class Driver {
     this.input({ type: "send", frame: { type: "ping", id } });
     const look = () => {
       if (this.#state !== "connected") throw this.#error("not_connected", "there is nothing to ping over");
-      return this.#ponged >= id ? performance.now() - sentAt : undefined;
+      if (this.#ponged < id) return undefined;
+      const rttMs = performance.now() - sentAt;
+      this.connection.patch({ rttMs });
+      return rttMs;
     };
     return bounded(this.#options.endpoint, "ping", options, (signal) => until(this.#turns, look, signal));
   }
@@ -225,6 +279,15 @@ export class Driver {
     return (this.#deskOnItsWay ??= this.#loadDesk());
   }
 
+  /** What is to outlive the page. */
+  lasting(): Lasting {
+    return {
+      token: this.#stage === "ready" ? this.#token?.current : undefined,
+      saved: this.#machine.saved() ?? null,
+      outbox: this.desk?.outbox.kept(),
+    };
+  }
+
   /** A state came with a call: where nothing is known of the channel, it tells the unread count. */
   seen(state: { unread?: Unread | undefined }): void {
     if (state.unread) this.tally.seen(state.unread);
@@ -247,25 +310,22 @@ export class Driver {
     this.#inputs.push(input);
     if (this.#busy) return;
     this.#busy = true;
+    let keepsNow = false;
     while (this.#inputs.length && !this.#held) {
       const next = this.#inputs.shift()!;
       for (const output of this.#machine.handle(this.#now(), Math.random(), next)) this.#output(output);
+      keepsNow ||= KEPT_AT_ONCE.includes(next.type);
     }
     this.#busy = false;
     this.settle();
+    if (keepsNow) this.#keeper?.touch(true);
   }
 
   #output(output: Output): void {
     switch (output.type) {
-      case "open": {
-        const { endpoint, webSocket } = this.#options;
-        const dial = new Dial(output.dial, connectUrl(endpoint.url), webSocket, (input) => {
-          if (input.type === "closed") this.#dials.delete(input.dial);
-          this.input(input);
-        });
-        this.#dials.set((this.#newestDial = output.dial), dial);
+      case "open":
+        this.#open(output.dial, output.transport);
         break;
-      }
       case "transmit":
         this.#dials.get(output.dial)?.transmit(output.frame);
         break;
@@ -276,11 +336,18 @@ export class Driver {
         void this.#fetchToken(output.fetch, output.refused);
         break;
       case "ready":
-        this.#onReady(output.ready);
+      case "renewed":
+        this.#onReady(output);
         this.#heard(output);
         this.show(output);
         this.ready.set(output.ready);
         break;
+      case "fell_back": {
+        const { type: _, ...fellBack } = output;
+        this.connection.patch({ fellBack });
+        this.#tell({ type: "connection.fell_back", ...fellBack });
+        break;
+      }
       case "deliver": {
         const { event, topic, seq } = output.event;
         this.#heard(output);
@@ -291,8 +358,7 @@ export class Driver {
       }
       case "signal": {
         const { signal } = output;
-        if (signal.type === "user.presence.changed") this.#setPresence(signal.users, this.presence.get());
-        if (signal.type === "user.presence.snapshot") this.#setPresence(signal.users);
+        this.#heard(output);
         this.show(output);
         this.#tell(signal);
         break;
@@ -320,6 +386,31 @@ export class Driver {
     }
   }
 
+  #open(dial: number, transport: Transport): void {
+    const { endpoint, webSocket } = this.#options;
+    const tell = (input: Input) => {
+      if (input.type === "closed") this.#dials.delete(input.dial);
+      this.input(input);
+    };
+    this.#newestDial = dial;
+    if (transport === "web_socket") {
+      this.#dials.set(dial, new Dial(dial, connectUrl(endpoint.url), webSocket!, tell));
+      return;
+    }
+    // Until the code for it is there, it is no more than something to close.
+    const closes = (reason: string) => {
+      if (this.#dials.get(dial) === onItsWay) tell({ type: "closed", dial, code: null, reason });
+    };
+    const onItsWay = { transmit() {}, close: () => closes("") };
+    this.#dials.set(dial, onItsWay);
+    loadHttp().then(
+      ({ HttpTransport }) => {
+        if (this.#dials.get(dial) === onItsWay) this.#dials.set(dial, new HttpTransport(transport, dial, endpoint, tell));
+      },
+      (error) => closes(textOf(error)),
+    );
+  }
+
   async #fetchToken(fetch: number, refused: string | null): Promise<void> {
     const source = this.#token!;
     try {
@@ -332,10 +423,10 @@ export class Driver {
     }
   }
 
-  #onReady({ me, resumed, presence = [] }: Ready): void {
+  #onReady({ type, ready }: Extract<Output, { type: "ready" | "renewed" }>): void {
+    const { me, resumed, presence = [] } = ready;
     this.#stage = "ready";
     this.me.set(me);
-    this.#setPresence(presence);
     if (!this.desk) {
       const { total_unread_count: totalUnreadCount, unread_channels: unreadChannels } = me;
       this.unreadCounts.set({ totalUnreadCount, unreadChannels, settled: false });
@@ -343,17 +434,14 @@ export class Driver {
     }
     const downtimeMs = this.#now() - (this.#downSince ?? this.#now());
     this.#downSince = undefined;
-    if (this.ready.get()) this.#tell({ type: "connection.recovered", resumed, downtimeMs });
+    if (type === "ready") this.#keeper?.touch(true);
+    if (type === "ready" && this.ready.get()) this.#tell({ type: "connection.recovered", resumed, downtimeMs });
     if (presence.length) this.#tell({ type: "user.presence.snapshot", users: presence });
   }
 
   #meUpdated(user: User): void {
     const { devices = [], mutes = [], total_unread_count, unread_channels } = this.me.get()!;
     this.me.set({ ...user, devices, mutes, total_unread_count, unread_channels });
-  }
-
-  #setPresence(users: readonly Presence[], before: ReadonlyMap<string, Presence> = new Map()): void {
-    this.presence.set(new Map([...before, ...users.map((user) => [user.user_id, user] as const)]));
   }
 
   /** Tells whoever keeps what the app looks at. */
@@ -372,6 +460,7 @@ export class Driver {
     const state = this.#state;
     if (state === "failed" && this.#stage === "waiting") this.#stage = this.connection.get().error!;
     this.desk?.settle(state === "connected");
+    this.#keeper?.touch(false);
     const isOut = state === "closed" || state === "idle";
     if (this.#life === "leaving" && !this.#held && isOut) this.#life = "over";
     this.#arm();
@@ -395,6 +484,7 @@ export class Driver {
       uiStatus: this.#machine.uiStatus(now),
       attempt: "attempt" in state ? state.attempt : 0,
       retryAt: retry === null ? undefined : this.#clockOffset + retry,
+      transport: this.#machine.transport(),
       connectionId: up ? this.ready.get()?.connection_id : undefined,
       error: "why" in state ? (this.connection.get().error ?? this.#failure(state.why)) : undefined,
       ...why,
@@ -407,7 +497,15 @@ export class Driver {
     const now = this.#now();
     const ours = [this.#uiChangesAt, this.desk?.deadline ?? Infinity].filter((at) => at > now);
     const at = Math.min(this.#machine.deadline() ?? Infinity, ...ours);
-    if (at < Infinity) this.#timer = setTimeout(() => this.input({ type: "tick" }), Math.max(0, at - now));
+    if (at < Infinity) this.#timer = setTimeout(() => this.#tick(), Math.max(0, Math.min(at - now, CLOCKS_EVERY_MS)));
+  }
+
+  /** Time has passed; perhaps more than the clock tells that stands still while the device sleeps. */
+  #tick(): void {
+    const offset = Math.floor(Date.now() - performance.now());
+    const slept = offset - this.#clockOffset > SLEEP_MS;
+    this.#clockOffset = offset;
+    this.input({ type: slept ? "woke" : "tick" });
   }
 
   async #loadLive(): Promise<Live> {
@@ -429,6 +527,9 @@ export class Driver {
       const { Desk } = await this.#code(loadDesk);
       const authorize = (refused: string | undefined, signal: AbortSignal) => this.#authorize(refused, signal);
       const desk = new Desk(this, this.#options.endpoint, authorize);
+      // Before anything that is queued from now on.
+      desk.begin((await this.#kept)?.outbox ?? [], this.#options.platform?.watch);
+      if (this.isLeaving) throw this.#stage;
       for (const output of this.#unheard.splice(0)) desk.take(output);
       this.desk = desk;
       this.settle();
@@ -439,14 +540,21 @@ export class Driver {
     }
   }
 
-  /** Code that is not in the page yet. */
+  /** Code that is not in the page yet, for a user who may be gone when it is there. */
   async #code<T>(load: () => Promise<T>): Promise<T> {
-    const loaded = await load().catch((cause) => {
-      throw this.#error("network", `a part of the client could not be loaded: ${textOf(cause)}`, { cause });
-    });
-    // The user left meanwhile.
+    const loaded = await code(this.#options.endpoint, load);
     if (this.isLeaving) throw this.#stage;
     return loaded;
+  }
+
+  async #openKeeper(storage: StorageOption): Promise<Keeper | undefined> {
+    try {
+      const { Keeper } = await code(this.#options.endpoint, loadKeeper);
+      return await new Keeper(storage, this.#options.endpoint, this).open();
+    } catch (error) {
+      this.#tell({ type: "storage.failed", message: textOf(error) });
+      return undefined;
+    }
   }
 
   /** Tells the desk, now or when it is there. */
@@ -469,7 +577,6 @@ export class Driver {
   #end(life: "leaving" | "over", reason: ParlourError): void {
     this.#life = life;
     this.#stage = reason;
-    this.#unwatchPlatform();
     this.desk?.end();
     this.shown.get().end();
     // Nobody else on this device is to see it.

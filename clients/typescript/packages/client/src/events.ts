@@ -5,7 +5,7 @@
 
 import type { ParlourError } from "./errors.js";
 import { call } from "./observable.js";
-import type { ConnectionStatus } from "./status.js";
+import type { ConnectionStatus, FellBack } from "./status.js";
 import type { Event, Message, ResetReason, Resumed, Signal } from "./wire.js";
 
 /** A durable event with its place: each of a topic exactly once, in order, without a hole. */
@@ -17,6 +17,10 @@ export type LocalEvent =
   | { type: "connection.changed"; from: ConnectionStatus; to: ConnectionStatus }
   /** The connection is back after a loss. */
   | { type: "connection.recovered"; resumed: Resumed; downtimeMs: number }
+  /** Nothing gets through by one transport: the next is tried. */
+  | ({ type: "connection.fell_back" } & FellBack)
+  /** The storage could not be read or written. The client goes on without what it has there. */
+  | { type: "storage.failed"; message: string }
   /** What was missed of this topic cannot be replayed: load what you keep of it yourself. */
   | { type: "reset"; topic: string; reason: ResetReason; head: number }
   | { type: "outbox.changed"; cid: string; id: string; status: "pending" }

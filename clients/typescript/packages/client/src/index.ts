@@ -10,8 +10,8 @@
 export type { CallOptions } from "./address.js";
 export { Channel } from "./channel.js";
 export { ChannelList, type ChannelListView } from "./channel_list.js";
-export { Client, type ClientOptions } from "./client.js";
-export type { Cause, UiStatus } from "./connection.js";
+export { Client, type ClientOptions, type KnownUser } from "./client.js";
+export type { Cause, NetworkLevel, Transport, UiStatus } from "./connection.js";
 export type { WebSocketConstructor, WebSocketLike } from "./dial.js";
 export type { MemberPage, MessagePage } from "./endpoints.js";
 export { ParlourError } from "./errors.js";
@@ -19,7 +19,9 @@ export type { ClientEvent, ClientEventOf, ClientEventType, DurableEvent, LocalEv
 export type { ChannelListQuery } from "./live_list.js";
 export type { ListedMessage } from "./message_window.js";
 export type { Observable } from "./observable.js";
-export type { ConnectionStatus } from "./status.js";
+export type { Platform, PlatformNews } from "./platform.js";
+export type { ConnectionStatus, FellBack } from "./status.js";
+export { memoryStorage, type StorageOption, type TextStorage } from "./storage.js";
 export type { TokenProvider } from "./token.js";
 export type { UnreadCounts } from "./unread.js";
 export type { ChannelView, MessagesView } from "./views.js";

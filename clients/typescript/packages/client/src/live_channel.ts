@@ -6,10 +6,11 @@
 //
 // Not here: the connection, which brings each event once and in order; what the app calls (channel.ts).
 
+import { isGone, retryAfterMs } from "./answers.js";
 import { Cursor } from "./cursor.js";
 import type { Driver } from "./driver.js";
 import { channelState, messages } from "./endpoints.js";
-import { isGone, type ParlourError, retryAfterMs } from "./errors.js";
+import type { ParlourError } from "./errors.js";
 import type { Live } from "./live.js";
 import { type ListedMessage, MessageWindow, type PageKind } from "./message_window.js";
 import { Source } from "./observable.js";

@@ -3,8 +3,9 @@
 // The server alone knows what matches a filter. Where the answer may have changed, the first page is asked for
 // again; what is known of a channel by itself (its order, that it is gone) needs no question.
 
+import { retryAfterMs } from "./answers.js";
 import { queryChannels } from "./endpoints.js";
-import { type ParlourError, retryAfterMs } from "./errors.js";
+import type { ParlourError } from "./errors.js";
 import type { Live } from "./live.js";
 import { Source } from "./observable.js";
 import { type CidsView, NO_CIDS, STATE_MESSAGES } from "./views.js";

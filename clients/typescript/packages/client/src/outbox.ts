@@ -1,15 +1,16 @@
 // Messages on their way: kept until the server has acknowledged them, or refused them for good.
 //
 // Each has an id before it is first sent, so that sending it again after an unknown outcome is sending it
-// once. Within a channel they go one after the other; a refused one makes room for the next. In memory: what
-// is not sent when the page ends is lost.
+// once. Within a channel they go one after the other; a refused one makes room for the next. In memory; what
+// outlives the page is kept by keeper.ts, where the client has a storage.
 
+import { retryAfterMs } from "./answers.js";
 import type { Ask } from "./calls.js";
 import { sendMessage } from "./endpoints.js";
-import { type ParlourError, parlourError, retryAfterMs } from "./errors.js";
+import { ParlourError, parlourError } from "./errors.js";
 import type { ClientEventOf } from "./events.js";
 import { kept, Source, until } from "./observable.js";
-import type { Message, MessageDraft, Ready } from "./wire.js";
+import type { ErrorBody, Message, MessageDraft, Ready } from "./wire.js";
 
 /** Messages that wait to be sent, at most; beyond it `outbox_full`. */
 export const OUTBOX_LEN_MAX = 500;
@@ -38,6 +39,9 @@ export interface OutboxEntry {
   readonly resolve: (message: Message) => void;
   readonly reject: (error: ParlourError) => void;
 }
+
+/** A message as it outlives the page. */
+export type KeptMessage = Pick<OutboxEntry, "cid" | "id" | "draft" | "queuedAt"> & { error?: ErrorBody };
 
 /** How the outbox reaches the server. */
 export interface Sender {
@@ -68,6 +72,33 @@ export class Outbox {
 
   detach(): void {
     this.#sender = undefined;
+  }
+
+  /** What is to outlive the page. */
+  kept(): KeptMessage[] {
+    return this.entries.get().map(({ cid, id, draft, queuedAt, error }) => {
+      return { cid, id, draft, queuedAt, ...(error && { error: bodyOf(error) }) };
+    });
+  }
+
+  /** Puts in what an earlier page has kept, before what has come since. */
+  restore(messages: readonly KeptMessage[]): void {
+    const entries = this.entries.get();
+    const known = new Set(entries.map(({ id }) => id));
+    const fresh = messages.filter(({ id, queuedAt }) => !known.has(id) && Date.now() - queuedAt < EXPIRY_MS);
+    // Whoever has queued them is gone.
+    const nobody = { resolve: () => {}, reject: () => {} };
+    const restored = fresh.map(({ error, ...message }) => {
+      return { ...message, ...nobody, ...(error && { error: new ParlourError(error) }) };
+    });
+    this.entries.set([...restored, ...entries]);
+  }
+
+  /** Forgets everything; answers how many messages were not sent. */
+  erase(): number {
+    const entries = this.entries.get();
+    for (const { id } of entries) this.discard(id);
+    return entries.length;
   }
 
   /** Puts a message in; the promise is of its outcome. */
@@ -152,6 +183,11 @@ export class Outbox {
     this.#put({ ...entry, error });
     entry.reject(error);
   }
+}
+
+function bodyOf({ name: _, message, requestId, retryAfter, ...rest }: ParlourError): ErrorBody {
+  const more = { ...(requestId && { request_id: requestId }), ...(retryAfter !== undefined && { retry_after: retryAfter }) };
+  return { ...rest, message, ...more };
 }
 
 /** Whether the same request, sent again, may fare otherwise. */

@@ -1,7 +1,15 @@
 // Where the connection stands, as the app sees it.
 
-import type { Cause, State, UiStatus } from "./connection.js";
+import type { Cause, State, Transport, UiStatus } from "./connection.js";
 import type { ParlourError } from "./errors.js";
+
+/** Nothing gets through by one transport, and the next is tried. */
+export interface FellBack {
+  readonly from: Transport;
+  readonly to: Transport;
+  /** As the network, or what stands between, said it. */
+  readonly because: string;
+}
 
 export interface ConnectionStatus {
   /**
@@ -18,6 +26,12 @@ export interface ConnectionStatus {
   retryAt?: number | undefined;
   /** The server's name for the connection, while it is up. */
   connectionId?: string | undefined;
+  /** How frames travel, while it is up. */
+  transport?: Transport | undefined;
+  /** The last round trip that a `ping` has measured, in milliseconds. */
+  rttMs?: number | undefined;
+  /** The last time that nothing got through by a transport, and why. */
+  fellBack?: FellBack | undefined;
   /** Why it failed. */
   error?: ParlourError | undefined;
   /** Why the state last changed. */

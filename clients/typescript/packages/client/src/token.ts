@@ -20,6 +20,8 @@ export class TokenSource {
   readonly #provider: TokenProvider;
   readonly #endpoint: Endpoint;
   #current: string | undefined;
+  /** Answers the next question, without the provider. */
+  #atHand: string | undefined;
   #asking: Promise<string> | undefined;
 
   /** When the provider has not answered for as long as a call may take, it has none. */
@@ -28,19 +30,34 @@ export class TokenSource {
     this.#endpoint = endpoint;
   }
 
+  /** The token in force, if there is one yet. */
+  get current(): string | undefined {
+    return this.#current;
+  }
+
+  /** Answers the next question with a token that is there: the one in force, or one of an earlier run. */
+  reuse(token = this.#current): this {
+    this.#current = this.#atHand = token;
+    return this;
+  }
+
   /**
    * Asks the provider, unless it is being asked already.
    *
    * Fails with `token_missing`; not `retryable` where the provider said that asking again is in vain, and where there
    * is none to ask.
    */
-  fresh(): Promise<string> {
+  async fresh(): Promise<string> {
+    const token = this.#atHand;
+    this.#atHand = undefined;
+    if (token !== undefined) return token;
     this.#asking ??= this.#ask().finally(() => (this.#asking = undefined));
     return this.#asking;
   }
 
   /** The token in force, unless it is the one that was refused: then the provider is asked, as by `fresh`. */
   async otherThan(refused?: string): Promise<string> {
+    if (this.#atHand === refused) this.#atHand = undefined;
     let failure: unknown;
     await this.#asking?.catch((error: unknown) => (failure = error));
     if (this.#current !== undefined && this.#current !== refused) return this.#current;

@@ -72,7 +72,7 @@ describe("connectUser", () => {
 
   it("says what to do where there is no WebSocket", async () => {
     vi.stubGlobal("WebSocket", undefined);
-    const client = new Client({ url: server.url, appKey: "dev" });
+    const client = new Client({ url: server.url, appKey: "dev", transports: ["web_socket"] });
     await expect(client.connectUser("alice", "t")).rejects.toMatchObject({ message: expect.stringContaining("webSocket") });
     vi.unstubAllGlobals();
   });

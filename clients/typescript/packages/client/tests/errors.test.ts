@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { CLIENT_ERRORS, ParlourError, parlourError, refusal, textOf } from "../src/errors.js";
+import { refusal } from "../src/answers.js";
+import { CLIENT_ERRORS, ParlourError, parlourError, textOf } from "../src/errors.js";
 import type { ErrorBody } from "../src/wire.js";
 
 const RUST = new URL("../../../../../crates/parlour-wire/src/error.rs", import.meta.url);

@@ -8,7 +8,9 @@ import { vi } from "vitest";
 import { Client, type ClientOptions, type WebSocketConstructor } from "../src/index.js";
 // There already when a client loads it: no story's clock moves while a file is read.
 import "../src/desk.js";
+import "../src/keeper.js";
 import "../src/live.js";
+import "../src/transports/http.js";
 import type { ChannelState, ClientFrame, Event, Message, Ready, ServerFrame } from "../src/wire.js";
 
 const NOW = "2026-11-21T12:00:00.000Z";
@@ -123,7 +125,7 @@ export class FakeServer {
     const webSocket = function () {
       return new FakeSocket(server);
     } as unknown as WebSocketConstructor;
-    return { url: this.url, appKey: "dev", webSocket, fetch: this.#fetch };
+    return { url: this.url, appKey: "dev", webSocket, transports: ["web_socket"], fetch: this.#fetch };
   }
 
   client(options: Partial<ClientOptions> = {}): Client {

@@ -12,8 +12,11 @@ import { App, PACKAGES, run } from "./pack.js";
 
 /** The largest size of what a page loads of `@parlour/client` at once, minified and compressed. */
 const CLIENT_BYTES_MAX = 15_000;
-/** The same of what it loads while it connects for the first time, and when it first shows a channel or a list. */
-const LATER_BYTES_MAX = 8_000;
+/**
+ * The same of all that it may load later: while it connects for the first time, when it first shows a channel or a list,
+ * where it has a storage, and where no WebSocket gets through.
+ */
+const LATER_BYTES_MAX = 12_000;
 /** The same of `@parlour/react`, without React and the client. */
 const REACT_BYTES_MAX = 3_000;
 

@@ -4,8 +4,9 @@
 // Loaded when it is needed. Not here: which transport to take, what a frame means.
 
 import type { Endpoint } from "../address.js";
+import { excerpt, parsed } from "../answers.js";
 import type { Input } from "../connection.js";
-import { excerpt, parsed, textOf } from "../errors.js";
+import { textOf } from "../errors.js";
 import type { AppState, ClientFrame } from "../wire.js";
 import { connect, sleep } from "./ask.js";
 import { listen } from "./event_stream.js";

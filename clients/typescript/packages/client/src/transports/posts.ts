@@ -3,7 +3,8 @@
 // Not here: `hello`, which is asked with; when a poll is under way.
 
 import { bounded, type Endpoint } from "../address.js";
-import { refusal, textOf } from "../errors.js";
+import { refusal } from "../answers.js";
+import { textOf } from "../errors.js";
 import type { ClientFrame } from "../wire.js";
 import { answered, post, sleep } from "./ask.js";
 
