@@ -560,8 +560,8 @@ impl Listening {
     ) -> Option<CloseCode> {
         let grace_ms = config.token_grace_ms;
         match self.token.tick(now, late, grace_ms) {
-            Some(token_life::Due::AskForAnother) => {
-                let grace_ms = u32::try_from(grace_ms).unwrap_or(u32::MAX);
+            Some(token_life::Due::AskForAnother { within_ms }) => {
+                let grace_ms = u32::try_from(within_ms).unwrap_or(u32::MAX);
                 out.push(SessionOutput::Send(Box::new(ServerFrame::TokenExpiring { grace_ms })));
             }
             Some(token_life::Due::Over) => return Some(CloseCode::TOKEN_EXPIRED),

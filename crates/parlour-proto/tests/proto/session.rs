@@ -514,21 +514,21 @@ fn sixty_frames_at_once_and_twenty_a_second_are_taken_and_one_more_ends_it_l6_37
 }
 
 #[test]
-fn a_token_that_ends_is_asked_for_again_and_then_given_thirty_seconds_l6_28() {
+fn a_token_is_asked_for_at_four_fifths_of_its_life_and_given_thirty_seconds_beyond_it_l6_25_l6_28() {
     let mut server = Server::new();
     server.hears(say_hello(None));
     let admission = parlour_proto::Admission { token_expires_in_ms: Some(5_000), ..admission(vec![]) };
     server.takes(SessionInput::Admitted(Box::new(admission)));
-    assert_eq!(server.machine.deadline(), Some(5_000));
-    assert_eq!(server.ticks_at(4_999), NOTHING);
-    assert_eq!(server.ticks_at(5_000), ["token_expiring 30000"]);
+    assert_eq!(server.machine.deadline(), Some(4_000));
+    assert_eq!(server.ticks_at(3_999), NOTHING);
+    assert_eq!(server.ticks_at(4_000), ["token_expiring 31000"]);
     assert_eq!(server.hears(ClientFrame::Token { token: "t2".into() }), ["verify t2"]);
     assert_eq!(server.takes(SessionInput::TokenAccepted { expires_in_ms: Some(15_000) }), NOTHING);
-    assert_eq!(server.ticks_at(20_000), ["token_expiring 30000"]);
+    assert_eq!(server.ticks_at(16_000), ["token_expiring 33000"]);
     server.ticks_at(25_000);
     server.hears(ClientFrame::Pong);
-    assert_eq!(server.ticks_at(49_999), NOTHING);
-    assert_eq!(server.ticks_at(50_000), ["bye 4202", "close 4202 token_expired"]);
+    assert_eq!(server.ticks_at(48_999), NOTHING);
+    assert_eq!(server.ticks_at(49_000), ["bye 4202", "close 4202 token_expired"]);
 }
 
 #[test]

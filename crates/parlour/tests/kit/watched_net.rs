@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use parlour_client::{Frames, Net, NetError, TokioNet};
+use parlour_client::{Body, Frames, Net, NetError, TokioNet};
 use serde_json::Value;
 
 /// What becomes of the ids that clients give to their messages.
@@ -76,6 +76,10 @@ impl Net for WatchedNet {
         let answer = self.inner.request(request).await;
         self.count(&answer);
         answer
+    }
+
+    async fn stream(&self, request: Request<Bytes>) -> Result<Response<Box<dyn Body>>, NetError> {
+        self.inner.stream(request).await
     }
 }
 
