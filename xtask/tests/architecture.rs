@@ -23,8 +23,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("parlour-bench", &[]),
 ];
 
-/// What tests stand on beyond that: the transports of the client are told against the server that they are for.
-const TEST_ARROWS: &[(&str, &[&str])] = &[("parlour-client", &["parlour-server"])];
+/// What tests stand on beyond that: the transports of the client are told against the server that they are for, and its
+/// test kit is a feature that its own stories switch on by naming it.
+const TEST_ARROWS: &[(&str, &[&str])] = &[("parlour-client", &["parlour-server", "parlour-client"])];
 
 /// Names that say nothing: what would live there has a better one.
 const EMPTY_NAMES: &[&str] = &["common", "core", "util", "utils", "helper", "helpers", "manager", "types"];

@@ -7,7 +7,8 @@
 //! Inside, `driver` is the one task of a client around the machine `parlour_proto::Connection`; `pump` moves
 //! one transport's frames; `transport` is what carries them; `calls` is HTTP; `outbox` sends messages; `unread`
 //! counts; `persistence` keeps in a [`Storage`] what the next run of the app needs. All of it reaches the network
-//! through [`Net`] and the time through tokio, so that a simulator can hold a client.
+//! through [`Net`] and the time through tokio, so that a simulator can hold a client, and an app's tests:
+//! `testing`, behind the cargo feature of that name, is a server in memory for those.
 //!
 //! Not here: several clients sharing one connection.
 
@@ -28,6 +29,8 @@ mod pump;
 mod server;
 mod session;
 mod storage;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod token;
 mod transport;
 mod unread;

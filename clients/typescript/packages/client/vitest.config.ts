@@ -1,3 +1,8 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { include: ["tests/**/*.test.ts"] } });
+export default defineConfig({
+  // What an example imports is the source that stands here.
+  resolve: { conditions: ["parlour-source"] },
+  ssr: { resolve: { conditions: ["parlour-source"] } },
+  test: { include: ["tests/**/*.test.ts", "../../examples/**/*.test.ts"] },
+});

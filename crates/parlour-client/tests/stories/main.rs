@@ -9,4 +9,5 @@ mod listening;
 mod over_http;
 mod proxy;
 mod sending;
+mod testing;
 mod transports;

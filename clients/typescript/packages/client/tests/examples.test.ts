@@ -14,7 +14,7 @@ const SHOWN = /<!-- quickstart: (.+) -->\n```tsx?\n([^]*?)```\n<!-- \/quickstart
 it("the types of all examples fit", () => {
   const tsc = join(PACKAGES, "../../../node_modules/typescript/bin/tsc");
   const said = run(process.execPath, [tsc, "--noEmit", "--listFiles", "--project", EXAMPLES], PACKAGES);
-  for (const example of ["plain/chat.ts", "react/App.tsx", "react-native/App.tsx", "node-server/server.ts"]) {
+  for (const example of ["plain/chat.ts", "react/App.tsx", "react-native/App.tsx", "node-server/server.ts", "testing/team.test.ts"]) {
     expect(said).toContain(join(EXAMPLES, example));
   }
 }, 60_000);
@@ -28,6 +28,7 @@ it.each([
   [`${DOCS}/react.md`, ["react/App.tsx"]],
   [`${DOCS}/react-native.md`, ["react-native/App.tsx"]],
   [`${DOCS}/node.md`, ["node-server/server.ts"]],
+  [`${DOCS}/testing.md`, ["testing/team.test.ts"]],
 ])("%s shows them to the letter", (page, examples) => {
   const shown = [...readFileSync(join(PACKAGES, page), "utf8").matchAll(SHOWN)];
   expect(shown.map(([, example]) => example)).toEqual(examples);

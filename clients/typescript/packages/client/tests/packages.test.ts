@@ -62,7 +62,7 @@ describe.each(NAMES)("@parlour/%s", (name) => {
     expect(files).toContain("package/dist/LICENSE-MIT");
     expect(files).toContain("package/dist/LICENSE-APACHE");
     expect(files).toContain("package/README.md");
-    expect(files).not.toContain("test");
+    expect(files).not.toMatch(/tests|\.test\./);
   });
 });
 
@@ -70,6 +70,7 @@ describe("in Node", () => {
   const entries = {
     "@parlour/client": ["Client", "ParlourError"],
     "@parlour/client/server": ["ServerClient", "ParlourError"],
+    "@parlour/client/testing": ["FakeServer", "VirtualClock"],
     "@parlour/react": ["ParlourProvider", "useChannel", "useMessages"],
   };
 
@@ -87,6 +88,29 @@ describe("in Node", () => {
     const server = '"@parlour/client/server"';
     expect(node(`import * as a from ${client}; import * as b from ${server}; ${same}`, "module")).toBe(true);
     expect(node(`const a = require(${client}), b = require(${server}); ${same}`, "commonjs")).toBe(true);
+  });
+
+  it.each([
+    ["import", 'import { FakeServer, VirtualClock } from "@parlour/client/testing"; import { Client } from "@parlour/client"'],
+    ["require", 'const { FakeServer, VirtualClock } = require("@parlour/client/testing"), { Client } = require("@parlour/client")'],
+  ])("an app's client reaches a fake server, on a clock that the test moves, by %s", (how, use) => {
+    const source = `
+      ${use};
+      (async () => {
+        const [clock, server] = [new VirtualClock(), new FakeServer()];
+        const client = new Client(server.options);
+        client.connectUser("alice", "token");
+        await clock.advance(10);
+        server.goAway();
+        await clock.advance(3_600_000);
+        const away = client.connection.get().state;
+        server.comeBack();
+        await clock.advance(20_000);
+        console.log(JSON.stringify([away, client.connection.get().state, server.seen.liveMax]));
+        process.exit();
+      })();
+    `;
+    expect(node(source, how === "import" ? "module" : "commonjs")).toEqual(["reconnecting", "connected", 1]);
   });
 
   it.each([
@@ -120,8 +144,11 @@ describe("types", () => {
   const source = `
     import { Client, type Message } from "@parlour/client";
     import { ServerClient } from "@parlour/client/server";
+    import { FakeServer, VirtualClock } from "@parlour/client/testing";
     import { ParlourProvider, useMessages } from "@parlour/react";
 
+    export const faked: Client = new FakeServer().client();
+    export const passes: Promise<void> = new VirtualClock().advance(1_000);
     const client = new Client({ url: "http://127.0.0.1:8790", appKey: "dev" });
     export const sent: Promise<Message> = client.channel("messaging", "general").send("hello");
     export const token: Promise<string> = new ServerClient({ url: "", appKey: "", secret: "" }).createToken("alice");
