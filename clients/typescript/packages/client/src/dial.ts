@@ -32,16 +32,20 @@ export class Dial {
       setTimeout(() => tell({ type: "closed", dial, code: null, reason: String(error) }));
       return;
     }
-    socket.onopen = () => tell({ type: "opened", dial });
+    let why = "the WebSocket did not open";
+    socket.onopen = () => {
+      why = "";
+      tell({ type: "opened", dial });
+    };
     socket.onmessage = ({ data }: { data: unknown }) => {
       const frame = parse(data);
       if (frame) tell({ type: "received", dial, frame });
       else this.close(MEANS_TO_RESUME);
     };
-    // What went wrong is not told to pages; the close that follows is what counts.
-    socket.onerror = () => {};
-    socket.onclose = ({ code = null, reason = "" }: { code?: number | null; reason?: string }) =>
-      tell({ type: "closed", dial, code, reason });
+    // Pages are not told what went wrong, others are; the close that follows is what counts.
+    socket.onerror = ({ message }: { message?: string }) => void (why = message ?? why);
+    socket.onclose = ({ code = null, reason }: { code?: number | null; reason?: string }) =>
+      tell({ type: "closed", dial, code, reason: reason || why });
   }
 
   transmit(frame: ClientFrame): void {

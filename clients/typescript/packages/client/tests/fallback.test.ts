@@ -87,7 +87,7 @@ it("a WebSocket that gets through is all there is, and nothing else is loaded", 
 
 it("after three that never opened it is an event stream, and the app is told why", async () => {
   const { client, heard } = await fallenBack();
-  const fellBack = { from: "web_socket", to: "event_stream", because: "" };
+  const fellBack = { from: "web_socket", to: "event_stream", because: "the WebSocket did not open" };
   expect(status(client)).toMatchObject({ state: "connected", transport: "event_stream", connectionId: "h1", fellBack });
   expect(heard).toContainEqual({ type: "connection.fell_back", ...fellBack });
   expect([server.sockets.length, transports.map(({ kind }) => kind)]).toEqual([3, ["event_stream"]]);
