@@ -62,6 +62,8 @@ export interface ClientOptions {
   backgroundGraceMs?: number;
   /** The transports that may be used, the best first. Default: all, `web_socket`, `event_stream`, `long_poll`. */
   transports?: readonly Transport[];
+  /** While a worse transport is in use, the better ones are tried again this often. Default: 600,000. */
+  climbEveryMs?: number;
   /**
    * Where the session, the place in each topic and messages that are not sent are kept for the next page or run of the
    * app. Default: nowhere. With a stored session the client is logged in when it is made, and connects if it does so
@@ -415,7 +417,7 @@ export class Client {
 
   #makeDriver(userId: string, key: string): Driver {
     const { device = null, autoConnect = true, background = "park", backgroundGraceMs = 0, storage } = this.#options;
-    const { transports = TRANSPORTS, platform } = this.#options;
+    const { transports = TRANSPORTS, climbEveryMs = 600_000, platform } = this.#options;
     const webSocket = this.#options.webSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
     const usable = transports.filter((transport) => webSocket || transport !== "web_socket");
     if (!usable.length) {
@@ -443,7 +445,7 @@ export class Client {
         lease_ms: 30_000,
         transports: usable,
         stall_ms: 2_500,
-        climb_ms: 600_000,
+        climb_ms: climbEveryMs,
         wake_jump_ms: 10_000,
         wake_probe_ms: 3_000,
         dial_timeout_ms: 10_000,
