@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, type CDPSession, chromium, type Page } from "playwright-core";
 import { createServer, type ViteDevServer } from "vite";
 
 import { Binary } from "../../clients/typescript/packages/client/tests/live/binary.js";
@@ -14,8 +14,12 @@ const SOON_MS = 15_000;
 const CHROMIUM = process.env.PARLOUR_CHROMIUM ?? "/usr/bin/chromium";
 
 /** Resolves when `look` gives something true. */
-export async function eventually<T>(look: () => T | Promise<T>, what: string): Promise<T> {
-  const until = Date.now() + SOON_MS;
+export async function eventually<T>(
+  look: () => T | Promise<T>,
+  what: string,
+  withinMs = SOON_MS,
+): Promise<T> {
+  const until = Date.now() + withinMs;
   for (;;) {
     const seen = await look();
     if (seen) return seen;
@@ -81,6 +85,78 @@ export class Sockets {
       sockets.live = 0;
     });
     return sockets;
+  }
+}
+
+/**
+ * A page in a tab among others, which is hidden while another one is looked at. (Playwright tells each of its own pages
+ * that it is looked at; so this is none of them.)
+ */
+export class Tab {
+  readonly #protocol: CDPSession;
+  readonly #window: string;
+  readonly #target: string;
+  readonly #session: string;
+  #asked = 0;
+
+  private constructor(protocol: CDPSession, window: string, target: string, session: string) {
+    this.#protocol = protocol;
+    this.#window = window;
+    this.#target = target;
+    this.#session = session;
+  }
+
+  /** Opens a page in a window of its own. Everything but the page itself comes through the proxy, if there is one. */
+  static async open(chrome: Browser, url: string, proxy?: string): Promise<Tab> {
+    const protocol = await chrome.newBrowserCDPSession();
+    // Without being told otherwise the browser dials this machine by itself.
+    const proxyBypassList = `<-loopback>;${new URL(url).host}`;
+    const through = proxy ? { proxyServer: proxy, proxyBypassList } : {};
+    const { browserContextId } = await protocol.send("Target.createBrowserContext", through);
+    const { targetId } = await protocol.send("Target.createTarget", { url, browserContextId });
+    const { sessionId } = await protocol.send("Target.attachToTarget", { targetId });
+    const tab = new Tab(protocol, browserContextId, targetId, sessionId);
+    const isThere = () => location.href !== "about:blank" && document.readyState === "complete";
+    // What is asked while the page comes may be lost with the blank one before.
+    await eventually(() => tab.evaluate(isThere).catch(() => false), "the page");
+    return tab;
+  }
+
+  /** What `look` gives in the page. */
+  async evaluate<R, A>(look: (given: A) => R, given?: A): Promise<R> {
+    const id = ++this.#asked;
+    const answer = new Promise<string>((resolve) => {
+      const take = ({ sessionId, message }: { sessionId: string; message: string }) => {
+        if (sessionId !== this.#session || JSON.parse(message).id !== id) return;
+        this.#protocol.off("Target.receivedMessageFromTarget", take);
+        resolve(message);
+      };
+      this.#protocol.on("Target.receivedMessageFromTarget", take);
+    });
+    const expression = `(${look})(${JSON.stringify(given)})`;
+    const params = { expression, returnByValue: true, awaitPromise: true };
+    const message = JSON.stringify({ id, method: "Runtime.evaluate", params });
+    await this.#protocol.send("Target.sendMessageToTarget", { sessionId: this.#session, message });
+    const { result, error } = JSON.parse(await answer);
+    if (error) throw new Error(error.message);
+    if (result.exceptionDetails) throw new Error(result.exceptionDetails.exception.description);
+    return result.result.value;
+  }
+
+  /** Somebody looks at another tab, and then at this one again. */
+  async blink(): Promise<void> {
+    const hidden = async (expected: boolean) => (await this.evaluate(() => document.hidden)) === expected;
+    const browserContextId = this.#window;
+    await this.#protocol.send("Target.createTarget", { url: "about:blank", browserContextId });
+    await eventually(() => hidden(true), "the other tab");
+    await this.#protocol.send("Target.activateTarget", { targetId: this.#target });
+    await eventually(() => hidden(false), "the tab");
+  }
+
+  async close(): Promise<void> {
+    const browserContextId = this.#window;
+    await this.#protocol.send("Target.disposeBrowserContext", { browserContextId });
+    await this.#protocol.detach();
   }
 }
 

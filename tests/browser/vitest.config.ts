@@ -7,5 +7,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Each file has a browser and a server of its own; two cores carry one at a time.
     fileParallelism: false,
+    // Where stories run side by side, it is because they wait.
+    maxConcurrency: 10,
   },
 });

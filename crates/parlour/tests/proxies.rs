@@ -128,9 +128,9 @@ impl Scene {
     async fn gets_through(&self, proxy: &TestProxy, client: Builder, falls: &[(Transport, &str)]) {
         let began = Instant::now();
         let mut alice = self.connects("alice", client).await;
-        alice.channel.send("hello").await.unwrap();
+        let (hello, hi) = tokio::join!(alice.channel.send("hello"), alice.bobs.send("hi"));
+        hello.and(hi).unwrap();
         alice.hears("hello").await;
-        alice.bobs.send("hi").await.unwrap();
         alice.hears("hi").await;
         let took = began.elapsed();
         println!("{}: a message there and back after {took:.1?}", proxy.name());
