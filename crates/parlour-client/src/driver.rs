@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parlour_proto::{
-    Connection, ConnectionConfig, FailedWhy, Input, Millis, Mode, Output, State, Transport, UiStatus,
+    Cause, Connection, ConnectionConfig, FailedWhy, Input, Millis, Mode, Output, State, Transport, UiStatus,
 };
 use parlour_wire::events::Signal;
 use parlour_wire::frames::Ready;
@@ -590,6 +590,12 @@ impl Driver {
         let mut outputs = Vec::new();
         let jitter = self.shared.dice.unit();
         self.machine.handle(self.now_ms(), jitter, input, &mut outputs);
+        let is_dead =
+            |output: &Output| matches!(output, Output::Changed(change) if change.cause == Cause::DeadLink);
+        if outputs.iter().any(is_dead) {
+            // Before the next dial, which may be by HTTP.
+            self.shared.calls.endpoint.net.forget();
+        }
         for output in outputs {
             self.output(output);
         }

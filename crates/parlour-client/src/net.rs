@@ -4,6 +4,7 @@ mod proxy;
 mod web_socket;
 
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,6 +49,11 @@ pub trait Net: Send + Sync + 'static {
     ) -> Result<http::Response<Box<dyn Body>>, NetError> {
         Err(NetError("this network carries no streams".to_owned()))
     }
+
+    /// The link was found dead, and with it what else went the same way: nothing that is open is used again.
+    ///
+    /// Without this the next requests would be given connections from before, and each would wait for its timeout.
+    fn forget(&self) {}
 }
 
 /// The body of an answer, piece by piece. Dropping it ends the request.
@@ -90,7 +96,8 @@ pub enum Received {
 /// followed, so that no token goes where it was not meant.
 #[derive(Debug)]
 pub struct TokioNet {
-    http: reqwest::Client,
+    /// Replaced with all the connections that it keeps.
+    http: RwLock<reqwest::Client>,
     proxy: Option<Proxy>,
 }
 
@@ -125,18 +132,21 @@ impl TokioNetBuilder {
     /// An address of a proxy that is none. The TLS library does not start.
     pub fn build(self) -> Result<TokioNet, NetError> {
         let proxy = self.proxy.as_deref().map(Proxy::parse).transpose()?;
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(HTTP_CONNECT_WAIT)
-            .tcp_nodelay(true)
-            .user_agent(concat!("parlour-rust/", env!("CARGO_PKG_VERSION")));
-        let http = match &proxy {
-            Some(proxy) => http.proxy(reqwest::Proxy::all(proxy.url()).map_err(|e| NetError(sentence(&e)))?),
-            None => http.no_proxy(),
-        };
-        let http = http.build().map_err(|e| NetError(sentence(&e)))?;
-        Ok(TokioNet { http, proxy })
+        Ok(TokioNet { http: RwLock::new(http_client(proxy.as_ref())?), proxy })
     }
+}
+
+fn http_client(proxy: Option<&Proxy>) -> Result<reqwest::Client, NetError> {
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(HTTP_CONNECT_WAIT)
+        .tcp_nodelay(true)
+        .user_agent(concat!("parlour-rust/", env!("CARGO_PKG_VERSION")));
+    let http = match proxy {
+        Some(proxy) => http.proxy(reqwest::Proxy::all(proxy.url()).map_err(|e| NetError(sentence(&e)))?),
+        None => http.no_proxy(),
+    };
+    http.build().map_err(|e| NetError(sentence(&e)))
 }
 
 #[async_trait]
@@ -162,12 +172,20 @@ impl Net for TokioNet {
 
     async fn stream(&self, request: http::Request<Bytes>) -> Result<http::Response<Box<dyn Body>>, NetError> {
         let request = reqwest::Request::try_from(request).map_err(|e| NetError(sentence(&e)))?;
-        let response = self.http.execute(request).await.map_err(|e| NetError(sentence(&e)))?;
+        let http = self.http.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let response = http.execute(request).await.map_err(|e| NetError(sentence(&e)))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut answer = http::Response::new(Box::new(HttpBody(response)) as Box<dyn Body>);
         *answer.status_mut() = status;
         *answer.headers_mut() = headers;
         Ok(answer)
+    }
+
+    fn forget(&self) {
+        // One that is not to be had leaves the old one, which is slow and not wrong.
+        if let Ok(http) = http_client(self.proxy.as_ref()) {
+            *self.http.write().unwrap_or_else(PoisonError::into_inner) = http;
+        }
     }
 }
 

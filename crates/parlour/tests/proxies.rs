@@ -173,7 +173,8 @@ impl Scene {
     async fn is_replaced(&self, name: &str, meanwhile: impl AsyncFnOnce(&Client)) -> Duration {
         let line = Line::start(&self.server_url).await;
         let mut alice = self.connects(name, self.client(&line.url)).await;
-        alice.bobs.send("before").await.unwrap();
+        // Her requests keep a connection open, too.
+        alice.channel.send("before").await.unwrap();
         alice.hears("before").await;
         let before = alice.status.borrow().connection_id.clone();
         line.swallow();
@@ -186,7 +187,10 @@ impl Scene {
         alice.until_within(patience, is_new).await;
         let took = began.elapsed();
         alice.hears("into the void").await;
-        assert_eq!(alice.seen.texts, ["before", "into the void"]);
+        let answered = tokio::time::timeout(SOON, alice.channel.send("after")).await;
+        answered.expect("what she sends goes another way, too").unwrap();
+        alice.hears("after").await;
+        assert_eq!(alice.seen.texts, ["before", "into the void", "after"]);
         assert_eq!(alice.seen.breaks, [Cause::DeadLink]);
         took
     }
