@@ -1,12 +1,20 @@
 // One user's time on this page: the machine of connection.ts with its transports and its timer, and what the client
 // knows whether or not the app looks (the user, who is there).
 //
-// Made by `connectUser`, `login` or a stored session, over with `disconnectUser`, never for another user. Not here: which clients share it; calls,
-// unread counts and messages on their way (desk.ts); the channels and lists that the app looks at (live.ts).
+// Made by `connectUser`, `login` or a stored session, over with `disconnectUser`, never for another user. Not here: which
+// clients share it; calls, unread counts and messages on their way (desk.ts); the channels and lists that the app looks
+// at (live.ts); what is kept beyond the page (keeper.ts).
 
 import { bounded, type CallOptions, code, connectUrl, type Endpoint } from "./address.js";
 import type { Ask, Authority } from "./calls.js";
-import { Connection, type ConnectionConfig, type FailedWhy, type Input, type Output, type Transport } from "./connection.js";
+import {
+  Connection,
+  type ConnectionConfig,
+  type FailedWhy,
+  type Input,
+  type Output,
+  type Transport,
+} from "./connection.js";
 import { Dial, MEANS_TO_RESUME, type WebSocketConstructor } from "./dial.js";
 import type { KnownUser } from "./client.js";
 import type { Desk } from "./desk.js";
@@ -405,7 +413,8 @@ export class Driver {
     this.#dials.set(dial, onItsWay);
     loadHttp().then(
       ({ HttpTransport }) => {
-        if (this.#dials.get(dial) === onItsWay) this.#dials.set(dial, new HttpTransport(transport, dial, endpoint, tell));
+        if (this.#dials.get(dial) !== onItsWay) return;
+        this.#dials.set(dial, new HttpTransport(transport, dial, endpoint, tell));
       },
       (error) => closes(textOf(error)),
     );

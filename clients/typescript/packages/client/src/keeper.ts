@@ -100,7 +100,8 @@ export class Keeper {
   end(keeps: "outbox" | "nothing"): void {
     const { outbox = this.outbox } = this.#driver.lasting();
     this.#stop();
-    this.#put(this.#keys.state, keeps === "outbox" && outbox.length ? JSON.stringify({ saved: null, outbox }) : undefined);
+    const stays = keeps === "outbox" && outbox.length > 0;
+    this.#put(this.#keys.state, stays ? JSON.stringify({ saved: null, outbox }) : undefined);
     void this.#forgetSession();
   }
 
@@ -129,7 +130,8 @@ export class Keeper {
     const { session } = this.#keys;
     try {
       await this.#writing.get(session);
-      if (sessionOf(await storageOf(this.#storage).getItem(session))?.user === this.#driver.userId) this.#put(session, undefined);
+      const stored = sessionOf(await storageOf(this.#storage).getItem(session));
+      if (stored?.user === this.#driver.userId) this.#put(session, undefined);
     } catch (error) {
       this.#tell(`what was kept could not be erased: ${textOf(error)}`);
     }
@@ -189,6 +191,7 @@ function stateOf(text: string): { saved: Saved | null; outbox: KeptMessage[] } |
 function isMessage(value: unknown): value is KeptMessage {
   if (!isObject(value)) return false;
   const { cid, id, draft, queuedAt, error } = value;
-  const isWhole = typeof cid === "string" && typeof id === "string" && isObject(draft) && typeof queuedAt === "number";
+  const isNamed = typeof cid === "string" && typeof id === "string";
+  const isWhole = isNamed && isObject(draft) && typeof queuedAt === "number";
   return isWhole && (error === undefined || (isObject(error) && typeof error["docs"] === "string"));
 }

@@ -186,8 +186,9 @@ export class Outbox {
 }
 
 function bodyOf({ name: _, message, requestId, retryAfter, ...rest }: ParlourError): ErrorBody {
-  const more = { ...(requestId && { request_id: requestId }), ...(retryAfter !== undefined && { retry_after: retryAfter }) };
-  return { ...rest, message, ...more };
+  const request = requestId ? { request_id: requestId } : {};
+  const retry = retryAfter === undefined ? {} : { retry_after: retryAfter };
+  return { ...rest, message, ...request, ...retry };
 }
 
 /** Whether the same request, sent again, may fare otherwise. */

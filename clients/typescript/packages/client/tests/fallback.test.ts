@@ -85,7 +85,7 @@ it("a WebSocket that gets through is all there is, and nothing else is loaded", 
   expect(loadHttp).not.toHaveBeenCalled();
 });
 
-it("after three that never opened it is an event stream, and the app is told why", async () => {
+it("after three that never opened it is an event stream, and the app is told why (L6.14, L1.21)", async () => {
   const { client, heard } = await fallenBack();
   const fellBack = { from: "web_socket", to: "event_stream", because: "the WebSocket did not open" };
   expect(status(client)).toMatchObject({ state: "connected", transport: "event_stream", connectionId: "h1", fellBack });
@@ -96,7 +96,7 @@ it("after three that never opened it is an event stream, and the app is told why
   expect(transports[0]!.heard.at(-1)).toEqual({ type: "ping", id: 1 });
 });
 
-it("an upgrade that stands still takes 2.5 seconds", async () => {
+it("an upgrade that stands still takes 2.5 seconds (L6.14)", async () => {
   const webSocket = function () {
     return { readyState: 0, close() {} };
   } as never;
@@ -108,7 +108,7 @@ it("an upgrade that stands still takes 2.5 seconds", async () => {
   expect(status(client)).toMatchObject({ transport: "event_stream", fellBack: { because: "no answer" } });
 });
 
-it("the better one is tried again beside it, and taken over without a break", async () => {
+it("the better one is tried again beside it, and taken over without a break (L6.16, L3.3)", async () => {
   const { client, heard } = await fallenBack();
   for (let minute = 0; minute < 10; minute++) {
     transports[0]!.says({ type: "ping", as_of: "2026-11-21T12:00:00.000Z" } as ReceivedFrame);
@@ -127,7 +127,7 @@ it("the better one is tried again beside it, and taken over without a break", as
   expect(states.slice(states.indexOf("connected"))).toEqual(["connected"]);
 });
 
-it("a long-poll says hello again and again, and is one connection", async () => {
+it("a long-poll says hello again and again, and is one connection (L4.19)", async () => {
   const client = server.client({ transports: ["long_poll"] });
   void client.connectUser("alice", "token");
   const heard: ClientEvent[] = [];
@@ -181,7 +181,7 @@ it("where the platform has no WebSocket, HTTP is what there is", async () => {
   expect(status(client)).toMatchObject({ state: "connected", transport: "event_stream" });
 });
 
-it("transports that are not allowed are not used", async () => {
+it("transports that are not allowed are not used (L1.6)", async () => {
   server.refusesDials = true;
   const client = server.client({ transports: ["web_socket", "long_poll"] });
   void client.connectUser("alice", "token");

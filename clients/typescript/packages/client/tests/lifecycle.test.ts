@@ -41,7 +41,7 @@ const codes = () => server.sockets.map(({ closedWith }) => closedWith);
 const appStates = () => server.socket.heard.filter(({ type }) => type === "app_state");
 
 describe("login", () => {
-  it("asks the server whether it takes the token, and connects where the client does so by itself", async () => {
+  it("asks the server whether it takes the token, and connects where the client does so by itself (L1.9, L1.10, L2.1)", async () => {
     const client = server.client();
     const user = await done(client.login("token"));
     expect(user).toMatchObject({ id: "alice", role: "user" });
@@ -53,7 +53,7 @@ describe("login", () => {
     expect(await client.loggedInUser()).toMatchObject({ id: "alice" });
   });
 
-  it("in manual mode opens nothing until connect, and calls go through", async () => {
+  it("in manual mode opens nothing until connect, and calls go through (L1.10, L2.2)", async () => {
     server.on(/^GET users/, () => ({ users: [{ id: "bob" }] }));
     const client = server.client(MANUAL);
     await done(client.login("token"));
@@ -64,7 +64,7 @@ describe("login", () => {
     expect(state(client)).toBe("connected");
   });
 
-  it("a provider is asked once for the question and the connection", async () => {
+  it("a provider is asked once for the question and the connection (L6.27)", async () => {
     let asked = 0;
     await done(server.client().login(() => `token ${++asked}`.replace(" ", "-")));
     expect([asked, server.socket.heard[0]]).toMatchObject([1, { token: "token-1" }]);
@@ -90,7 +90,7 @@ describe("login", () => {
     await expect(done(nobody)).rejects.toMatchObject({ code: "token_missing" });
   });
 
-  it("for the user who is there changes nothing but the token; for another names who is there", async () => {
+  it("for the user who is there changes nothing but the token; for another names who is there (L1.25)", async () => {
     const client = server.client();
     await done(client.login("token"));
     await done(client.login("another"));
@@ -101,7 +101,7 @@ describe("login", () => {
     expect([client.userId, state(client)]).toEqual(["alice", "connected"]);
   });
 
-  it("waits for another user who is leaving", async () => {
+  it("waits for another user who is leaving (L1.26)", async () => {
     const client = server.client();
     await done(client.connectUser("bob", "bobs"));
     server.answersCloses = false;
@@ -115,7 +115,7 @@ describe("login", () => {
 });
 
 describe("without a session", () => {
-  it("connect, disconnect and ping fail, and are never silent", async () => {
+  it("connect, disconnect and ping fail, and are never silent (L1.13)", async () => {
     const client = server.client(MANUAL);
     for (const call of [client.connect(), client.disconnect(), client.ping()]) {
       await expect(call).rejects.toMatchObject({ code: "not_logged_in" });
@@ -129,7 +129,7 @@ describe("connect and disconnect", () => {
   for (const options of [{}, MANUAL]) {
     const mode = "autoConnect" in options ? "manual" : "auto";
 
-    it(`callers share one connection, ${mode}`, async () => {
+    it(`callers share one connection, ${mode} (L1.12)`, async () => {
       const client = server.client(options);
       await done(client.login("token"));
       const [one, two] = await done(Promise.all([client.connect(), client.connect()]));
@@ -143,7 +143,7 @@ describe("connect and disconnect", () => {
       connectUser: (client) => client.connectUser("alice", "token"),
       ...(mode === "auto" && { login: (client: Client) => client.login("token") }),
     };
-    it.each(Object.entries(ways))(`a disconnect holds in the foreground and after a sleep, until %s, ${mode}`, async (_, way) => {
+    it.each(Object.entries(ways))(`a disconnect holds in the foreground and after a sleep, until %s, ${mode} (L1.14)`, async (_, way) => {
       const client = server.client(options);
       await done(client.connectUser("alice", "token"));
       await done(client.disconnect());
@@ -158,7 +158,7 @@ describe("connect and disconnect", () => {
       expect([state(client), server.live]).toEqual(["connected", 1]);
     });
 
-    it(`a disconnect during a dial ends it, ${mode}`, async () => {
+    it(`a disconnect during a dial ends it, ${mode} (L3.5)`, async () => {
       server.silent = true;
       const client = server.client(options);
       const up = client.connectUser("alice", "token");
@@ -178,7 +178,7 @@ describe("connect and disconnect", () => {
     expect(state(client)).toBe("offline");
   });
 
-  it("ping answers with the round trip, shows it, and fails where there is no connection", async () => {
+  it("ping answers with the round trip, shows it, and fails where there is no connection (L1.15, L1.21)", async () => {
     const client = await server.connected();
     expect(await client.ping()).toBe(0);
     expect(client.connection.get().rttMs).toBe(0);
@@ -188,7 +188,7 @@ describe("connect and disconnect", () => {
 });
 
 describe("logout", () => {
-  it("tells how many messages were not sent, and forgets them", async () => {
+  it("tells how many messages were not sent, and forgets them (L1.18)", async () => {
     const client = await server.connected();
     const answer = held<never>();
     server.on(SEND, () => answer.promise);
@@ -202,7 +202,7 @@ describe("logout", () => {
     expect(await done(client.logout())).toBe(0);
   });
 
-  it("disconnectUser keeps them for the same user", async () => {
+  it("disconnectUser keeps them for the same user (L1.17)", async () => {
     const client = await server.connected();
     const answer = held<never>();
     server.on(SEND, () => answer.promise);
@@ -216,7 +216,7 @@ describe("logout", () => {
 });
 
 describe("the background, in auto mode", () => {
-  it("ends the connection at once, and the foreground resumes it", async () => {
+  it("ends the connection at once, and the foreground resumes it (L2.4, L2.8, L9.4)", async () => {
     const client = await server.connected();
     client.enterBackground();
     await later(10);
@@ -229,7 +229,7 @@ describe("the background, in auto mode", () => {
     expect(server.socket.heard[0]).toMatchObject({ type: "hello", replaces: "c1", app_state: "foreground" });
   });
 
-  it("after a grace, if one is set, which a return to the foreground ends", async () => {
+  it("after a grace, if one is set, which a return to the foreground ends (L2.4)", async () => {
     const client = await server.connected({ backgroundGraceMs: 5_000 });
     client.enterBackground();
     await later(4_990);
@@ -255,7 +255,7 @@ describe("the background, in auto mode", () => {
     }
   });
 
-  it("a connect in it holds until the next time", async () => {
+  it("a connect in it holds until the next time (L2.10)", async () => {
     const client = await server.connected();
     client.enterBackground();
     await later(10);
@@ -281,7 +281,7 @@ describe("the background, in auto mode", () => {
 describe("the background, in manual mode", () => {
   const connected = (options: Partial<ClientOptions> = {}) => server.connected({ ...MANUAL, ...options });
 
-  it("has a lease of 30 seconds, of which the server knows; what it ended stays ended", async () => {
+  it("has a lease of 30 seconds, of which the server knows; what it ended stays ended (L2.6, L2.9, L9.5)", async () => {
     const client = await connected();
     client.enterBackground();
     expect(appStates()).toEqual([{ type: "app_state", state: "background", lease_ms: 30_000 }]);
@@ -296,7 +296,7 @@ describe("the background, in manual mode", () => {
     expect(state(client)).toBe("connected");
   });
 
-  it("each ping renews the lease", async () => {
+  it("each ping renews the lease (L2.6, L1.15, L9.5)", async () => {
     const client = await connected();
     client.enterBackground();
     await later(29_000);
@@ -308,7 +308,7 @@ describe("the background, in manual mode", () => {
     await expect(client.ping()).rejects.toMatchObject({ code: "not_connected" });
   });
 
-  it("keepAlive pings until it is told to stop", async () => {
+  it("keepAlive pings until it is told to stop (L2.13, L6.18)", async () => {
     const client = await connected();
     const stop = client.keepAlive();
     client.enterBackground();
@@ -323,7 +323,7 @@ describe("the background, in manual mode", () => {
     expect([state(client), server.sockets.length]).toEqual(["parked", 1]);
   });
 
-  it("a return within the lease finds the connection as it was", async () => {
+  it("a return within the lease finds the connection as it was (L2.9)", async () => {
     const client = await connected();
     client.enterBackground();
     await later(20_000);
@@ -332,7 +332,7 @@ describe("the background, in manual mode", () => {
     expect([state(client), server.sockets.length]).toEqual(["connected", 1]);
   });
 
-  it("a loss in it is final, and one in the foreground is not", async () => {
+  it("a loss in it is final, and one in the foreground is not (L2.3, L2.7, L9.6)", async () => {
     const client = await connected();
     server.socket.breaks();
     await later(2_000);
@@ -346,7 +346,7 @@ describe("the background, in manual mode", () => {
     expect([state(client), server.sockets.length]).toEqual(["offline", 2]);
   });
 
-  it("a connect in it begins a lease", async () => {
+  it("a connect in it begins a lease (L2.11)", async () => {
     const client = await connected();
     client.enterBackground();
     await later(31_000);
@@ -358,7 +358,7 @@ describe("the background, in manual mode", () => {
     expect(state(client)).toBe("parked");
   });
 
-  it("connectUser is a wish and connects; a close by the server for the lease is one, too", async () => {
+  it("connectUser is a wish and connects; a close by the server for the lease is one, too (L2.2, L7.15)", async () => {
     const client = await connected();
     client.enterBackground();
     server.socket.breaks(4008);
@@ -370,7 +370,7 @@ describe("the background, in manual mode", () => {
 });
 
 describe("sleep", () => {
-  it("is noticed by the clocks: the link has to answer at once, and a fresh token is asked for before a new one", async () => {
+  it("is noticed by the clocks: the link has to answer at once, and a fresh token is asked for before a new one (L6.8, L6.26, L9.10)", async () => {
     let asked = 0;
     const client = server.client();
     await done(client.connectUser("alice", () => `token-${++asked}`));
@@ -397,7 +397,7 @@ describe("sleep", () => {
 });
 
 describe("the network", () => {
-  it("that is another one is looked at", async () => {
+  it("that is another one is looked at (L6.8)", async () => {
     const client = await server.connected();
     client.networkChanged("cafe");
     expect(server.socket.heard.at(-1)).toEqual({ type: "ping", id: 0 });
@@ -405,7 +405,7 @@ describe("the network", () => {
     expect(server.sockets.length).toBe(1);
   });
 
-  it("what was told before there is a user holds for the user who comes", async () => {
+  it("what was told before there is a user holds for the user who comes (L1.19)", async () => {
     const client = server.client();
     client.setNetwork("down");
     server.refusesDials = true;
@@ -419,7 +419,7 @@ describe("the network", () => {
   });
 });
 
-it("servers may be named by their regions", async () => {
+it("servers may be named by their regions (L1.1)", async () => {
   const client = server.client({ url: "eu", regions: { eu: server.url, us: "https://us.example.com" } });
   expect(client.url).toBe(server.url);
   expect(() => server.client({ url: "asia", regions: { eu: server.url } })).toThrowError(
@@ -427,7 +427,7 @@ it("servers may be named by their regions", async () => {
   );
 });
 
-it("no token stands in any URL", async () => {
+it("no token stands in any URL (L4.5, L9.18)", async () => {
   const urls: string[] = [];
   const { webSocket, fetch } = server.options;
   const client = server.client({

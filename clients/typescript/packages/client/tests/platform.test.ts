@@ -53,7 +53,7 @@ describe("a browser", () => {
     happens(page, "visibilitychange");
   }
 
-  it("that hides the page leaves it connected, and the server is told", async () => {
+  it("that hides the page leaves it connected, and the server is told (L2.5, L1.20)", async () => {
     const client = await server.connected();
     isSeen(false);
     await later(20_000);
@@ -67,7 +67,7 @@ describe("a browser", () => {
   it.each([
     ["freezes it", () => happens(page, "freeze"), () => happens(page, "resume")],
     ["keeps it for the way back", () => happens(view, "pagehide"), () => happens(view, "pageshow")],
-  ])("that %s parks it at once, and brings it back with a fresh token", async (_, leave, comeBack) => {
+  ])("that %s parks it at once, and brings it back with a fresh token (L1.20, L2.5, L6.26)", async (_, leave, comeBack) => {
     let asked = 0;
     const client = server.client();
     void client.connectUser("alice", () => `token-${++asked}`);
@@ -101,7 +101,7 @@ describe("a browser", () => {
     expect([hello().app_state, ...appStates()].at(-1)).toBe("hidden");
   });
 
-  it("that loses the network and finds it again is dialled soon", async () => {
+  it("that loses the network and finds it again is dialled soon (L6.12)", async () => {
     const client = await server.connected();
     happens(view, "offline");
     server.refusesDials = true;
@@ -123,7 +123,7 @@ describe("a browser", () => {
     expect(state(client)).toBe("no_network");
   });
 
-  it("that goes another way is looked at, and not for every change of speed", async () => {
+  it("that goes another way is looked at, and not for every change of speed (L6.8)", async () => {
     way.type = "wifi";
     await server.connected();
     happens(way, "change");
@@ -179,7 +179,7 @@ describe("React Native", () => {
     for (const listener of net) listener({ type, isConnected });
   };
 
-  it("parks in the background, comes back in the foreground, and does not mind what is between", async () => {
+  it("parks in the background, comes back in the foreground, and does not mind what is between (L1.20, L9.4)", async () => {
     const client = await server.connected({ platform: reactNative({ AppState }) });
     turns("inactive");
     await later(1_000);

@@ -75,7 +75,7 @@ function events(client: Client): ClientEvent[] {
 const failures = (heard: ClientEvent[]) => heard.flatMap((event) => (event.type === "storage.failed" ? [event.message] : []));
 
 describe("a session", () => {
-  it("connects by itself on the next page", async () => {
+  it("connects by itself on the next page (L1.2, L9.7)", async () => {
     await connected();
     await reload();
     const client = made();
@@ -85,7 +85,7 @@ describe("a session", () => {
     expect(await client.loggedInUser()).toMatchObject({ id: "alice" });
   });
 
-  it("does not in manual mode, but is there: calls go through, and connect connects", async () => {
+  it("does not in manual mode, but is there: calls go through, and connect connects (L1.11, L9.7)", async () => {
     await connected();
     await reload();
     server.on(/^GET users/, () => ({ users: [] }));
@@ -119,7 +119,7 @@ describe("a session", () => {
     expect(texts.size).toBe(0);
   });
 
-  it("is over with disconnectUser and with logout, and not with close", async () => {
+  it("is over with disconnectUser and with logout, and not with close (L1.16, L1.29)", async () => {
     for (const [leave, isThere] of [
       [(client: Client) => client.disconnectUser(), false],
       [(client: Client) => client.logout(), false],
@@ -136,7 +136,7 @@ describe("a session", () => {
     }
   });
 
-  it("of a login is kept, too", async () => {
+  it("of a login is kept, too (L1.10)", async () => {
     server.on(/^GET me$/, () => ({ me: server.ready().me }));
     const login = made({ autoConnect: false }).login("the-token");
     await later(20);
@@ -181,7 +181,7 @@ describe("a session", () => {
     expect(other.userId).toBe("bob");
   });
 
-  it("is that of the server and the app that it was made for", async () => {
+  it("is that of the server and the app that it was made for (L1.31)", async () => {
     await connected();
     await reload();
     const [elsewhere, otherApp] = [made({ url: "http://elsewhere.test" }), made({ appKey: "other" })];
@@ -208,7 +208,7 @@ describe("a session", () => {
 });
 
 describe("the place in each topic", () => {
-  it("is where the next page goes on: nothing is missed, and nothing told twice", async () => {
+  it("is where the next page goes on: nothing is missed, and nothing told twice (L5.2, L5.3)", async () => {
     server.more = { heads: { [`channel:${CID}`]: 5, "user:alice": 2 } };
     const client = await connected();
     server.happens(CID, 6, { type: "message.new", message: message(CID, 6) });
@@ -224,7 +224,7 @@ describe("the place in each topic", () => {
     expect(heard.flatMap((event) => (event.type === "message.new" ? [event.seq] : []))).toEqual([7]);
   });
 
-  it("is known to connectUser as well, and her fields are told only where they changed", async () => {
+  it("is known to connectUser as well, and her fields are told only where they changed (L4.15)", async () => {
     server.more = { heads: { "user:alice": 2 } };
     await connected();
     await later(1_000);
@@ -298,7 +298,7 @@ describe("messages that are not sent", () => {
     return taken;
   }
 
-  it("are sent by the next page, in order and once", async () => {
+  it("are sent by the next page, in order and once (L5.16, L5.17)", async () => {
     await unsent("one", "two");
     const taken = takes();
     const client = made();
@@ -324,7 +324,7 @@ describe("messages that are not sent", () => {
     expect(channel.messages.get().messages.map(({ id, status }) => `${id} ${status}`)).toEqual(["m5 sent", "one pending"]);
   });
 
-  it("are hers alone, and wait for her through a disconnectUser", async () => {
+  it("are hers alone, and wait for her through a disconnectUser (L1.17, L1.31)", async () => {
     await unsent("one");
     const client = made();
     await later(20);
@@ -343,7 +343,7 @@ describe("messages that are not sent", () => {
     expect(taken).toEqual(["one"]);
   });
 
-  it("are erased and counted by a logout", async () => {
+  it("are erased and counted by a logout (L1.18)", async () => {
     await unsent("one", "two");
     const client = made();
     await later(20);
@@ -358,7 +358,7 @@ describe("messages that are not sent", () => {
     expect(taken).toEqual([]);
   });
 
-  it("are forgotten after 48 hours", async () => {
+  it("are forgotten after 48 hours (L5.15)", async () => {
     await unsent("one");
     vi.setSystemTime(Date.now() + 48 * HOUR + 1_000);
     const taken = takes();
@@ -476,7 +476,7 @@ describe("a storage that fails", () => {
 describe("a browser's own storages", () => {
   afterEach(() => vi.unstubAllGlobals());
 
-  it.each(["local", "session"] as const)("%s is found by its name", async (name) => {
+  it.each(["local", "session"] as const)("%s is found by its name (L1.5)", async (name) => {
     vi.stubGlobal(`${name}Storage`, storage);
     await connected("alice", { storage: name });
     await reload();

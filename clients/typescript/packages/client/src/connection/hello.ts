@@ -9,7 +9,13 @@ import type { User } from "./login.js";
 type HelloFrame = Hello & { type: "hello" };
 
 /** Who connects, and what she has seen before. Her fields are told only where they changed. */
-export function hello(config: ConnectionConfig, token: string, user: User, told: Told, heartbeat_ms?: number): HelloFrame {
+export function hello(
+  config: ConnectionConfig,
+  token: string,
+  user: User,
+  told: Told,
+  heartbeat_ms?: number,
+): HelloFrame {
   const { app_key, client, device } = config;
   const { log, places, predecessor } = user;
   return {

@@ -15,7 +15,7 @@ const count = (heard: unknown[], client: Client): Observable<number> => ({
   subscribe: (listener) => client.on("all", listener),
 });
 
-it("a login asks the server, makes nobody, and connects; a logout ends it", async () => {
+it("a login asks the server, makes nobody, and connects; a logout ends it (L1.9, L1.10, L1.18)", async () => {
   const client = server.client();
   expect(await client.login(token("lena"))).toEqual({ id: "lena" });
   await eventually(client.connection, ({ state }) => state === "connected");
@@ -32,7 +32,7 @@ it("a login with a token of another secret is refused, and one of a backend is n
   expect(client.userId).toBeUndefined();
 });
 
-it("in manual mode nothing is opened until connect, and the server knows of the lease", async () => {
+it("in manual mode nothing is opened until connect, and the server knows of the lease (L2.2)", async () => {
   const client = server.client({ autoConnect: false });
   await client.login(token("mona"));
   expect(client.connection.get().state).toBe("offline");
@@ -46,7 +46,7 @@ it("in manual mode nothing is opened until connect, and the server knows of the 
   expect(client.connection.get().state).toBe("offline");
 });
 
-it("in auto mode the background parks and the foreground brings what was missed", async () => {
+it("in auto mode the background parks and the foreground brings what was missed (L2.4, L2.12)", async () => {
   const [alice, bob] = await Promise.all([server.connected("alice"), server.connected("bob")]);
   const channel = alice.channel("messaging", "parked");
   await channel.getOrCreate({ members: ["bob"] });
@@ -61,7 +61,7 @@ it("in auto mode the background parks and the foreground brings what was missed"
   expect(heard).toEqual(["while you were away"]);
 });
 
-it("the next page goes on where this one stood", async () => {
+it("the next page goes on where this one stood (L1.2, L5.3)", async () => {
   const storage = memoryStorage();
   const alice = await server.connected("alice");
   const first = await server.connected("rosa", { storage });
@@ -87,7 +87,7 @@ it("the next page goes on where this one stood", async () => {
   await next.disconnectUser();
 });
 
-it.each(["event_stream", "long_poll"] as const)("a client goes by %s alone", async (transport) => {
+it.each(["event_stream", "long_poll"] as const)("a client goes by %s alone (L1.6, L4.1)", async (transport) => {
   const client = await server.connected("hugo", { transports: [transport] });
   expect(client.connection.get().transport).toBe(transport);
   const channel = client.channel("messaging", `by-${transport}`);
