@@ -15,7 +15,6 @@ import { channelState, me, unread } from "./endpoints.js";
 import type { ParlourError } from "./errors.js";
 import type { Source } from "./observable.js";
 import { type KeptMessage, type Outbox, outboxOf } from "./outbox.js";
-import type { Platform } from "./platform.js";
 import type { TokenSource } from "./token.js";
 import { ALL, Tally } from "./unread.js";
 import type { ChannelState, Me, Presence, UnreadTotals } from "./wire.js";
@@ -51,8 +50,8 @@ export class Desk {
     this.outbox = outboxOf([endpoint.url, endpoint.appKey, driver.userId].join("\n"));
   }
 
-  /** Begins to send what waits, what an earlier page has kept before all else, and to `watch` the platform. */
-  begin(kept: readonly KeptMessage[], watch: Platform["watch"] = watchBrowser): void {
+  /** Begins to send what waits, what an earlier page has kept before all else; and to listen to the browser. */
+  begin(kept: readonly KeptMessage[], watchesBrowser: boolean): void {
     const { ask, outbox } = this;
     const driver = this.#driver;
     outbox.restore(kept);
@@ -62,7 +61,7 @@ export class Desk {
       driver.settle();
     };
     outbox.attach({ ask, ready: driver.ready });
-    this.#unwatch = watch((news) => driver.input(news));
+    if (watchesBrowser) this.#unwatch = watchBrowser((news) => driver.input(news));
   }
 
   /** Takes what the machine said. */

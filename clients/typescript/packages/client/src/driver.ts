@@ -103,6 +103,7 @@ export class Driver {
   #isRestored = false;
   /** What keeps things beyond the page, once it has said what was kept. */
   #keeper: Keeper | undefined;
+  #unwatch = () => {};
   readonly #kept: Promise<Keeper | undefined> | undefined;
   /** Whether calls go through: once the server has answered for the user, also while the connection is away. */
   #stage: "waiting" | "ready" | ParlourError = "waiting";
@@ -167,6 +168,9 @@ export class Driver {
     const isFirst = !this.#token;
     this.#token = token;
     this.loadDesk().catch(() => {});
+    // Where the app stands comes before what it wishes; a browser, which tells more than that, is listened to later.
+    const { platform } = this.#options;
+    if (isFirst && platform) this.#unwatch = platform.watch((news) => this.input(news));
     const kept = isFirst ? this.#kept : undefined;
     if (this.#held || !(after ?? kept)) return;
     this.#held = true;
@@ -537,7 +541,7 @@ export class Driver {
       const authorize = (refused: string | undefined, signal: AbortSignal) => this.#authorize(refused, signal);
       const desk = new Desk(this, this.#options.endpoint, authorize);
       // Before anything that is queued from now on.
-      desk.begin((await this.#kept)?.outbox ?? [], this.#options.platform?.watch);
+      desk.begin((await this.#kept)?.outbox ?? [], !this.#options.platform);
       if (this.isLeaving) throw this.#stage;
       for (const output of this.#unheard.splice(0)) desk.take(output);
       this.desk = desk;
@@ -586,6 +590,7 @@ export class Driver {
   #end(life: "leaving" | "over", reason: ParlourError): void {
     this.#life = life;
     this.#stage = reason;
+    this.#unwatch();
     this.desk?.end();
     this.shown.get().end();
     // Nobody else on this device is to see it.

@@ -385,6 +385,18 @@ describe("sleep", () => {
     expect(server.socket.heard[0]).toMatchObject({ token: "token-2" });
   });
 
+  it("after a login the provider is asked then, too", async () => {
+    let asked = 0;
+    const client = server.client();
+    await done(client.login(() => `token-${++asked}`));
+    expect(asked).toBe(1);
+    client.enterBackground();
+    await later(10);
+    client.enterForeground();
+    await later(20);
+    expect([state(client), asked]).toEqual(["connected", 2]);
+  });
+
   it("a clock that is set a little changes nothing", async () => {
     const client = await server.connected();
     vi.setSystemTime(Date.now() + 9_000);

@@ -193,6 +193,18 @@ describe("React Native", () => {
     expect([state(client), server.sockets.length]).toEqual(["connected", 2]);
   });
 
+  it("that begins in the background connects where the app asks for it, and says where it stands (L2.10)", async () => {
+    current = "background";
+    const client = server.client({ platform: reactNative({ AppState }) });
+    void client.connectUser("alice", "token").catch(() => {});
+    await later(20);
+    // It was asked for by the app, and holds until the app goes there.
+    expect([hello().app_state, ...appStates()].at(-1)).toBe("background");
+    turns("active");
+    await later(20);
+    expect([state(client), appStates().at(-1)]).toEqual(["connected", "foreground"]);
+  });
+
   it("tells of the network, and of another way to it", async () => {
     const client = await server.connected({ platform: reactNative({ AppState, NetInfo }) });
     expect(probes()).toBe(0);
