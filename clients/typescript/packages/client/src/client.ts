@@ -421,7 +421,7 @@ export class Client {
     const webSocket = this.#options.webSocket ?? (globalThis.WebSocket as WebSocketConstructor | undefined);
     const usable = transports.filter((transport) => webSocket || transport !== "web_socket");
     if (!usable.length) {
-      const message = "this platform has no WebSocket; give one: new Client({ webSocket }), from the package ws";
+      const message = "no WebSocket here: give one as `webSocket`, from the package ws";
       throw this.#endpoint.error("invalid_input", message);
     }
     const driver = new Driver({

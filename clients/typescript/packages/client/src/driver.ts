@@ -193,7 +193,7 @@ export class Driver {
     const look = () => {
       const state = this.#state;
       if (this.isLeaving || (DOWN.includes(state) && !this.#held)) {
-        throw this.#error("cancelled", "a disconnect, or the background, came before the connection was up");
+        throw this.#error("cancelled", "closed before the connection was up");
       }
       if (state === "failed") throw this.connection.get().error;
       return state === "connected" ? this.me.get() : undefined;
