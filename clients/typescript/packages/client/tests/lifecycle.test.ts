@@ -60,6 +60,7 @@ describe("login", () => {
     expect(await client.users(["bob"])).toEqual([{ id: "bob" }]);
     await later(60_000);
     expect([state(client), client.userId, server.sockets.length]).toEqual(["offline", "alice", 0]);
+    expect(client.me.get()).toMatchObject({ id: "alice", role: "user" });
     expect(await done(client.connect())).toMatchObject({ id: "alice" });
     expect(state(client)).toBe("connected");
   });

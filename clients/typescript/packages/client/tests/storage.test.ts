@@ -183,6 +183,18 @@ describe("a session", () => {
     expect(calls).toBe(2);
   });
 
+  it("takes the provider that comes with connectUser for better than the stored token", async () => {
+    await connected();
+    await reload();
+    const client = made();
+    await later(20);
+    await client.connectUser("alice", () => "fresh");
+    expect(server.sockets.length).toBe(2);
+    server.socket.says({ type: "token_expiring", grace_ms: 30_000 });
+    await later(20);
+    expect(server.socket.heard.at(-1)).toEqual({ type: "token", token: "fresh" });
+  });
+
   it("yields to a user whom the app names before it is read, and then names who is there", async () => {
     await connected();
     await reload();
