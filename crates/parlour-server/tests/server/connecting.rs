@@ -70,7 +70,7 @@ async fn live_events_come_after_ready_and_in_order_l4_6() {
 async fn a_heartbeat_may_be_asked_for_shorter_but_not_too_short() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
-    for (asked, given) in [(15_000, 15_000), (1, 5_000), (60_000, 25_000)] {
+    for (asked, given) in [(15_000, 15_000), (1, 1_000), (60_000, 25_000)] {
         assert_eq!(alice.connects_with(json!({"heartbeat_ms": asked})).await.ready["heartbeat_ms"], given);
     }
 }
