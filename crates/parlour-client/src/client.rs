@@ -268,10 +268,13 @@ impl Client {
         }
     }
 
-    /// Closes the connection and keeps the user; holds until [`connect`](Self::connect) or
-    /// [`connect_user`](Self::connect_user).
+    /// Closes the connection and keeps the user; holds until [`connect`](Self::connect),
+    /// [`connect_user`](Self::connect_user) or [`login`](Self::login).
     ///
     /// Begins when called: the returned future only tells when the socket is gone.
+    ///
+    /// # Errors
+    /// `not_logged_in` without a user.
     pub fn disconnect(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
         let (reply, answer) = oneshot::channel();
         self.begin(Command::Disconnect { reply }, answer)

@@ -275,29 +275,34 @@ impl Driver {
     // What the app wishes.
 
     fn command(&mut self, command: Command) {
+        // Who is there is not known yet; what the platform says, and what needs a connection, does not ask.
+        let asks = !matches!(command, Command::Ping { .. } | Command::Input(_));
+        if asks && matches!(self.tenancy, Tenancy::Restoring) {
+            return self.hold(command);
+        }
         match command {
             Command::ConnectUser { user, token, joining, reply } => {
                 self.connect_user(user, token, joining, reply);
             }
             Command::Login { session, reply } => self.login(session, reply),
-            Command::WhoIs { reply } => match &self.tenancy {
-                Tenancy::Restoring => self.hold(Command::WhoIs { reply }),
-                Tenancy::User { session, .. } => {
-                    let _ = reply.send(Ok(Some(session.user.clone())));
-                }
-                Tenancy::Nobody | Tenancy::Leaving => {
-                    let _ = reply.send(Ok(None));
-                }
-            },
+            Command::WhoIs { reply } => {
+                let session =
+                    if let Tenancy::User { session, .. } = &self.tenancy { Some(session) } else { None };
+                let _ = reply.send(Ok(session.map(|session| session.user.clone())));
+            }
             Command::Logout { reply } => self.logout(reply),
             Command::Connect { reply } => self.connect(reply),
             Command::Disconnect { reply } => {
-                if let Tenancy::Restoring = self.tenancy {
-                    return self.hold(Command::Disconnect { reply });
-                }
-                if let Tenancy::User { wish, .. } = &mut self.tenancy {
-                    *wish = Wish::Down;
-                    self.input(Input::Disconnect);
+                match &mut self.tenancy {
+                    Tenancy::Nobody => {
+                        let _ = reply.send(Err(ErrorCode::NotLoggedIn.into()));
+                        return;
+                    }
+                    Tenancy::User { wish, .. } => {
+                        *wish = Wish::Down;
+                        self.input(Input::Disconnect);
+                    }
+                    Tenancy::Leaving | Tenancy::Restoring => {}
                 }
                 self.wait_down(reply);
             }
@@ -410,9 +415,6 @@ impl Driver {
     }
 
     fn disconnect_user(&mut self, reply: Reply<()>) {
-        if let Tenancy::Restoring = self.tenancy {
-            return self.hold(Command::DisconnectUser { reply });
-        }
         self.wait_down(reply);
         let Tenancy::User { session, .. } = &self.tenancy else { return };
         if let Some(persistence) = &self.persistence {
@@ -425,9 +427,6 @@ impl Driver {
     }
 
     fn logout(&mut self, reply: Reply<usize>) {
-        if let Tenancy::Restoring = self.tenancy {
-            return self.hold(Command::Logout { reply });
-        }
         let Tenancy::User { session, .. } = &self.tenancy else {
             let _ = reply.send(Ok(0));
             return;

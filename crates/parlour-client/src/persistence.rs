@@ -12,7 +12,7 @@ use parlour_proto::Saved;
 use parlour_wire::UserId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::events::{ClientEvent, Readers};
 use crate::outbox::StoredItem;
@@ -44,6 +44,8 @@ pub(crate) struct Persistence {
     /// Before the key of everything: other servers and apps may keep theirs in the same place.
     prefix: String,
     to_write: Arc<watch::Sender<Waiting>>,
+    /// Held while something is written, and while something is read: whoever reads finds what was kept last.
+    access: Arc<Mutex<()>>,
 }
 
 /// What waits to be written, by key: the latest, or that it is to go.
@@ -53,8 +55,11 @@ impl Persistence {
     pub(crate) fn new(storage: Arc<dyn Storage>, readers: Arc<Readers>, url: &str, app_key: &str) -> Self {
         let (to_write, waiting) = watch::channel(Waiting::new());
         let to_write = Arc::new(to_write);
-        tokio::spawn(write(storage.clone(), readers.clone(), Arc::downgrade(&to_write), waiting));
-        Self { storage, readers, prefix: format!("parlour {url} {app_key}"), to_write }
+        let access = Arc::<Mutex<()>>::default();
+        let writing =
+            write(storage.clone(), readers.clone(), Arc::downgrade(&to_write), waiting, access.clone());
+        tokio::spawn(writing);
+        Self { storage, readers, prefix: format!("parlour {url} {app_key}"), to_write, access }
     }
 
     pub(crate) async fn session(&self) -> Option<StoredSession> {
@@ -90,7 +95,14 @@ impl Persistence {
     }
 
     async fn read<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        let text = match self.storage.get(key).await {
+        let _access = self.access.lock().await;
+        // The writer has not come to it yet.
+        let waiting = self.to_write.borrow().get(key).cloned();
+        let got = match waiting {
+            Some(waiting) => Ok(waiting),
+            None => self.storage.get(key).await,
+        };
+        let text = match got {
             Ok(text) => text?,
             Err(error) => {
                 tell(&self.readers, format!("what was kept could not be read: {error}"));
@@ -108,10 +120,12 @@ async fn write(
     readers: Arc<Readers>,
     to_write: Weak<watch::Sender<Waiting>>,
     mut waiting: watch::Receiver<Waiting>,
+    access: Arc<Mutex<()>>,
 ) {
     loop {
         // Once nobody can add anything, what is there is the last.
         let is_over = waiting.changed().await.is_err();
+        let _access = access.lock().await;
         let latest = match to_write.upgrade() {
             Some(to_write) => {
                 let mut taken = Waiting::new();

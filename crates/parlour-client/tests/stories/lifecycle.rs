@@ -389,3 +389,42 @@ async fn a_failed_message_is_still_failed_in_the_next_run() {
     assert!(client.retry(&outbox[0].id));
     server.until(|world| world.messages.len() == 1).await;
 }
+
+/// A storage that takes its time to write.
+struct Slow(Shared);
+
+#[async_trait]
+impl Storage for Slow {
+    async fn get(&self, key: &str) -> Result<Option<String>, StorageError> {
+        self.0.get(key).await
+    }
+    async fn set(&self, key: &str, value: String) -> Result<(), StorageError> {
+        sleep(1_000).await;
+        self.0.set(key, value).await
+    }
+    async fn remove(&self, key: &str) -> Result<(), StorageError> {
+        sleep(1_000).await;
+        self.0.remove(key).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_right_after_a_logout_finds_nothing_however_slow_the_storage_is() {
+    let server = Server::default();
+    let client = server.builder().storage(Slow(Shared::default())).build().unwrap();
+    client.connect_user("alice", token("alice")).await.unwrap();
+    server.queue((0..50).map(|_| Fault::Lost));
+    drop(client.channel_at(cid()).queue(MessageDraft::text("never")).await.unwrap());
+    sleep(3_000).await;
+    assert_eq!(client.logout().await.unwrap(), 1);
+    server.world().faults.clear();
+    client.connect_user("alice", token("alice")).await.unwrap();
+    assert!(client.outbox().is_empty());
+    assert!(server.world().hellos.last().unwrap().resume.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_session_a_disconnect_says_so() {
+    let client = Server::default().client();
+    assert!(client.disconnect().await.unwrap_err().is(ErrorCode::NotLoggedIn));
+}

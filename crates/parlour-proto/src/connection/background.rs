@@ -38,6 +38,16 @@ pub(super) enum Hold {
     Open,
 }
 
+impl AppLevel {
+    fn as_told(self) -> AppState {
+        match self {
+            Self::Foreground => AppState::Foreground,
+            Self::Hidden => AppState::Hidden,
+            Self::Background | Self::Frozen => AppState::Background,
+        }
+    }
+}
+
 impl Connection {
     pub(super) fn is_in_front(&self) -> bool {
         matches!(self.app, AppLevel::Foreground | AppLevel::Hidden)
@@ -45,11 +55,7 @@ impl Connection {
 
     /// The app as the server is told of it.
     pub(super) fn app_state(&self) -> AppState {
-        match self.app {
-            AppLevel::Foreground => AppState::Foreground,
-            AppLevel::Hidden => AppState::Hidden,
-            AppLevel::Background | AppLevel::Frozen => AppState::Background,
-        }
+        self.app.as_told()
     }
 
     /// The frame that tells it, with the lease if there is one: the server ends what outlives it.
@@ -65,7 +71,7 @@ impl Connection {
 
     pub(super) fn app_is(&mut self, now: Millis, jitter: f64, level: AppLevel, out: &mut Vec<Output>) {
         let before = std::mem::replace(&mut self.app, level);
-        let (told, hold) = (self.app_state(), self.hold);
+        let hold = self.hold;
         match level {
             AppLevel::Foreground | AppLevel::Hidden => self.hold = Hold::None,
             AppLevel::Background => self.hold = self.hold_after(before, now),
@@ -77,7 +83,7 @@ impl Connection {
         if before == level && hold == self.hold {
             return;
         }
-        if self.is_wanted() && (self.was_told(before) != told || hold != self.hold) {
+        if self.is_wanted() && (before.as_told() != level.as_told() || hold != self.hold) {
             self.transmit(self.app_state_frame(now), out);
         }
         let looked_at = level == AppLevel::Foreground && before != level;
@@ -88,14 +94,6 @@ impl Connection {
             self.woke(now, jitter, out);
         } else if looked_at {
             self.check_link(now, jitter, out);
-        }
-    }
-
-    fn was_told(&self, before: AppLevel) -> AppState {
-        match before {
-            AppLevel::Foreground => AppState::Foreground,
-            AppLevel::Hidden => AppState::Hidden,
-            AppLevel::Background | AppLevel::Frozen => AppState::Background,
         }
     }
 

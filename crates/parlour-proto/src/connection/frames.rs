@@ -104,13 +104,7 @@ impl Connection {
             words,
             reset_already: resets.iter().cloned().collect(),
         }));
-        let heads = ready.heads.clone();
-        out.push(if goes_over { Output::Renewed(Box::new(ready)) } else { Output::Ready(Box::new(ready)) });
-        for topic in resets {
-            // Where the server did not say how far the new log is, everything in it is new.
-            let head = heads.get(&topic).copied().unwrap_or(0);
-            out.push(Output::Reset { topic, reason: ResetReason::OtherEpoch, head });
-        }
+        announce(if goes_over { Output::Renewed } else { Output::Ready }, ready, resets, out);
         // A poll has said it before its hello.
         if dial.transport != Transport::LongPoll {
             self.watch_again(dial.number, out);
@@ -125,12 +119,7 @@ impl Connection {
             live.proof = Proof::RoundTrip;
             live.reset_already = resets.iter().cloned().collect();
         }
-        let heads = ready.heads.clone();
-        out.push(Output::Renewed(Box::new(ready)));
-        for topic in resets {
-            let head = heads.get(&topic).copied().unwrap_or(0);
-            out.push(Output::Reset { topic, reason: ResetReason::OtherEpoch, head });
-        }
+        announce(Output::Renewed, ready, resets, out);
         self.say_what_changed(now, &told, out);
     }
 
@@ -217,5 +206,16 @@ impl Connection {
             }
             ServerFrame::Ready(_) | ServerFrame::Drain { .. } | ServerFrame::Bye { .. } => {}
         }
+    }
+}
+
+/// Tells the app of an answer to hello, and then which topics it has to load anew.
+fn announce(as_what: fn(Box<Ready>) -> Output, ready: Ready, resets: Vec<Topic>, out: &mut Vec<Output>) {
+    let heads = ready.heads.clone();
+    out.push(as_what(Box::new(ready)));
+    for topic in resets {
+        // Where the server did not say how far the new log is, everything in it is new.
+        let head = heads.get(&topic).copied().unwrap_or(0);
+        out.push(Output::Reset { topic, reason: ResetReason::OtherEpoch, head });
     }
 }

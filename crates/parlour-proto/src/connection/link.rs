@@ -205,7 +205,6 @@ pub(super) struct Bye {
 impl LastWords {
     /// Remembers what a frame says of the end, if it does.
     pub(super) fn hear(&mut self, now: Millis, frame: &ServerFrame) {
-        self.any = true;
         match frame {
             ServerFrame::Bye { code, reason, retry_after_ms, replaced_by } => {
                 self.bye =

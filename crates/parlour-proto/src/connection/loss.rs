@@ -138,11 +138,16 @@ impl Connection {
             // The user came back in that very moment.
             self.lose(now, jitter, Return::AtOnce, out);
         } else {
-            self.hold = Hold::None;
-            self.lapse();
-            self.stop_climbing(out);
-            self.link = Link::Rest;
+            self.give_up(out);
         }
+    }
+
+    /// What ended in the background is not dialled again by itself.
+    fn give_up(&mut self, out: &mut Vec<Output>) {
+        self.hold = Hold::None;
+        self.lapse();
+        self.stop_climbing(out);
+        self.link = Link::Rest;
     }
 
     /// A dial ended without a word from the server. Answers whether the next transport is tried now.
@@ -165,12 +170,7 @@ impl Connection {
         let mut was_up = false;
         let (since, shown) = match &self.link {
             Link::Trying(trying) => (trying.since, trying.shown),
-            Link::Up(_) if self.is_given_up_when_lost() => {
-                self.lapse();
-                self.stop_climbing(out);
-                self.link = Link::Rest;
-                return;
-            }
+            Link::Up(_) if self.is_given_up_when_lost() => return self.give_up(out),
             Link::Up(live) => {
                 was_up = true;
                 let stable =

@@ -12,8 +12,9 @@ use crate::kit::{GENERAL, Heard, TestServer, at, kinds};
 async fn ready_says_who_one_is_what_is_unread_and_where_to_go_on_l1_8_l4_6_l4_7() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
-    bob.makes(GENERAL, &["alice"]).await;
+    // In this order: of two that were active in the same millisecond, the newer comes first.
     bob.makes("messaging:quiet", &["alice"]).await;
+    bob.makes(GENERAL, &["alice"]).await;
     bob.sends(GENERAL, "one").await;
     bob.sends(GENERAL, "two").await;
     let live = alice.connects_as(json!({"id": "alice", "name": "Alice"})).await;
