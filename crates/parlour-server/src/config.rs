@@ -147,6 +147,8 @@ pub struct LimitsConfig {
     pub head_check_ms: u64,
     /// When a user's last connection broke, she is offline after this long.
     pub presence_grace_ms: u64,
+    /// When none of a user's connections is in the foreground for this long, she is away.
+    pub away_after_ms: u64,
 }
 
 /// `[log]`
@@ -219,6 +221,7 @@ impl Default for Config {
                 body_bytes_max: 1 << 20,
                 head_check_ms: 5_000,
                 presence_grace_ms: 15_000,
+                away_after_ms: 300_000,
             },
             log: LogConfig { level: "info".to_owned(), format: LogFormat::Auto },
         }
@@ -408,13 +411,13 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_lifecycle_l4_20_l5_8_l6_1_l6_17_l6_19_l6_21_l6_36_l6_41() {
+    fn defaults_are_those_of_the_lifecycle_l4_20_l5_8_l6_1_l6_17_l6_19_l6_21_l6_22_l6_36_l6_41() {
         let Config { storage, limits, .. } = Config::default();
         assert_eq!((storage.event_days, storage.events_per_topic), (30, 10_000));
         assert_eq!(limits.heartbeat_ms, 25_000);
         assert_eq!((limits.poll_hold_ms, limits.poll_lease_ms), (25_000, 15_000));
         assert_eq!(limits.head_check_ms, 5_000);
-        assert_eq!(limits.presence_grace_ms, 15_000);
+        assert_eq!((limits.presence_grace_ms, limits.away_after_ms), (15_000, 300_000));
         assert_eq!((limits.dials_per_minute, limits.dials_burst), (30, 10));
         assert_eq!(limits.slow_reader_ms, 30_000);
     }

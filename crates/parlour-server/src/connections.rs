@@ -77,6 +77,8 @@ pub enum Arrival {
 
 /// One admitted connection.
 struct Admitted {
+    /// Its name for as long as it lasts, also where mailbox and gateway change with every poll.
+    seat: u64,
     lasts_by: LastsBy,
     /// Which connection the latest poll named as its predecessor: until the answer has reached the client, it knows
     /// no other.
@@ -186,12 +188,12 @@ impl Connections {
         }
     }
 
-    /// Hands a poller's connection over to its next poll; `false` if it has ended.
-    pub(crate) fn renew(&self, candidate: &Candidate<'_>) -> bool {
+    /// Hands a poller's connection over to its next poll; answers its seat, or `None` if it has ended.
+    pub(crate) fn renew(&self, candidate: &Candidate<'_>) -> Option<u64> {
         let Candidate { app, user, hello, mailbox, inbox, .. } = *candidate;
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let leased = hello.replaces.as_ref().and_then(|id| inner.leased(&(app, user.clone()), id));
-        let Some(connection) = leased else { return false };
+        let connection = leased?;
         // The poll before this one may still be under way: its client has given it up.
         connection.mailbox.is_succeeded();
         connection.mailbox = Arc::clone(mailbox);
@@ -201,7 +203,7 @@ impl Connections {
         connection.inbox = inbox.map(Arc::clone);
         connection.predecessor.clone_from(&hello.replaces);
         connection.app_state.clone_from(&hello.app_state);
-        true
+        Some(connection.seat)
     }
 
     /// Admits a connection, making room by ending the stalest where the user has as many as allowed.
@@ -244,6 +246,7 @@ impl Connections {
             evicted.end(reason, &newcomer);
         }
         of_user.push(Admitted {
+            seat: mailbox.number,
             lasts_by,
             predecessor: hello.replaces.clone().filter(|_| lasts_by == LastsBy::Lease),
             mailbox: Arc::clone(mailbox),

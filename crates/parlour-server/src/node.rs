@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use parlour_store::{App, AppMode, Store};
 use parlour_wire::{AppKey, ErrorBody, ErrorCode, Event};
-use serde_json::Value;
 
 use crate::bus::{Bus, BusMessage};
 use crate::clock::Clock;
@@ -57,10 +56,11 @@ impl Node {
         let Parts { config, store, bus, clock, dice } = parts;
         let apps = store.apps().await?.into_iter().map(|app| (app.key.clone(), Arc::new(app))).collect();
         let grace = Duration::from_millis(config.limits.presence_grace_ms);
+        let away_after = Duration::from_millis(config.limits.away_after_ms);
         let node = Arc::new(Self {
             hub: Hub::new(clock.now()),
             connections: Connections::default(),
-            presence: Presence::new(grace),
+            presence: Presence::new(grace, away_after),
             typing: Typing::default(),
             meter: Meter::default(),
             pace: Pace::new(config.limits.hellos_per_second, config.limits.hellos_burst),
@@ -87,8 +87,7 @@ impl Node {
             match message {
                 BusMessage::Event(logged) => {
                     if let Some(Event::UserUpdated { user, .. }) = logged.event.known() {
-                        let invisible = user.custom.get("invisible") == Some(&Value::Bool(true));
-                        node.presence.user_changed(logged.app, &user.id, &user.role, invisible);
+                        node.presence.user_changed(logged.app, user);
                     }
                     node.hub.deliver(logged);
                 }

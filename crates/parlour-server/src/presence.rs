@@ -1,8 +1,9 @@
 //! Who is there.
 //!
 //! A user who is not invisible is online while any connection is up, and for a grace after the last one
-//! broke: a short blip changes nothing. Changes are collected for a moment and told together; a snapshot
-//! every minute heals what was lost on the way.
+//! broke: a short blip changes nothing. Who has had none of them in sight for long is away. Changes are
+//! collected for a moment and told together; a snapshot every minute heals what was lost on the way, and who
+//! had to be left out of something is given one at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +11,10 @@ use std::time::Duration;
 
 use parlour_store::AppId;
 use parlour_wire::events::{Presence as PresenceOf, Signal};
-use parlour_wire::users::Role;
+use parlour_wire::frames::AppState;
+use parlour_wire::users::{Role, User};
 use parlour_wire::{Open, ServerFrame, Timestamp, UserId};
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -46,6 +49,7 @@ pub(crate) enum Audience {
 /// All users who are there, and all who want to know.
 pub(crate) struct Presence {
     grace: Duration,
+    away_after: Duration,
     inner: Mutex<Inner>,
     changed: Notify,
 }
@@ -60,15 +64,41 @@ struct Inner {
 
 struct Person {
     role: Role,
-    /// Connections that are up.
-    connections: u32,
+    /// Those that are up.
+    connections: Vec<Connected>,
+    attention: Attention,
     /// Whether the user wishes to be seen by nobody.
     invisible: bool,
     /// When the grace after the last connection ends.
     offline_at: Option<Instant>,
     last_active: Timestamp,
     /// What others were told last.
-    told_online: bool,
+    told: Standing,
+}
+
+/// One connection of a user.
+struct Connected {
+    seat: u64,
+    /// Whether the app is before its user's eyes there.
+    in_sight: bool,
+}
+
+/// Whether a user has any connection in sight. It outlives the connections: a blip begins nothing anew.
+enum Attention {
+    Here,
+    /// None of them: when this comes, the user is away.
+    Elsewhere {
+        away_at: Instant,
+    },
+    Away,
+}
+
+/// What others see.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Offline,
+    Online,
+    Away,
 }
 
 struct Subscriber {
@@ -79,45 +109,98 @@ struct Subscriber {
 }
 
 impl Person {
-    fn is_online(&self) -> bool {
-        !self.invisible && (self.connections > 0 || self.offline_at.is_some())
+    fn standing(&self) -> Standing {
+        match self.attention {
+            _ if self.invisible || self.is_gone() => Standing::Offline,
+            Attention::Away => Standing::Away,
+            Attention::Here | Attention::Elsewhere { .. } => Standing::Online,
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.connections.is_empty() && self.offline_at.is_none()
+    }
+
+    /// Where each connection stands has changed, or which there are.
+    fn look_again(&mut self, away_at: Instant, now: Timestamp) {
+        match self.attention {
+            _ if self.connections.iter().any(|connected| connected.in_sight) => {
+                self.attention = Attention::Here;
+                self.last_active = now;
+            }
+            Attention::Here if !self.connections.is_empty() => {
+                self.attention = Attention::Elsewhere { away_at };
+                self.last_active = now;
+            }
+            // With the last connection the grace begins; to be away goes on.
+            Attention::Here | Attention::Elsewhere { .. } | Attention::Away => {}
+        }
+    }
+
+    /// When its standing changes by itself.
+    fn deadline(&self) -> Option<Instant> {
+        let away_at = match self.attention {
+            Attention::Elsewhere { away_at } => Some(away_at),
+            Attention::Here | Attention::Away => None,
+        };
+        self.offline_at.into_iter().chain(away_at).min()
     }
 }
 
 impl Presence {
-    pub(crate) fn new(grace: Duration) -> Self {
-        Self { grace, inner: Mutex::default(), changed: Notify::new() }
+    pub(crate) fn new(grace: Duration, away_after: Duration) -> Self {
+        Self { grace, away_after, inner: Mutex::default(), changed: Notify::new() }
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection of the user is up.
-    pub(crate) fn up(&self, app: AppId, user: &UserId, role: &Role, invisible: bool, now: Timestamp) {
+    /// A connection of the user is up, at this seat.
+    pub(crate) fn up(&self, app: AppId, user: &User, seat: u64, state: &AppState, now: Timestamp) {
         let mut inner = self.inner();
-        let person = inner.people.entry((app, user.clone())).or_insert_with(|| Person {
-            role: role.clone(),
-            connections: 0,
-            invisible,
+        let key = (app, user.id.clone());
+        let person = inner.people.entry(key.clone()).or_insert_with(|| Person {
+            role: user.role.clone(),
+            connections: Vec::new(),
+            attention: Attention::Here,
+            invisible: is_invisible(user),
             offline_at: None,
             last_active: now,
-            told_online: false,
+            told: Standing::Offline,
         });
-        person.role = role.clone();
+        person.role = user.role.clone();
         person.last_active = now;
-        person.connections += 1;
+        person.connections.push(Connected { seat, in_sight: is_in_sight(state) });
         person.offline_at = None;
-        inner.pending.insert((app, user.clone()));
+        person.look_again(Instant::now() + self.away_after, now);
+        inner.pending.insert(key);
+        self.changed.notify_one();
+    }
+
+    /// Where the app stands at this seat now.
+    pub(crate) fn stands(&self, app: AppId, user: &UserId, seat: u64, state: &AppState, now: Timestamp) {
+        let mut inner = self.inner();
+        let key = (app, user.clone());
+        let Some(person) = inner.people.get_mut(&key) else { return };
+        let connected = person.connections.iter_mut().find(|connected| connected.seat == seat);
+        let Some(connected) = connected.filter(|connected| connected.in_sight != is_in_sight(state)) else {
+            return;
+        };
+        connected.in_sight = is_in_sight(state);
+        person.look_again(Instant::now() + self.away_after, now);
+        inner.pending.insert(key);
+        // Also where nothing is to be told yet: there may be another deadline.
         self.changed.notify_one();
     }
 
     /// The user's own fields changed, perhaps while connected.
-    pub(crate) fn user_changed(&self, app: AppId, user: &UserId, role: &Role, invisible: bool) {
+    pub(crate) fn user_changed(&self, app: AppId, user: &User) {
         let mut inner = self.inner();
-        let key = (app, user.clone());
+        let key = (app, user.id.clone());
         let Some(person) = inner.people.get_mut(&key) else { return };
-        person.role = role.clone();
+        person.role = user.role.clone();
+        let invisible = is_invisible(user);
         if person.invisible != invisible {
             person.invisible = invisible;
             inner.pending.insert(key);
@@ -125,25 +208,29 @@ impl Presence {
         }
     }
 
-    /// A connection of the user is gone.
-    pub(crate) fn down(&self, app: AppId, user: &UserId, departure: Departure, now: Timestamp) {
+    /// The connection at this seat is gone.
+    pub(crate) fn down(&self, app: AppId, user: &UserId, seat: u64, departure: Departure, now: Timestamp) {
         let mut inner = self.inner();
         let key = (app, user.clone());
         let Some(person) = inner.people.get_mut(&key) else { return };
-        person.connections = person.connections.saturating_sub(1);
-        if person.connections == 0 {
+        person.connections.retain(|connected| connected.seat != seat);
+        person.look_again(Instant::now() + self.away_after, now);
+        if person.connections.is_empty() {
             person.last_active = now;
             person.offline_at = match departure {
                 Departure::Left => None,
                 Departure::Lost => Some(Instant::now() + self.grace),
             };
-            inner.pending.insert(key);
-            self.changed.notify_one();
         }
+        inner.pending.insert(key);
+        self.changed.notify_one();
     }
 
     pub(crate) fn is_online(&self, app: AppId, user: &UserId) -> bool {
-        self.inner().people.get(&(app, user.clone())).is_some_and(Person::is_online)
+        self.inner()
+            .people
+            .get(&(app, user.clone()))
+            .is_some_and(|person| person.standing() != Standing::Offline)
     }
 
     /// From now on this connection hears of these users; answers who of them is there.
@@ -169,12 +256,21 @@ impl Presence {
         self.inner().subscribers.remove(&mailbox.number);
     }
 
+    /// Something was left out of what this connection was to hear: it is told who is there.
+    pub(crate) fn tell_anew(&self, mailbox: &Mailbox) {
+        let inner = self.inner();
+        // Put while nothing else can be told: what comes before it in the mailbox is older, what comes after it newer.
+        if let Some(subscriber) = inner.subscribers.get(&mailbox.number) {
+            mailbox.put(Mail::Signal(signal(inner.snapshot(subscriber), true)));
+        }
+    }
+
     /// Tells changes in batches, ends graces and sends snapshots, for as long as the server runs.
     pub(crate) async fn run(&self, clock: &Clock) {
         let mut snapshot_at = Instant::now() + SNAPSHOT_EVERY;
         loop {
-            let next_grace = self.inner().people.values().filter_map(|p| p.offline_at).min();
-            let wake_at = next_grace.unwrap_or(snapshot_at).min(snapshot_at);
+            let next = self.inner().people.values().filter_map(Person::deadline).min();
+            let wake_at = next.unwrap_or(snapshot_at).min(snapshot_at);
             tokio::select! {
                 biased;
                 () = self.changed.notified() => tokio::time::sleep(BATCH).await,
@@ -182,7 +278,7 @@ impl Presence {
             }
             let now = Instant::now();
             let mut inner = self.inner();
-            inner.end_graces(now, clock.now());
+            inner.pass_time(now, clock.now());
             inner.tell_changes();
             if now >= snapshot_at {
                 inner.tell_snapshots();
@@ -193,13 +289,22 @@ impl Presence {
 }
 
 impl Inner {
-    fn end_graces(&mut self, now: Instant, wall: Timestamp) {
+    /// Ends graces, and attention.
+    fn pass_time(&mut self, now: Instant, wall: Timestamp) {
         for (key, person) in &mut self.people {
+            if person.deadline().is_none_or(|at| at > now) {
+                continue;
+            }
             if person.offline_at.is_some_and(|at| at <= now) {
                 person.offline_at = None;
                 person.last_active = wall;
-                self.pending.insert(key.clone());
             }
+            if let Attention::Elsewhere { away_at } = person.attention
+                && away_at <= now
+            {
+                person.attention = Attention::Away;
+            }
+            self.pending.insert(key.clone());
         }
     }
 
@@ -207,13 +312,13 @@ impl Inner {
         let mut changes: BTreeMap<AppId, Vec<(Role, PresenceOf)>> = BTreeMap::new();
         for key in std::mem::take(&mut self.pending) {
             let Some(person) = self.people.get_mut(&key) else { continue };
-            let online = person.is_online();
-            if online != person.told_online {
-                person.told_online = online;
+            let standing = person.standing();
+            if standing != person.told {
+                person.told = standing;
                 let presence = presence_of(&key.1, person);
                 changes.entry(key.0).or_default().push((person.role.clone(), presence));
             }
-            if person.connections == 0 && person.offline_at.is_none() {
+            if person.is_gone() {
                 self.people.remove(&key);
             }
         }
@@ -248,7 +353,9 @@ impl Inner {
             .people
             .iter()
             .filter(|((app, user), person)| {
-                *app == subscriber.app && person.is_online() && subscriber.wants(user, &person.role)
+                *app == subscriber.app
+                    && person.standing() != Standing::Offline
+                    && subscriber.wants(user, &person.role)
             })
             .take(SNAPSHOT_MAX)
             .map(|((_, user), person)| presence_of(user, person))
@@ -269,10 +376,24 @@ impl Subscriber {
     }
 }
 
+/// Whether the user wishes to be seen by nobody.
+pub(crate) fn is_invisible(user: &User) -> bool {
+    user.custom.get("invisible") == Some(&Value::Bool(true))
+}
+
+/// A state that a newer client knows is none of those out of sight.
+fn is_in_sight(state: &AppState) -> bool {
+    match state {
+        AppState::Foreground | AppState::Unknown(_) => true,
+        AppState::Hidden | AppState::Background => false,
+    }
+}
+
 fn presence_of(user: &UserId, person: &Person) -> PresenceOf {
     PresenceOf {
         user_id: user.clone(),
-        online: person.is_online(),
+        online: person.standing() != Standing::Offline,
+        away: person.standing() == Standing::Away,
         last_active: Some(person.last_active),
         custom: BTreeMap::new(),
     }

@@ -107,11 +107,11 @@ pub enum Signal {
     TypingStart { cid: Cid, user: UserBrief },
     #[serde(rename = "typing.stop")]
     TypingStop { cid: Cid, user: UserBrief },
-    /// Users came or went, collected over a moment.
+    /// Users came or went, or are away or back, collected over a moment.
     #[serde(rename = "user.presence.changed")]
     PresenceChanged { users: Vec<Presence> },
-    /// Everybody of the subscription who is there now; all others are not. Comes every minute, so that a lost
-    /// change heals.
+    /// Everybody of the subscription who is there now; all others are not. Comes every minute, and where changes
+    /// had to be left out: so a lost change heals.
     #[serde(rename = "user.presence.snapshot")]
     PresenceSnapshot { users: Vec<Presence> },
 }
@@ -122,6 +122,9 @@ pub enum Signal {
 pub struct Presence {
     pub user_id: UserId,
     pub online: bool,
+    /// Online, and without any connection in the foreground for five minutes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_active: Option<Timestamp>,
     /// `status` text, and whatever a newer server adds.

@@ -16,7 +16,7 @@ use crate::error::ApiError;
 use crate::gateway::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::node::Node;
-use crate::presence::Audience;
+use crate::presence::{Audience, is_invisible};
 use crate::user_fields;
 
 /// A refusal, with the close code that carries its behaviour.
@@ -31,6 +31,8 @@ pub(crate) struct Welcome {
     pub(crate) app: Arc<App>,
     pub(crate) admission: Box<Admission>,
     pub(crate) arrival: Arrival,
+    /// The connection's name among its user's.
+    pub(crate) seat: u64,
 }
 
 /// Why nobody was let in.
@@ -113,22 +115,25 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
             return Err(store_refusal(error.into()).into());
         }
     };
-    let invisible = connected.me.user.custom.get("invisible") == Some(&Value::Bool(true));
-    match arrival {
+    let now = node.clock.now();
+    let seat = match arrival {
         Arrival::Anew => {
-            node.presence.up(app.id, &user, &connected.me.user.role, invisible, node.clock.now());
+            node.presence.up(app.id, &connected.me.user, mailbox.number, &hello.app_state, now);
+            mailbox.number
         }
         Arrival::Again => {
-            if !node.connections.renew(&candidate) {
+            let Some(seat) = node.connections.renew(&candidate) else {
                 let error = ErrorCode::Unavailable.because("The connection ended while it was renewed.");
                 return Err(Refusal::new(CloseCode::RECONNECT_NOW, error).into());
-            }
+            };
+            node.presence.stands(app.id, &user, seat, &hello.app_state, now);
             refuse_while_draining(node)?;
+            seat
         }
-    }
+    };
     let there = subscribe_presence(node, app.id, &user, mailbox, &hello.presence).await;
-    let admission = admission(node, mailbox, hello, connected, there, per_user, invisible, expires_in_ms);
-    Ok(Welcome { app, admission, arrival })
+    let admission = admission(node, mailbox, hello, connected, there, per_user, expires_in_ms);
+    Ok(Welcome { app, admission, arrival, seat })
 }
 
 /// A server that is about to stop takes nobody, and says when it will.
@@ -227,7 +232,6 @@ pub(crate) async fn subscribe_presence(
     node.presence.subscribe(app, user, mailbox, audience)
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything that ready says, once")]
 fn admission(
     node: &Node,
     mailbox: &Mailbox,
@@ -235,13 +239,12 @@ fn admission(
     connected: Connected,
     presence: Vec<parlour_wire::events::Presence>,
     connections_per_user: u32,
-    invisible: bool,
     token_expires_in_ms: Option<u64>,
 ) -> Box<Admission> {
     let limits = &node.config.limits;
     let clamp = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
     let Connected { mut me, epoch, topics, channels, .. } = connected;
-    me.user.online = !invisible;
+    me.user.online = !is_invisible(&me.user);
     let named: std::collections::BTreeSet<_> = channels.iter().map(|unread| &unread.cid).collect();
     let heads = topics
         .iter()

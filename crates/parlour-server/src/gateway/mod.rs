@@ -175,6 +175,7 @@ struct Gateway<T> {
 /// An admitted user.
 struct Guest {
     app: Arc<App>,
+    seat: u64,
     user: UserBrief,
     instance: String,
     /// Whether others may see this user type.
@@ -339,7 +340,8 @@ impl<T: Transport> Gateway<T> {
             self.look_at_heads().await;
         }
         if delivery.signals_dropped {
-            tracing::debug!(connection = %self.mailbox.connection, "signals were left out; the next snapshot heals them");
+            tracing::debug!(connection = %self.mailbox.connection, "signals were left out");
+            self.node.presence.tell_anew(&self.mailbox);
         }
         if checked != self.checked && !delivery.overflowed {
             self.checked = checked;
@@ -454,7 +456,7 @@ impl<T: Transport> Gateway<T> {
     async fn admit(&mut self, hello: Hello) -> SessionInput<Frame> {
         let door = Door { mailbox: &self.mailbox, inbox: self.transport.inbox(), lasts_by: T::LASTS_BY };
         match connect_user::connect_user(&self.node, &door, &hello).await {
-            Ok(Welcome { app, admission, arrival }) => {
+            Ok(Welcome { app, admission, arrival, seat }) => {
                 if let Some(pending) = self.pending.take() {
                     pending.give_back();
                 }
@@ -468,7 +470,7 @@ impl<T: Transport> Gateway<T> {
                     );
                 }
                 let (user, shows_typing) = (brief(me), shows_typing(me));
-                self.guest = Some(Guest { app, user, instance: hello.client.instance, shows_typing });
+                self.guest = Some(Guest { app, seat, user, instance: hello.client.instance, shows_typing });
                 SessionInput::Admitted(admission)
             }
             Err(NotWelcome::Refused(Refusal { code, error, retry_after_ms })) => {
@@ -598,8 +600,9 @@ impl<T: Transport> Gateway<T> {
 
     fn app_state(&self, state: AppState) {
         let Some(guest) = &self.guest else { return };
-        let now = self.node.clock.millis();
-        self.node.connections.app_state(guest.app.id, &guest.user.id, &self.mailbox, state, now);
+        let (app, user) = (guest.app.id, &guest.user.id);
+        self.node.presence.stands(app, user, guest.seat, &state, self.node.clock.now());
+        self.node.connections.app_state(app, user, &self.mailbox, state, self.node.clock.millis());
     }
 
     /// From now on nothing is told to this connection.
@@ -632,7 +635,7 @@ impl<T: Transport> Gateway<T> {
             self.node.connections.told(guest.app.id, user, &self.mailbox.connection);
         }
         self.node.typing.stop_all(&*self.node.bus, self.mailbox.number);
-        self.node.presence.down(guest.app.id, user, self.departure, self.node.clock.now());
+        self.node.presence.down(guest.app.id, user, guest.seat, self.departure, self.node.clock.now());
         self.node.meter.closed(guest.app.id, user);
         tracing::info!(
             connection = %self.mailbox.connection, %user, transport = T::NAME, %code, reason, lasted_ms, "closed"

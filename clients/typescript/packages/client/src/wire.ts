@@ -473,6 +473,8 @@ export interface PartialUpdate {
 
 /** Whether a user is there. */
 export interface Presence {
+  /** Online, and without any connection in the foreground for five minutes. */
+  away?: boolean;
   last_active?: Timestamp;
   online: boolean;
   user_id: UserId;
@@ -657,14 +659,14 @@ export type Signal =
       cid: Cid;
       user: UserBrief;
     }
-  /** Users came or went, collected over a moment. */
+  /** Users came or went, or are away or back, collected over a moment. */
   | {
       type: "user.presence.changed";
       users: Presence[];
     }
   /**
-   * Everybody of the subscription who is there now; all others are not. Comes every minute, so that a lost
-   * change heals.
+   * Everybody of the subscription who is there now; all others are not. Comes every minute, and where changes
+   * had to be left out: so a lost change heals.
    */
   | {
       type: "user.presence.snapshot";
