@@ -171,6 +171,8 @@ pub enum SessionInput<F> {
         bye: Box<ServerFrame>,
         code: CloseCode,
     },
+    /// The client is still reading what it was sent before: it has the whole time for its pong again.
+    Behind,
     /// A deadline may have passed. `late`: the server's own loop was late, so no pong is judged now.
     Tick {
         late: bool,
@@ -325,6 +327,7 @@ impl<F: Clone> Session<F> {
             (Phase::Listening(listening), SessionInput::Checked { as_of }) => {
                 listening.checked = listening.checked.max(as_of);
             }
+            (Phase::Listening(listening), SessionInput::Behind) => listening.heartbeat.wait_anew(now),
             (Phase::Listening(listening), SessionInput::Live(event)) => listening.topics.live(event, out),
             (Phase::Listening(listening), SessionInput::Loaded { topic, load }) => {
                 listening.topics.loaded(now, topic, load, out);

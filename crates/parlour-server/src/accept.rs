@@ -16,11 +16,13 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use crate::gateway::intake::Intake;
 use crate::http::{LengthStatedTwice, PeerAddress};
 use crate::node::Node;
 use heads::Doubt;
@@ -118,6 +120,19 @@ pub(crate) async fn serve(
     let _ = tokio::time::timeout(STOP_WAIT, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
+/// Serves one stream that was not accepted here, until it ends: for who holds the server without sockets.
+pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    node: Arc<Node>,
+    router: Router,
+    stream: S,
+    address: IpAddr,
+) {
+    let (_never, stop) = watch::channel(false);
+    if let Some(place) = take_place(&Arc::default(), address, 1) {
+        speak(stream, address, place, router, node, stop).await;
+    }
+}
+
 /// Returns when the server is to stop (or nobody is left to say so).
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
@@ -151,7 +166,7 @@ async fn serve_connection(
     place: Pending,
     router: Router,
     node: Arc<Node>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let wait = Duration::from_millis(node.config.limits.request_wait_ms);
     if stream.set_nodelay(true).is_err() {
@@ -162,15 +177,30 @@ async fn serve_connection(
     if !matches!(tokio::time::timeout(wait, stream.peek(&mut first)).await, Ok(Ok(1))) {
         return;
     }
+    speak(stream, address, place, router, node, stop).await;
+}
+
+/// Speaks HTTP, and whatever a request makes of it, on one stream.
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    address: IpAddr,
+    place: Pending,
+    router: Router,
+    node: Arc<Node>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let wait = Duration::from_millis(node.config.limits.request_wait_ms);
     let stall = Duration::from_millis(node.config.limits.slow_reader_ms) + Duration::from_secs(5);
     let doubt = Arc::<Doubt>::default();
-    let peer = Peer::new(stream, address, stall, Arc::clone(&doubt), node);
+    let intake = Intake::default();
+    let peer = Peer::new(stream, address, stall, intake.clone(), Arc::clone(&doubt), node);
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         if doubt.falls_on_next() {
             request.extensions_mut().insert(LengthStatedTwice);
         }
         request.extensions_mut().insert(PeerAddress(address));
         request.extensions_mut().insert(place.clone());
+        request.extensions_mut().insert(intake.clone());
         request.map(axum::body::Body::new)
     });
     let mut http = hyper::server::conn::http1::Builder::new();

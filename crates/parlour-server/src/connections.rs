@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use parlour_proto::Millis;
 use parlour_store::AppId;
-use parlour_wire::frames::{AppState, Hello, ReplacedBy};
+use parlour_wire::frames::{AppState, ClientInfo, Hello, ReplacedBy};
 use parlour_wire::{CloseCode, ConnectionId, ServerFrame, UserId};
 use tokio::sync::Notify;
 
@@ -53,7 +53,9 @@ impl Returns {
 struct Inner {
     users: HashMap<(AppId, UserId), Vec<Admitted>>,
     per_app: HashMap<AppId, u64>,
-    dials: HashMap<(AppId, UserId, String), Dials>,
+    dials: HashMap<Dialler, Dials>,
+    /// When the clients that were sent away are to come back, where each has a turn of its own.
+    turns: HashMap<ConnectionId, Millis>,
     /// Those that were evicted between two polls, until they are told or their lease would be over.
     untold: HashMap<(AppId, UserId), Vec<Untold>>,
 }
@@ -100,7 +102,11 @@ struct Untold {
     until: Millis,
 }
 
-/// The dials of one client instance, as a bucket that refills.
+/// Who dials: an app's user, and of her client the instance and the page. A page whose instance is a copy of another
+/// one's, as that of a duplicated tab is, dials for itself.
+type Dialler = (AppId, UserId, String, String);
+
+/// The dials of one client, as a bucket that refills.
 struct Dials {
     left: f64,
     at: Millis,
@@ -149,7 +155,7 @@ pub(crate) enum NotTaken {
     Full,
 }
 
-/// How many client instances are remembered for their dials before those with a full bucket are forgotten.
+/// How many clients are remembered for their dials before those with a full bucket are forgotten.
 const DIALS_REMEMBERED: usize = 10_000;
 
 /// How long a poller who lost its place between two polls may stay away and still be told.
@@ -209,9 +215,15 @@ impl Connections {
     /// Admits a connection, making room by ending the stalest where the user has as many as allowed.
     pub(crate) fn admit(&self, candidate: &Candidate<'_>) -> Admittance {
         let Candidate { app, user, hello, mailbox, inbox, lasts_by, now, limit, dials } = *candidate;
+        let client = &hello.client;
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((per_minute, burst)) = dials
-            && let Err(retry_after_ms) = inner.dial(app, user, &hello.client.instance, now, per_minute, burst)
+            && let Err(retry_after_ms) = inner.dial(
+                (app, user.clone(), client.instance.clone(), client.page.clone()),
+                now,
+                per_minute,
+                burst,
+            )
         {
             return Admittance::TooManyDials { retry_after_ms };
         }
@@ -277,9 +289,10 @@ impl Connections {
     }
 
     /// A clean goodbye gives its dial back: leaving and returning is no storm.
-    pub(crate) fn refund_dial(&self, app: AppId, user: &UserId, instance: &str, burst: u32) {
+    pub(crate) fn refund_dial(&self, app: AppId, user: &UserId, client: &ClientInfo, burst: u32) {
+        let dialler = (app, user.clone(), client.instance.clone(), client.page.clone());
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(dials) = inner.dials.get_mut(&(app, user.clone(), instance.to_owned())) {
+        if let Some(dials) = inner.dials.get_mut(&dialler) {
             dials.left = (dials.left + 1.0).min(f64::from(burst));
         }
     }
@@ -336,14 +349,35 @@ impl Connections {
 
     /// Sends every connection away, each with a turn of its own to come back: evenly over the time in which they
     /// are to return.
-    pub(crate) fn drain(&self, returns: Returns) {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn drain(&self, returns: Returns, now: Millis) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *inner;
         let mut leaving: Vec<&Arc<Mailbox>> = inner.users.values().flatten().map(|c| &c.mailbox).collect();
         // The map's own order differs from run to run.
         leaving.sort_unstable_by_key(|mailbox| mailbox.number);
         let count = leaving.len();
         for (at, mailbox) in leaving.into_iter().enumerate() {
-            mailbox.put(Mail::Drain { retry_after_ms: returns.turn(at as f64 / count as f64) });
+            let retry_after_ms = returns.turn(at as f64 / count as f64);
+            if returns.window_ms > 0 {
+                inner.turns.insert(mailbox.connection.clone(), now + Millis::from(retry_after_ms));
+            }
+            mailbox.put(Mail::Drain { retry_after_ms });
+        }
+    }
+
+    /// Whether this connection's client was told a turn to come back, which is over.
+    pub(crate) fn has_missed_its_turn(&self, connection: &ConnectionId, now: Millis) -> bool {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.turns.get(connection).is_some_and(|turn| *turn <= now)
+    }
+
+    /// Ends every connection with this code, for the same reason.
+    pub(crate) fn end_all(&self, code: CloseCode, reason: &str) {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in inner.users.values().flatten() {
+            let bye =
+                ServerFrame::Bye { code, reason: reason.to_owned(), retry_after_ms: None, replaced_by: None };
+            connection.mailbox.put(Mail::End { bye: Box::new(bye), code });
         }
     }
 
@@ -366,23 +400,14 @@ impl Inner {
         self.users.get_mut(key)?.iter_mut().find(|c| c.lasts_by == LastsBy::Lease && c.is(id))
     }
 
-    fn dial(
-        &mut self,
-        app: AppId,
-        user: &UserId,
-        instance: &str,
-        now: Millis,
-        per_minute: u32,
-        burst: u32,
-    ) -> Result<(), u32> {
+    fn dial(&mut self, dialler: Dialler, now: Millis, per_minute: u32, burst: u32) -> Result<(), u32> {
         let per_ms = f64::from(per_minute) / 60_000.0;
         let burst = f64::from(burst);
         let refilled = |dials: &Dials| (dials.left + (now - dials.at) as f64 * per_ms).min(burst);
         if self.dials.len() >= DIALS_REMEMBERED {
             self.dials.retain(|_, dials| refilled(dials) < burst);
         }
-        let key = (app, user.clone(), instance.to_owned());
-        let dials = self.dials.entry(key).or_insert(Dials { left: burst, at: now });
+        let dials = self.dials.entry(dialler).or_insert(Dials { left: burst, at: now });
         (dials.left, dials.at) = (refilled(dials), now);
         if dials.left < 1.0 {
             #[expect(
@@ -441,7 +466,7 @@ fn replaced(reason: &str, newcomer: &ReplacedBy) -> ServerFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use parlour_wire::frames::{ClientInfo, PresenceSubscription};
+    use parlour_wire::frames::PresenceSubscription;
 
     const APP: AppId = AppId(1);
 
@@ -542,7 +567,7 @@ mod tests {
         ));
         let refused = admit(&connections, 3, &hello(AppState::Foreground), dials).1;
         assert!(matches!(refused, Admittance::TooManyDials { retry_after_ms: 1_900..=2_000 }), "{refused:?}");
-        connections.refund_dial(APP, &alice(), "i", 2);
+        connections.refund_dial(APP, &alice(), &hello(AppState::Foreground).client, 2);
         assert!(matches!(
             admit(&connections, 4, &hello(AppState::Foreground), dials).1,
             Admittance::In { .. }

@@ -27,6 +27,15 @@ pub(crate) struct Hub {
     checked_at: AtomicI64,
 }
 
+/// What a look at the heads says of the log as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    GoesOn,
+    /// Events that were told are no longer in it: cursors of live sessions are ahead, and what comes next would be
+    /// taken for what they have.
+    WentBack,
+}
+
 #[derive(Default)]
 struct Listeners {
     /// By number: in the order in which they came, the same in every run of a simulation.
@@ -113,22 +122,29 @@ impl Hub {
     }
 
     /// Looks once at the heads of all topics with local listeners, and tells those whose topic has moved on.
-    pub(crate) async fn check_heads(&self, store: &dyn Store, clock: &Clock) -> parlour_store::Result<()> {
+    pub(crate) async fn check_heads(&self, store: &dyn Store, clock: &Clock) -> parlour_store::Result<Log> {
         let as_of = clock.now();
-        let mut listened: Vec<(AppId, Topic)> = self
+        let mut listened: Vec<((AppId, Topic), Seq)> = self
             .shards
             .iter()
             .flat_map(|shard| {
                 let topics = shard.lock().unwrap_or_else(PoisonError::into_inner);
-                topics.keys().cloned().collect::<Vec<_>>()
+                topics.iter().map(|(key, listeners)| (key.clone(), listeners.announced)).collect::<Vec<_>>()
             })
             .collect();
         // The maps' own order differs from run to run; what is told to whom first should not.
         listened.sort_unstable();
-        let heads = store.heads(listened.clone()).await?;
-        for (key, head) in listened.into_iter().zip(heads) {
+        let heads = store.heads(listened.iter().map(|(key, _)| key.clone()).collect()).await?;
+        let mut log = Log::GoesOn;
+        for ((key, announced), head) in listened.into_iter().zip(heads) {
             self.with_shard(&key, |topics| {
                 let Some(listeners) = topics.get_mut(&key) else { return };
+                // What was announced before the look was in the log before it.
+                if head < announced {
+                    log = Log::WentBack;
+                    listeners.announced = head;
+                    return;
+                }
                 if head <= listeners.announced {
                     return;
                 }
@@ -139,7 +155,7 @@ impl Hub {
             });
         }
         self.checked_at.store(as_of.unix_ms(), Ordering::Release);
-        Ok(())
+        Ok(log)
     }
 }
 

@@ -33,6 +33,7 @@ mod web;
 use parlour_store::Retention;
 use parlour_wire::Timestamp;
 
+pub use accept::serve_stream;
 pub use app_file::AppFile;
 pub use clock::Clock;
 pub use config::Config;

@@ -6,14 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use parlour_store::{App, AppMode, Store};
-use parlour_wire::{AppKey, ErrorBody, ErrorCode, Event};
+use parlour_wire::{AppKey, CloseCode, ErrorBody, ErrorCode, Event};
 
 use crate::bus::{Bus, BusMessage};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::{Connections, Returns};
 use crate::dice::Dice;
-use crate::hub::Hub;
+use crate::hub::{Hub, Log};
 use crate::meter::Meter;
 use crate::pace::Pace;
 use crate::presence::Presence;
@@ -107,8 +107,14 @@ impl Node {
             let every = Duration::from_millis(node.config.limits.head_check_ms);
             loop {
                 tokio::time::sleep(every).await;
-                if let Err(error) = node.hub.check_heads(&*node.store, &node.clock).await {
-                    tracing::warn!(%error, "the heads could not be looked at");
+                match node.hub.check_heads(&*node.store, &node.clock).await {
+                    Ok(Log::GoesOn) => {}
+                    Ok(Log::WentBack) => {
+                        let why = "the log went back: an older copy of the database took its place";
+                        tracing::error!("{why}; everybody resumes");
+                        node.connections.end_all(CloseCode::STATE_INVALID, why);
+                    }
+                    Err(error) => tracing::warn!(%error, "the heads could not be looked at"),
                 }
             }
         };
@@ -168,7 +174,7 @@ impl Node {
     pub(crate) fn drain(&self) {
         // First this: whoever comes in between is either told with the others or finds it set.
         self.draining.store(true, Ordering::Release);
-        self.connections.drain(self.returns());
+        self.connections.drain(self.returns(), self.clock.millis());
     }
 
     /// When those who are sent away because the server stops may come back.

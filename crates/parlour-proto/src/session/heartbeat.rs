@@ -58,6 +58,13 @@ impl Heartbeat {
         }
     }
 
+    /// The ping has not been read yet.
+    pub(super) fn wait_anew(&mut self, now: Millis) {
+        if let Beat::Asked { until, .. } = &mut self.beat {
+            *until = now + self.pong_wait_ms;
+        }
+    }
+
     /// What is due now. Where the server's own loop was `late`, the pong may be waiting to be read: the
     /// client gets the whole time again.
     pub(super) fn tick(&mut self, now: Millis, late: bool) -> Option<Due> {

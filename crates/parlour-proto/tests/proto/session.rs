@@ -463,6 +463,17 @@ fn no_pong_is_judged_while_the_server_itself_is_late_l6_3() {
 }
 
 #[test]
+fn no_pong_is_judged_while_the_client_reads_what_came_before_the_ping_l9_17() {
+    let mut server = Server::listening_to(vec![]);
+    let asked_at = server.machine.deadline().unwrap();
+    assert_eq!(server.ticks_at(asked_at), ["ping as of 100"]);
+    server.now = asked_at + 8_000;
+    assert_eq!(server.takes(SessionInput::Behind), NOTHING);
+    assert_eq!(server.ticks_at(asked_at + 15_999), NOTHING);
+    assert_eq!(server.ticks_at(asked_at + 16_000), ["bye 4201", "close 4201 pong_missing"]);
+}
+
+#[test]
 fn a_client_may_ask_for_a_shorter_heartbeat_within_bounds() {
     let in_force = |asked| {
         let mut server = Server::new();

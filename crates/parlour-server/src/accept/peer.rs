@@ -11,17 +11,18 @@ use std::time::Duration;
 use parlour_wire::error::ErrorResponse;
 use parlour_wire::{ErrorBody, ErrorCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::heads::{Doubt, Heads};
+use crate::gateway::intake::Intake;
 use crate::node::Node;
 
 /// One client's stream.
-pub(super) struct Peer {
-    stream: TcpStream,
+pub(super) struct Peer<S> {
+    stream: S,
     address: IpAddr,
     stall: Duration,
+    intake: Intake,
     /// When the peer has taken nothing since a write first had to wait; the sleep ends when patience does.
     pending_since: Option<Pin<Box<Sleep>>>,
     heads: Heads,
@@ -36,11 +37,12 @@ struct Refusal {
     written: usize,
 }
 
-impl Peer {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: S,
         address: IpAddr,
         stall: Duration,
+        intake: Intake,
         doubt: Arc<Doubt>,
         node: Arc<Node>,
     ) -> Self {
@@ -48,6 +50,7 @@ impl Peer {
             stream,
             address,
             stall,
+            intake,
             pending_since: None,
             heads: Heads::default(),
             doubt,
@@ -58,7 +61,9 @@ impl Peer {
 
     fn judge<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.pending_since = None;
+            if self.pending_since.take().is_some() && matches!(result, Poll::Ready(Ok(_))) {
+                self.intake.relieved();
+            }
             return result;
         }
         let stall = self.stall;
@@ -125,7 +130,7 @@ fn is_hypers_own(bytes: &[u8]) -> bool {
     is_refusal && bytes.ends_with(b"\r\n\r\n") && !names_request(bytes)
 }
 
-impl AsyncRead for Peer {
+impl<S: AsyncRead + Unpin> AsyncRead for Peer<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -140,7 +145,7 @@ impl AsyncRead for Peer {
     }
 }
 
-impl AsyncWrite for Peer {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Peer<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }

@@ -69,7 +69,7 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
     let app = node.app(&hello.app_key).map_err(|error| Refusal::new(CloseCode::UNKNOWN_APP, error))?;
     let (user, expires_in_ms) = verify_user(node, &app, &hello.token)?;
     let fields = own_fields(node, &app, &user, hello).await?;
-    refuse_while_draining(node)?;
+    refuse_while_draining(node, hello)?;
     let &Door { mailbox, inbox, lasts_by } = door;
     let limits = &node.config.limits;
     let per_user = node.connections_per_user(&app);
@@ -89,7 +89,7 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
         Standing::None => {
             let concurrent = admit(node, &candidate)?;
             // It may have come after all the others were told.
-            if let Err(refusal) = refuse_while_draining(node) {
+            if let Err(refusal) = refuse_while_draining(node, hello) {
                 node.connections.remove(app.id, &user, mailbox);
                 return Err(refusal.into());
             }
@@ -127,7 +127,7 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
                 return Err(Refusal::new(CloseCode::RECONNECT_NOW, error).into());
             };
             node.presence.stands(app.id, &user, seat, &hello.app_state, now);
-            refuse_while_draining(node)?;
+            refuse_while_draining(node, hello)?;
             seat
         }
     };
@@ -137,12 +137,21 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
 }
 
 /// A server that is about to stop takes nobody, and says when it will.
-fn refuse_while_draining(node: &Node) -> Result<(), Refusal> {
+fn refuse_while_draining(node: &Node, hello: &Hello) -> Result<(), Refusal> {
     if !node.is_draining() {
         return Ok(());
     }
-    let error = ErrorCode::Unavailable.because("The server restarts.");
-    Err(Refusal { code: CloseCode::RESTART, error, retry_after_ms: Some(node.late_turn()) })
+    let now = node.clock.millis();
+    let predecessor = hello.replaces.as_ref();
+    let (code, why) = match predecessor.is_some_and(|id| node.connections.has_missed_its_turn(id, now)) {
+        true => (
+            CloseCode::DRAIN_SLOT_MISSED,
+            "The restart takes longer than it was said: there is another turn.",
+        ),
+        false => (CloseCode::RESTART, "The server restarts."),
+    };
+    let error = ErrorCode::Unavailable.because(why);
+    Err(Refusal { code, error, retry_after_ms: Some(node.late_turn()) })
 }
 
 /// Takes a place for a new connection; answers how many the app has then.

@@ -13,13 +13,13 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::inbox::Inbox;
+use super::intake::Intake;
 use super::{Received, SendError, Transport};
 use crate::mailbox::Frame;
 
 /// Goes out with the headers: a proxy that waits for the first bytes of a body has them at once.
 const OPENING: Bytes = Bytes::from_static(b":\n\n");
-/// A frame goes out in pieces of at most this many bytes, so that a reader who is slow but reads is not taken for
-/// one who stands still.
+/// A frame goes out in pieces of at most this many bytes: what waits between us and the socket is a copy.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// One answer that goes on until the connection ends.
@@ -29,12 +29,13 @@ pub struct EventStream {
     inbox: Arc<Inbox>,
     /// What goes out next; nothing follows once it is dropped.
     body: Option<mpsc::Sender<Bytes>>,
+    intake: Intake,
     slow_reader: Duration,
 }
 
 impl EventStream {
     /// A stream that begins with this `hello`, and the body in which its frames go out.
-    pub(crate) fn open(hello: Value, slow_reader: Duration) -> (Self, Body) {
+    pub(crate) fn open(hello: Value, intake: Intake, slow_reader: Duration) -> (Self, Body) {
         // One piece at a time: what waits longer waits in the mailbox, whose size is bounded.
         let (sender, receiver) = mpsc::channel(1);
         let _ = sender.try_send(OPENING);
@@ -42,7 +43,8 @@ impl EventStream {
             let piece = receiver.recv().await?;
             Some((Ok::<_, Infallible>(piece), receiver))
         });
-        let stream = Self { hello: Some(hello), inbox: Arc::default(), body: Some(sender), slow_reader };
+        let stream =
+            Self { hello: Some(hello), inbox: Arc::default(), body: Some(sender), intake, slow_reader };
         (stream, Body::from_stream(pieces))
     }
 }
@@ -72,13 +74,14 @@ impl Transport for EventStream {
         let mut rest = Bytes::from(format!("data: {frame}\n\n"));
         while !rest.is_empty() {
             let piece = rest.split_to(rest.len().min(PIECE_BYTES));
-            match tokio::time::timeout(self.slow_reader, body.send(piece)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(SendError::Gone),
-                Err(_) => return Err(SendError::Stalled),
-            }
+            let sending = body.send(piece);
+            self.intake.wait_for(sending, self.slow_reader).await?.map_err(|_| SendError::Gone)?;
         }
         Ok(())
+    }
+
+    fn is_behind(&self) -> bool {
+        self.intake.is_behind(self.slow_reader)
     }
 
     async fn close(&mut self, _: CloseCode, _: &str) {

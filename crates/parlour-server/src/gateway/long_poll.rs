@@ -111,3 +111,28 @@ impl Transport for LongPoll {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_collects_for_fifty_milliseconds_from_the_first_that_happens_l4_22() {
+        let hold = Duration::from_secs(25);
+        let (mut poll, mut answer) = LongPoll::open(Value::Null, Vec::new(), hold);
+        let began = Instant::now();
+        assert!(matches!(poll.recv().await, Received::Frame(Value::Null)));
+        poll.send(Frame::from("ready")).await.unwrap();
+        poll.admitted(Arrival::Again);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        poll.send(Frame::from("first")).await.unwrap();
+        // What comes within that time goes with it, and makes it no longer.
+        let soon = tokio::time::timeout(Duration::from_millis(49), poll.recv()).await;
+        assert!(soon.is_err(), "{soon:?}");
+        poll.send(Frame::from("second")).await.unwrap();
+        assert!(matches!(poll.recv().await, Received::Over));
+        assert_eq!(began.elapsed().as_millis(), 10_050);
+        poll.close(CloseCode::NORMAL, "").await;
+        assert_eq!(answer.try_recv().unwrap(), ["ready", "first", "second"].map(Frame::from));
+    }
+}

@@ -5,6 +5,7 @@
 
 pub mod event_stream;
 pub mod inbox;
+pub mod intake;
 pub mod long_poll;
 pub mod websocket;
 
@@ -17,7 +18,7 @@ use std::time::Duration;
 use parlour_proto::{Live, Load, Session, SessionConfig, SessionInput, SessionOutput};
 use parlour_store::{App, Events, Reader};
 use parlour_wire::events::ClientSignal;
-use parlour_wire::frames::{AppState, ByeIntent, Hello};
+use parlour_wire::frames::{AppState, ByeIntent, ClientInfo, Hello};
 use parlour_wire::users::{PrivacySettings, User, UserBrief};
 use parlour_wire::{
     ClientFrame, CloseCode, ConnectionId, ErrorBody, ErrorCode, Open, Seq, ServerFrame, Topic, json,
@@ -86,6 +87,10 @@ pub trait Transport: Send + 'static {
     fn recv(&mut self) -> impl Future<Output = Received> + Send;
     /// Sends a frame; waits while the other side is slow.
     fn send(&mut self, frame: Frame) -> impl Future<Output = Result<(), SendError>> + Send;
+    /// Whether the other side is still reading what it was sent before the last ping.
+    fn is_behind(&self) -> bool {
+        false
+    }
     /// Answers the other side's close, where the transport has an answer to it.
     fn answer_close(&mut self) -> impl Future<Output = ()> + Send {
         async {}
@@ -177,7 +182,7 @@ struct Guest {
     app: Arc<App>,
     seat: u64,
     user: UserBrief,
-    instance: String,
+    client: ClientInfo,
     /// Whether others may see this user type.
     shows_typing: bool,
 }
@@ -232,6 +237,9 @@ impl<T: Transport> Gateway<T> {
                 () = self.mailbox.arrived() => continue,
                 () = timer => {
                     let late = deadline.is_some_and(|at| self.node.clock.millis() > at + LATE_MS);
+                    if self.transport.is_behind() {
+                        self.feed(SessionInput::Behind).await;
+                    }
                     SessionInput::Tick { late }
                 }
             };
@@ -437,7 +445,7 @@ impl<T: Transport> Gateway<T> {
         }
         if let Some(guest) = &self.guest {
             let burst = self.node.config.limits.dials_burst;
-            self.node.connections.refund_dial(guest.app.id, &guest.user.id, &guest.instance, burst);
+            self.node.connections.refund_dial(guest.app.id, &guest.user.id, &guest.client, burst);
         }
     }
 
@@ -470,7 +478,7 @@ impl<T: Transport> Gateway<T> {
                     );
                 }
                 let (user, shows_typing) = (brief(me), shows_typing(me));
-                self.guest = Some(Guest { app, seat, user, instance: hello.client.instance, shows_typing });
+                self.guest = Some(Guest { app, seat, user, client: hello.client, shows_typing });
                 SessionInput::Admitted(admission)
             }
             Err(NotWelcome::Refused(Refusal { code, error, retry_after_ms })) => {

@@ -7,6 +7,7 @@ use futures_util::SinkExt;
 use parlour_wire::CloseCode;
 use tungstenite::error::{CapacityError, ProtocolError};
 
+use super::intake::Intake;
 use super::{Received, SendError, Transport};
 use crate::mailbox::Frame;
 
@@ -18,12 +19,13 @@ const REASON_BYTES_MAX: usize = 123;
 /// One upgraded WebSocket.
 pub struct WebSocket {
     socket: Socket,
+    intake: Intake,
     slow_reader: Duration,
 }
 
 impl WebSocket {
-    pub(crate) fn new(socket: Socket, slow_reader: Duration) -> Self {
-        Self { socket, slow_reader }
+    pub(crate) fn new(socket: Socket, intake: Intake, slow_reader: Duration) -> Self {
+        Self { socket, intake, slow_reader }
     }
 }
 
@@ -42,11 +44,12 @@ impl Transport for WebSocket {
     }
 
     async fn send(&mut self, frame: Frame) -> Result<(), SendError> {
-        match tokio::time::timeout(self.slow_reader, self.socket.send(Message::Text(frame))).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(SendError::Gone),
-            Err(_) => Err(SendError::Stalled),
-        }
+        let sending = self.socket.send(Message::Text(frame));
+        self.intake.wait_for(sending, self.slow_reader).await?.map_err(|_| SendError::Gone)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.intake.is_behind(self.slow_reader)
     }
 
     async fn answer_close(&mut self) {

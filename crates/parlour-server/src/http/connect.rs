@@ -21,6 +21,7 @@ use super::request::PeerAddress;
 use crate::accept::Pending;
 use crate::error::{ApiError, ApiResult};
 use crate::gateway::event_stream::EventStream;
+use crate::gateway::intake::Intake;
 use crate::gateway::long_poll::LongPoll;
 use crate::gateway::websocket;
 use crate::node::Node;
@@ -37,6 +38,7 @@ pub(super) async fn connect(State(node): State<Arc<Node>>, request: Request) -> 
     let (mut parts, _) = request.into_parts();
     let peer = parts.extensions.get::<PeerAddress>().copied();
     let pending = parts.extensions.get::<Pending>().cloned();
+    let intake = parts.extensions.get::<Intake>().cloned().unwrap_or_default();
     if let Err(error) = refuse_query(&parts.uri) {
         return ApiError::from(error).into_response();
     }
@@ -57,7 +59,7 @@ pub(super) async fn connect(State(node): State<Arc<Node>>, request: Request) -> 
             let address = peer.map(|PeerAddress(ip)| ip);
             tokio::spawn(crate::gateway::serve(
                 node,
-                websocket::WebSocket::new(socket, slow_reader),
+                websocket::WebSocket::new(socket, intake, slow_reader),
                 address,
                 pending,
             ));
@@ -94,14 +96,24 @@ pub(super) async fn connect_over_http(
     }
     let address = request.extensions().get::<PeerAddress>().map(|PeerAddress(ip)| *ip);
     let pending = request.extensions().get::<Pending>().cloned();
+    let intake = request.extensions().get::<Intake>().cloned().unwrap_or_default();
     let Object { value: hello, .. } = Object::read(request, &node, FRAME_BYTES_MAX).await?;
     check_hello(&hello)?;
-    if wants_stream { Ok(stream(node, hello, address, pending)) } else { poll(node, hello, address).await }
+    match wants_stream {
+        true => Ok(stream(node, hello, intake, address, pending)),
+        false => poll(node, hello, address).await,
+    }
 }
 
-fn stream(node: Arc<Node>, hello: Value, address: Option<IpAddr>, pending: Option<Pending>) -> Response {
+fn stream(
+    node: Arc<Node>,
+    hello: Value,
+    intake: Intake,
+    address: Option<IpAddr>,
+    pending: Option<Pending>,
+) -> Response {
     let slow_reader = Duration::from_millis(node.config.limits.slow_reader_ms);
-    let (stream, body) = EventStream::open(hello, slow_reader);
+    let (stream, body) = EventStream::open(hello, intake, slow_reader);
     tokio::spawn(crate::gateway::serve(node, stream, address, pending));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),

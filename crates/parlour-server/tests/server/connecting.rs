@@ -198,7 +198,7 @@ async fn two_hundred_dials_at_once_never_make_more_than_fifty_connections_l6_30(
 }
 
 #[tokio::test]
-async fn in_production_a_client_that_dials_too_often_is_told_when_to_come_back_l4_12_l6_36_l7_19() {
+async fn in_production_a_client_that_dials_too_often_is_told_when_to_come_back_l4_12_l4_13_l6_36_l7_19() {
     let server = TestServer::with(|config| {
         config.app.mode = Some(Mode::Production);
         config.limits.dials_burst = 3;
@@ -217,6 +217,9 @@ async fn in_production_a_client_that_dials_too_often_is_told_when_to_come_back_l
     let other = json!({"client": {"instance": "other", "version": 1}});
     alice.connects_with(other.clone()).await;
     server.user("bob").connects().await;
+    // And so has another page of this instance, such as a duplicated tab.
+    let page = json!({"client": {"instance": "i", "page": "q", "version": 1}});
+    alice.connects_with(page).await;
     // A clean goodbye gives the dial back, so leaving and returning is never too often.
     for _ in 0..10 {
         alice.connects_with(other.clone()).await.leaves().await;

@@ -64,6 +64,46 @@ async fn everybody_is_told_a_turn_of_his_own_after_the_restart_l6_42() {
 }
 
 #[tokio::test]
+async fn who_comes_at_a_turn_that_the_restart_has_missed_is_given_another_l7_18() {
+    for (restart_ms, wanted) in [(0, 4101), (60_000, 1012)] {
+        let server = TestServer::with(|config| {
+            production(config);
+            (config.server.restart_ms, config.server.drain_window_ms) = (restart_ms, Some(1));
+        })
+        .await;
+        let (alice, bob) = (server.user("alice"), server.user("bob"));
+        let mut live = alice.connects().await;
+        let mut other = bob.connects().await;
+        // It does not answer the close: the server is still there for a while.
+        let slow = RawSocket::connects(&server.user("carol")).await;
+        let coming = async {
+            let (frames, _) = live.until_closed().await;
+            assert!(turn(&frames) <= restart_ms + 1);
+            other.until_closed().await;
+            let replaces = json!({"replaces": live.ready["connection_id"]});
+            // At its turn, and a millisecond later at the latest.
+            soon(async {
+                loop {
+                    let (frames, code) =
+                        alice.dials(&alice.hello_with(replaces.clone())).await.until_closed().await;
+                    assert_eq!(kinds(&frames), ["error", "bye"]);
+                    assert!(frames[1]["retry_after_ms"].as_u64().unwrap() >= restart_ms);
+                    if code == Some(wanted) {
+                        break;
+                    }
+                }
+            })
+            .await;
+            // Who had no turn has missed none.
+            let (_, code) = bob.dials(&bob.hello()).await.until_closed().await;
+            assert_eq!(code, Some(1012));
+            drop(slow);
+        };
+        tokio::join!(server.stop(), coming);
+    }
+}
+
+#[tokio::test]
 async fn in_development_they_come_back_at_once() {
     let server = TestServer::start().await;
     let mut live = server.user("alice").connects().await;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::kit::{GENERAL, Live, Person, TestServer, kinds};
+use crate::simulated::World;
 
 const TOPIC: &str = "channel:messaging:general";
 
@@ -58,17 +59,23 @@ async fn sending_and_going_end_typing() {
     bobs.hears("typing.stop").await;
 }
 
-/// The one story that waits its true six seconds.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_server_ends_what_the_typist_forgot_to_end_l6_24() {
-    let (_server, alice, bob) = pair().await;
-    let mut alices = alice.connects().await;
-    let mut bobs = bob.connects().await;
+    let world = World::with_members(&["alice", "bob"]).await;
+    let (mut alice, mut bob) = (world.connects("alice").await, world.connects("bob").await);
+    let typing = json!({"type": "signal", "topic": TOPIC, "signal": {"type": "typing.start"}});
+    alice.says(&typing).await;
+    bob.hears("typing.start").await;
     let began = Instant::now();
-    alices.types("typing.start").await;
-    bobs.hears("typing.start").await;
-    bobs.hears("typing.stop").await;
-    assert!(began.elapsed().as_millis() >= 6_000, "{:?}", began.elapsed());
+    bob.hears("typing.stop").await;
+    assert!((5_800..6_200).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    // Where her link breaks, nobody has to wait for that.
+    alice.says(&typing).await;
+    bob.hears("typing.start").await;
+    let began = Instant::now();
+    drop(alice);
+    bob.hears("typing.stop").await;
+    assert!(began.elapsed().as_millis() < 500, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
