@@ -262,6 +262,7 @@ impl Builder {
                 rtt: None,
                 fell_back: None,
                 last: None,
+                throttled: Vec::new(),
             }),
             unread: watch::Sender::default(),
             local: Mutex::default(),

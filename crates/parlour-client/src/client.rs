@@ -20,7 +20,7 @@ use crate::builder::Builder;
 use crate::calls::{Caller, Calls};
 use crate::dice::Dice;
 use crate::driver::Command;
-use crate::events::{Events, Readers};
+use crate::events::{ClientEvent, Events, Readers};
 use crate::jwt::TokenClaims;
 use crate::local::Local;
 use crate::outbox::{Outbox, OutboxEntry};
@@ -74,6 +74,13 @@ impl Shared {
     pub(crate) fn local(&self) -> MutexGuard<'_, Local> {
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The server wants this feature left alone for so long.
+    pub(crate) fn throttle(&self, feature: &str, retry_after: Duration) {
+        self.local().throttle(feature, Instant::now() + retry_after);
+        self.local_changed.notify_one();
+        self.readers.publish(&ClientEvent::Throttled { feature: feature.to_owned(), retry_after });
+    }
 }
 
 /// Where the connection stands.
@@ -96,6 +103,17 @@ pub struct ConnectionStatus {
     pub fell_back: Option<FellBack>,
     /// The last change, with its cause and close code.
     pub last: Option<Transition>,
+    /// What is paused for a while, whatever the state is.
+    pub throttled: Vec<Throttled>,
+}
+
+/// A feature that the server wants left alone for a while. The connection and everything else go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Throttled {
+    /// As the server calls it, such as `typing`; `messages` where sends were too many: the outbox waits for it.
+    pub feature: String,
+    /// When it may be used again; it is no longer listed then.
+    pub until: Instant,
 }
 
 /// Nothing gets through by one transport, and the next is tried.

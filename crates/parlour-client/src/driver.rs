@@ -255,7 +255,11 @@ impl Driver {
         let loads = (local.tally.has_wants() && Instant::now() < self.loads_from).then_some(self.loads_from);
         let ui = self.ui_changes_at.filter(|at| *at > Instant::now());
         let look = self.clocks.filter(|_| self.machine.deadline().is_some()).map(|(at, _)| at + CLOCKS_EVERY);
-        [machine, local.typing_deadline(), loads, ui, self.save_at, look].into_iter().flatten().min()
+        let throttle = local.throttle_deadline();
+        [machine, local.typing_deadline(), throttle, loads, ui, self.save_at, look]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn pass_time(&mut self) {
@@ -644,8 +648,7 @@ impl Driver {
                 }
             }
             Output::Throttled { feature, for_ms } => {
-                let retry_after = Duration::from_millis(for_ms.into());
-                self.tell(ClientEvent::Throttled { feature, retry_after });
+                self.shared.throttle(&feature, Duration::from_millis(for_ms.into()));
             }
             Output::Changed(transition) => {
                 if transition.from == State::Connected {
@@ -837,6 +840,7 @@ impl Driver {
         };
         let transport = self.machine.transport();
         let ui_status: UiStatus = self.machine.ui_status(now_ms);
+        let throttled = self.shared.local().throttled(Instant::now());
         self.shared.connection.send_if_modified(|status| {
             let connection_id = status.connection_id.clone().filter(|_| state == State::Connected);
             let last = transition.cloned().or_else(|| status.last.clone());
@@ -851,6 +855,7 @@ impl Driver {
                 rtt,
                 fell_back,
                 last,
+                throttled,
             };
             let changed = *status != next;
             *status = next;
@@ -913,14 +918,8 @@ impl Driver {
             if !self.sending.insert(cid.clone()) {
                 continue;
             }
-            let sending = outbox::send_all(
-                self.shared.outbox.clone(),
-                self.shared.calls.clone(),
-                self.shared.dice.clone(),
-                self.recoveries.subscribe(),
-                user.clone(),
-                cid.clone(),
-            );
+            let recoveries = self.recoveries.subscribe();
+            let sending = outbox::send_all(self.shared.clone(), recoveries, user.clone(), cid.clone());
             self.tasks.push(Box::pin(async move {
                 sending.await;
                 Done::Sent { cid }

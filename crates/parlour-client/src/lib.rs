@@ -38,7 +38,7 @@ mod unread;
 pub use builder::Builder;
 pub use calls::MessagePage;
 pub use channel::{Channel, NO_DATA, Sending};
-pub use client::{Client, ConnectionStatus, FellBack, KeepAlive, Profile};
+pub use client::{Client, ConnectionStatus, FellBack, KeepAlive, Profile, Throttled};
 pub use error::Error;
 pub use events::{ClientEvent, Events};
 pub use jwt::TokenClaims;

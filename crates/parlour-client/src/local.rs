@@ -9,6 +9,7 @@ use parlour_wire::users::{Me, UserBrief};
 use parlour_wire::{Cid, Open, Topic, UserId};
 use tokio::time::Instant;
 
+use crate::client::Throttled;
 use crate::unread::Tally;
 
 /// When a user who types has not been heard of for this long, the typing is over. The server ends it at 6 s
@@ -16,6 +17,8 @@ use crate::unread::Tally;
 const TYPING_EXPIRY: Duration = Duration::from_secs(7);
 /// When this long has passed since the last `typing.start`, the next is sent.
 const TYPING_RESEND: Duration = Duration::from_secs(3);
+/// Paused features that are remembered: far more than a server has.
+const THROTTLED_LEN_MAX: usize = 100;
 /// Typing users that are remembered; beyond it, later ones are shown to nobody.
 const TYPING_LEN_MAX: usize = 1_000;
 
@@ -26,6 +29,8 @@ pub(crate) struct Local {
     typing: BTreeMap<(Cid, UserId), (UserBrief, Instant)>,
     typing_sent: BTreeMap<Cid, Instant>,
     presence: BTreeMap<UserId, Presence>,
+    /// Features that are paused, until when.
+    throttled: BTreeMap<String, Instant>,
 }
 
 impl Local {
@@ -97,8 +102,29 @@ impl Local {
         self.presence.get(user).cloned()
     }
 
+    /// The server wants this feature left alone until then.
+    pub(crate) fn throttle(&mut self, feature: &str, until: Instant) {
+        if self.throttled.len() < THROTTLED_LEN_MAX || self.throttled.contains_key(feature) {
+            self.throttled.insert(feature.to_owned(), until);
+        }
+    }
+
+    /// What is paused now; what was, is forgotten.
+    pub(crate) fn throttled(&mut self, now: Instant) -> Vec<Throttled> {
+        self.throttled.retain(|_, until| *until > now);
+        let paused = self.throttled.iter();
+        paused.map(|(feature, until)| Throttled { feature: feature.clone(), until: *until }).collect()
+    }
+
+    pub(crate) fn throttle_deadline(&self) -> Option<Instant> {
+        self.throttled.values().copied().min()
+    }
+
     /// Whether a `typing.start` is due; it counts as sent then.
     pub(crate) fn start_typing(&mut self, cid: &Cid, now: Instant) -> bool {
+        if self.throttled.get("typing").is_some_and(|until| *until > now) {
+            return false;
+        }
         let due = self.typing_sent.get(cid).is_none_or(|sent| now.duration_since(*sent) >= TYPING_RESEND);
         if due {
             self.typing_sent.retain(|_, sent| now.duration_since(*sent) < TYPING_RESEND);

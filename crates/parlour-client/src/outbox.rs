@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::calls::Calls;
+use crate::client::Shared;
 use crate::dice::Dice;
 use crate::events::{ClientEvent, Readers};
 use crate::persistence::wall_ms;
@@ -292,13 +292,12 @@ impl Outbox {
 
 /// Sends what waits in one channel, in order, until nothing does.
 pub(crate) async fn send_all(
-    outbox: Arc<Outbox>,
-    calls: Calls,
-    dice: Arc<Dice>,
+    shared: Arc<Shared>,
     mut recoveries: watch::Receiver<u64>,
     user: UserId,
     cid: Cid,
 ) {
+    let Shared { outbox, calls, dice, .. } = &*shared;
     while let Some((id, draft, expires_at)) = outbox.first(&user, &cid) {
         let mut attempt = 0;
         let result = loop {
@@ -311,7 +310,10 @@ pub(crate) async fn send_all(
             if expired || !outcome_may_change(&error) || !outbox.holds(&id) {
                 break Err(error);
             }
-            wait(attempt, &error, &dice, &mut recoveries).await;
+            if let (429, Some(seconds)) = (error.body.status, error.body.retry_after) {
+                shared.throttle("messages", Duration::from_secs(seconds.into()));
+            }
+            wait(attempt, &error, dice, &mut recoveries).await;
             attempt += 1;
         };
         outbox.settle(&id, result);

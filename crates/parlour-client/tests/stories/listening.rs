@@ -6,8 +6,9 @@ use parlour_client::wire::events::{ClientSignal, Signal};
 use parlour_client::wire::frames::ResetReason;
 use parlour_client::wire::reads::Unread;
 use parlour_client::wire::{ClientFrame, Seq, ServerFrame, UserId};
-use parlour_client::{Client, ClientEvent, Event, Events, Open, Topic};
+use parlour_client::{Client, ClientEvent, Event, Events, Open, State, Throttled, Topic};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::kit::{Server, Told, brief, cid, message, now, topic};
 
@@ -159,6 +160,41 @@ async fn typing_is_sent_every_three_seconds_at_most_l6_23() {
     channel.typing_start().await.unwrap();
     client.ping().await.unwrap();
     assert_eq!(starts(), 4, "after a stop it begins anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_throttled_is_shown_beside_the_state_until_it_is_over_l3_10() {
+    let server = Server::default();
+    let client = server.client();
+    client.connect_user("alice", "t").await.unwrap();
+    let mut connection = client.connection();
+    let mut events = client.events();
+    let began = Instant::now();
+    let throttle =
+        |feature: &str, retry_after_ms| ServerFrame::Throttle { feature: feature.to_owned(), retry_after_ms };
+    server.push(throttle("typing", 10_000)).await;
+    server.push(throttle("reactions", 4_000)).await;
+    let shown = |features: &[(&str, u64)]| -> Vec<Throttled> {
+        let until = |seconds| began + Duration::from_secs(seconds);
+        features
+            .iter()
+            .map(|(name, at)| Throttled { feature: (*name).to_owned(), until: until(*at) })
+            .collect()
+    };
+    let both = shown(&[("reactions", 4), ("typing", 10)]);
+    connection.wait_for(|status| status.throttled == both).await.unwrap();
+    assert_eq!(connection.borrow().state, State::Connected);
+    let told = ClientEvent::Throttled { feature: "typing".to_owned(), retry_after: Duration::from_secs(10) };
+    assert_eq!(events.next().await, Some(told));
+    // Nobody is bothered meanwhile.
+    client.channel("messaging", "general").unwrap().typing_start().await.unwrap();
+    connection.wait_for(|status| status.throttled == shown(&[("typing", 10)])).await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 4);
+    assert_eq!(server.world().frames, []);
+    connection.wait_for(|status| status.throttled.is_empty()).await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 10);
+    client.channel("messaging", "general").unwrap().typing_start().await.unwrap();
+    server.until(|world| world.frames.len() == 1).await;
 }
 
 #[tokio::test(start_paused = true)]

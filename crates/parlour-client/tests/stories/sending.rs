@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use parlour_client::wire::{ErrorCode, MessageId};
-use parlour_client::{ClientEvent, MessageDraft, OUTBOX_LEN_MAX, SendState};
+use parlour_client::{ClientEvent, MessageDraft, OUTBOX_LEN_MAX, SendState, Throttled};
 use tokio::time::Instant;
 
 use crate::kit::{Fault, Server};
@@ -76,6 +76,24 @@ async fn a_server_that_asks_for_a_pause_gets_it_l5_18() {
     let begun = Instant::now();
     channel.send("later").await.unwrap();
     assert!((7_000..8_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_that_are_too_many_show_until_when_l3_10_l5_18() {
+    let server = Server::default();
+    let client = server.client();
+    client.connect_user("alice", "t").await.unwrap();
+    server.queue([Fault::RefusedFor(ErrorCode::RateLimited, 7)]);
+    let began = Instant::now();
+    let sending =
+        client.channel("messaging", "general").unwrap().queue(MessageDraft::text("slowly")).await.unwrap();
+    let mut connection = client.connection();
+    let status = connection.wait_for(|status| !status.throttled.is_empty()).await.unwrap().clone();
+    let messages = Throttled { feature: "messages".to_owned(), until: began + Duration::from_secs(7) };
+    assert_eq!(status.throttled, [messages]);
+    sending.await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(7));
+    connection.wait_for(|status| status.throttled.is_empty()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
