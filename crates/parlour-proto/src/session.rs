@@ -173,6 +173,8 @@ pub enum SessionInput<F> {
     },
     /// The client is still reading what it was sent before: it has the whole time for its pong again.
     Behind,
+    /// Somebody has to know whether the client is there: it is pinged now, if no ping is unanswered. What comes says it.
+    Probe,
     /// A deadline may have passed. `late`: the server's own loop was late, so no pong is judged now.
     Tick {
         late: bool,
@@ -328,6 +330,11 @@ impl<F: Clone> Session<F> {
                 listening.checked = listening.checked.max(as_of);
             }
             (Phase::Listening(listening), SessionInput::Behind) => listening.heartbeat.wait_anew(now),
+            (Phase::Listening(listening), SessionInput::Probe) => {
+                if listening.heartbeat.ask(now) {
+                    listening.ping(out);
+                }
+            }
             (Phase::Listening(listening), SessionInput::Live(event)) => listening.topics.live(event, out),
             (Phase::Listening(listening), SessionInput::Loaded { topic, load }) => {
                 listening.topics.loaded(now, topic, load, out);
@@ -553,6 +560,15 @@ impl Listening {
         }
     }
 
+    fn ping<F>(&mut self, out: &mut Vec<SessionOutput<F>>) {
+        // A topic that is being loaded holds the whole connection back: `as_of` is for the topics that the client will
+        // not name.
+        if self.topics.all_live() {
+            self.as_of = self.checked;
+        }
+        out.push(SessionOutput::Send(Box::new(ServerFrame::Ping { as_of: self.as_of })));
+    }
+
     /// Does what is due; a code, if that is the end.
     fn tick<F>(
         &mut self,
@@ -575,12 +591,7 @@ impl Listening {
         }
         match self.heartbeat.tick(now, late) {
             Some(heartbeat::Due::Ping) => {
-                // A topic that is being loaded holds the whole connection back: `as_of` is for the topics
-                // that the client will not name.
-                if self.topics.all_live() {
-                    self.as_of = self.checked;
-                }
-                out.push(SessionOutput::Send(Box::new(ServerFrame::Ping { as_of: self.as_of })));
+                self.ping(out);
                 None
             }
             Some(heartbeat::Due::Dead) => Some(CloseCode::PONG_MISSING),

@@ -106,6 +106,11 @@ pub struct LimitsConfig {
     /// Absent: 3 in development, 50 in production.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_per_user: Option<u32>,
+    /// `evict`: the stalest makes room for the newcomer. `refuse`: the newcomer is told why it is not let in (4009).
+    pub on_connection_limit: OnConnectionLimit,
+    /// On the limit, connections that have been silent are asked whether they are there; those that do not answer for
+    /// this long are dead and hold no place.
+    pub probe_wait_ms: u64,
     /// When a TCP connection has not sent its first byte, or not finished its headers or its body, for this long, it is closed.
     pub request_wait_ms: u64,
     /// When a connection has not said `hello` for this long, it is closed.
@@ -149,6 +154,14 @@ pub struct LimitsConfig {
     pub presence_grace_ms: u64,
     /// When none of a user's connections is in the foreground for this long, she is away.
     pub away_after_ms: u64,
+}
+
+/// What happens where a user has as many connections as allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnConnectionLimit {
+    Evict,
+    Refuse,
 }
 
 /// `[log]`
@@ -199,6 +212,8 @@ impl Default for Config {
             app: AppConfig::default(),
             limits: LimitsConfig {
                 connections_per_user: None,
+                on_connection_limit: OnConnectionLimit::Evict,
+                probe_wait_ms: 1_000,
                 request_wait_ms: 10_000,
                 hello_wait_ms: 10_000,
                 heartbeat_ms: 25_000,
@@ -308,6 +323,7 @@ impl Config {
             ("limits.hello_wait_ms", limits.hello_wait_ms),
             ("limits.heartbeat_ms", limits.heartbeat_ms),
             ("limits.pong_wait_ms", limits.pong_wait_ms),
+            ("limits.probe_wait_ms", limits.probe_wait_ms),
             ("limits.dead_link_ms", limits.dead_link_ms),
             ("limits.slow_reader_ms", limits.slow_reader_ms),
             ("limits.head_check_ms", limits.head_check_ms),
@@ -411,13 +427,14 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_lifecycle_l4_20_l5_8_l6_1_l6_17_l6_19_l6_21_l6_22_l6_36_l6_41() {
+    fn defaults_are_those_of_the_lifecycle_l4_20_l5_8_l6_1_l6_17_l6_19_l6_21_l6_22_l6_32_l6_36_l6_41() {
         let Config { storage, limits, .. } = Config::default();
         assert_eq!((storage.event_days, storage.events_per_topic), (30, 10_000));
         assert_eq!(limits.heartbeat_ms, 25_000);
         assert_eq!((limits.poll_hold_ms, limits.poll_lease_ms), (25_000, 15_000));
         assert_eq!(limits.head_check_ms, 5_000);
         assert_eq!((limits.presence_grace_ms, limits.away_after_ms), (15_000, 300_000));
+        assert_eq!((limits.on_connection_limit, limits.probe_wait_ms), (OnConnectionLimit::Evict, 1_000));
         assert_eq!((limits.dials_per_minute, limits.dials_burst), (30, 10));
         assert_eq!(limits.slow_reader_ms, 30_000);
     }
@@ -429,6 +446,7 @@ mod tests {
             ("[limits]\nheartbeat_ms = 40000", "limits.dead_link_ms"),
             ("[limits]\npoll_hold_ms = 35000", "limits.poll_hold_ms"),
             ("[limits]\npoll_lease_ms = 0", "limits.poll_lease_ms"),
+            ("[limits]\non_connection_limit = \"queue\"", "limits.on_connection_limit"),
             ("[app]\nsecret = \"short\"", "app.secret"),
             ("[app]\nkey = \"a b\"", "app.key"),
             ("[server]\nallowed_origins = [\"example.com\"]", "allowed_origins"),

@@ -3,8 +3,11 @@
 //! One mutex decides admission, so that never more than the limit are admitted at any instant, and counts,
 //! so that the count is exact at every change.
 
+mod asking;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use parlour_proto::Millis;
 use parlour_store::AppId;
@@ -12,8 +15,11 @@ use parlour_wire::frames::{AppState, ClientInfo, Hello, ReplacedBy};
 use parlour_wire::{CloseCode, ConnectionId, ServerFrame, UserId};
 use tokio::sync::Notify;
 
+use crate::config::OnConnectionLimit;
 use crate::gateway::inbox::{Inbox, Parcel};
 use crate::mailbox::{Mail, Mailbox};
+pub(crate) use asking::{Asking, Outcome, Unanswered};
+use asking::{Round, is_silent};
 
 /// All admitted connections.
 #[derive(Default)]
@@ -58,6 +64,8 @@ struct Inner {
     turns: HashMap<ConnectionId, Millis>,
     /// Those that were evicted between two polls, until they are told or their lease would be over.
     untold: HashMap<(AppId, UserId), Vec<Untold>>,
+    /// Users whose silent connections are being asked.
+    rounds: HashMap<(AppId, UserId), Round>,
 }
 
 /// What a connection lasts by.
@@ -88,6 +96,8 @@ struct Admitted {
     mailbox: Arc<Mailbox>,
     /// For the frames that come by requests of their own, where the transport takes such.
     inbox: Option<Arc<Inbox>>,
+    /// The device, as the user's others are told of it.
+    device: ReplacedBy,
     app_state: AppState,
     /// When the user last did something on it.
     active_at: Millis,
@@ -122,6 +132,11 @@ pub(crate) struct Candidate<'a> {
     pub(crate) lasts_by: LastsBy,
     pub(crate) now: Millis,
     pub(crate) limit: u32,
+    pub(crate) on_limit: OnConnectionLimit,
+    /// For an answer to the question whether somebody is there.
+    pub(crate) probe_wait_ms: Millis,
+    /// Who took what it had been sent within this time is there: its answer would stand behind what it has not read.
+    pub(crate) slow_reader: Duration,
     /// Dials per minute and at once; `None`: not limited.
     pub(crate) dials: Option<(u32, u32)>,
 }
@@ -137,13 +152,25 @@ pub(crate) enum Standing {
     Ended { bye: Box<ServerFrame>, code: CloseCode },
 }
 
+/// What is known of those who hold the places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Places {
+    /// Nothing: some may be dead.
+    Unasked,
+    /// They were asked.
+    Asked,
+}
+
 /// The answer to a candidate.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Admittance {
     /// In; the app has this many connections now.
     In { concurrent: u64 },
-    /// Too many dials; the next is allowed after this.
-    TooManyDials { retry_after_ms: u32 },
+    /// There are as many as allowed, and those of them that have been silent are being asked: judge them when it is
+    /// over, and come again.
+    Asking(Arc<Asking>),
+    /// There are as many as allowed, and the app wants no newcomer: these hold the places, the stalest first.
+    Full { held_by: Vec<ReplacedBy> },
 }
 
 /// Why frames were not taken for a connection.
@@ -157,6 +184,8 @@ pub(crate) enum NotTaken {
 
 /// How many clients are remembered for their dials before those with a full bucket are forgotten.
 const DIALS_REMEMBERED: usize = 10_000;
+
+const TOOK_ITS_PLACE: &str = "another connection of this user took this one's place";
 
 /// How long a poller who lost its place between two polls may stay away and still be told.
 const UNTOLD_MS: Millis = 60_000;
@@ -212,50 +241,60 @@ impl Connections {
         Some(connection.seat)
     }
 
-    /// Admits a connection, making room by ending the stalest where the user has as many as allowed.
-    pub(crate) fn admit(&self, candidate: &Candidate<'_>) -> Admittance {
-        let Candidate { app, user, hello, mailbox, inbox, lasts_by, now, limit, dials } = *candidate;
-        let client = &hello.client;
+    /// Takes one of the dials of a client.
+    ///
+    /// # Errors
+    /// There is none: the milliseconds until there is.
+    pub(crate) fn dial(&self, candidate: &Candidate<'_>) -> Result<(), u32> {
+        let Some((per_minute, burst)) = candidate.dials else { return Ok(()) };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((per_minute, burst)) = dials
-            && let Err(retry_after_ms) = inner.dial(
-                (app, user.clone(), client.instance.clone(), client.page.clone()),
-                now,
-                per_minute,
-                burst,
-            )
-        {
-            return Admittance::TooManyDials { retry_after_ms };
-        }
-        let newcomer = ReplacedBy {
-            device: hello.device.clone(),
-            platform: hello.client.platform.clone(),
-            sdk: hello.client.sdk.clone(),
-        };
+        let client = &candidate.hello.client;
+        let dialler = (candidate.app, candidate.user.clone(), client.instance.clone(), client.page.clone());
+        inner.dial(dialler, candidate.now, per_minute, burst)
+    }
+
+    /// Admits a connection, making room by ending the stalest where the user has as many as allowed.
+    pub(crate) fn admit(&self, candidate: &Candidate<'_>, places: Places) -> Admittance {
+        let Candidate { app, user, hello, mailbox, inbox, lasts_by, now, limit, on_limit, .. } = *candidate;
+        let newcomer = device(hello);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *inner;
-        let of_user = inner.users.entry((app, user.clone())).or_default();
+        let key = (app, user.clone());
+        let is_predecessor = |c: &Admitted| hello.replaces.as_ref().is_some_and(|id| c.is(id));
+        let of_user = inner.users.get(&key).map_or(&[][..], Vec::as_slice);
+        let others = of_user.len() - usize::from(of_user.iter().any(is_predecessor));
+        if others >= limit as usize {
+            if places == Places::Unasked
+                && let Some(asking) = inner.ask(&key, &newcomer, candidate)
+            {
+                return Admittance::Asking(asking);
+            }
+            if on_limit == OnConnectionLimit::Refuse {
+                let mut holders: Vec<&Admitted> = inner.users.get(&key).into_iter().flatten().collect();
+                holders.sort_by_key(|c| c.staleness());
+                return Admittance::Full { held_by: holders.into_iter().map(|c| c.device.clone()).collect() };
+            }
+        }
+        let of_user = inner.users.entry(key.clone()).or_default();
         let before = of_user.len();
         // A named predecessor goes first, and silently: it is the same client.
-        if let Some(replaces) = &hello.replaces
-            && let Some(at) = of_user.iter().position(|c| c.is(replaces))
-        {
+        if let Some(at) = of_user.iter().position(is_predecessor) {
             of_user.remove(at).end("replaced by its own successor", &newcomer);
         }
         while of_user.len() >= limit as usize {
             let stalest = of_user.iter().enumerate().min_by_key(|(_, c)| c.staleness());
             let Some((at, _)) = stalest else { break };
             let evicted = of_user.remove(at);
-            let reason = "another connection of this user took this one's place";
             if evicted.lasts_by == LastsBy::Lease {
-                let untold = evicted.untold(reason, &newcomer, now);
+                let untold = evicted.untold(TOOK_ITS_PLACE, &newcomer, now);
                 if inner.untold.len() >= DIALS_REMEMBERED {
                     inner.untold.retain(|_, untold| untold.iter().any(|untold| untold.until > now));
                 }
-                let of_user = inner.untold.entry((app, user.clone())).or_default();
+                let of_user = inner.untold.entry(key.clone()).or_default();
                 of_user.retain(|untold| untold.until > now);
                 of_user.push(untold);
             }
-            evicted.end(reason, &newcomer);
+            evicted.end(TOOK_ITS_PLACE, &newcomer);
         }
         of_user.push(Admitted {
             seat: mailbox.number,
@@ -263,6 +302,7 @@ impl Connections {
             predecessor: hello.replaces.clone().filter(|_| lasts_by == LastsBy::Lease),
             mailbox: Arc::clone(mailbox),
             inbox: inbox.map(Arc::clone),
+            device: newcomer,
             app_state: hello.app_state.clone(),
             active_at: now,
         });
@@ -270,6 +310,38 @@ impl Connections {
         let count = inner.per_app.entry(app).or_default();
         *count = *count - gone + now_there;
         Admittance::In { concurrent: *count }
+    }
+
+    /// Removes those who did not answer. Whoever of the waiting comes first does it for all.
+    pub(crate) fn judge(&self, candidate: &Candidate<'_>, asking: &Arc<Asking>, outcome: Outcome) {
+        let Candidate { app, user, limit, slow_reader, .. } = *candidate;
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *inner;
+        let key = (app, user.clone());
+        if !inner.rounds.get(&key).is_some_and(|round| Arc::ptr_eq(&round.asking, asking)) {
+            return;
+        }
+        let Some(Round { newcomers, .. }) = inner.rounds.remove(&key) else { return };
+        let Some(of_user) = inner.users.get_mut(&key).filter(|_| outcome == Outcome::Fair) else { return };
+        let free = (limit as usize).saturating_sub(of_user.len());
+        let is_dead = |c: &Admitted| c.silent_since(slow_reader).is_some_and(|at| asking.is_unanswered(at));
+        let (mut dead, alive): (Vec<_>, Vec<_>) = of_user.drain(..).partition(is_dead);
+        *of_user = alive;
+        if of_user.is_empty() {
+            inner.users.remove(&key);
+            self.gone.notify_waiters();
+        }
+        *inner.per_app.entry(app).or_default() -= dead.len() as u64;
+        dead.sort_by_key(Admitted::staleness);
+        // One of them may have been too slow, and not dead. Where a newcomer takes its place it is told so, and stays
+        // away: were it told to come back, it would ask those who are as slow as it is, and so in turn for ever.
+        let mut newcomers = newcomers.into_iter().skip(free);
+        for connection in dead {
+            match newcomers.next() {
+                Some(newcomer) => connection.end(TOOK_ITS_PLACE, &newcomer),
+                None => connection.cut(),
+            }
+        }
     }
 
     /// Forgets a connection; answers how many the app has now, or `None` if it was no longer there.
@@ -395,6 +467,31 @@ impl Connections {
 }
 
 impl Inner {
+    /// Asks those of the user's connections that have been silent; `None`: none has been.
+    fn ask(
+        &mut self,
+        key: &(AppId, UserId),
+        newcomer: &ReplacedBy,
+        candidate: &Candidate<'_>,
+    ) -> Option<Arc<Asking>> {
+        let Candidate { now, probe_wait_ms, slow_reader, .. } = *candidate;
+        if let Some(round) = self.rounds.get_mut(key) {
+            round.newcomers.push(newcomer.clone());
+            return Some(Arc::clone(&round.asking));
+        }
+        let of_user = self.users.get(key)?.iter();
+        let mut silent =
+            of_user.filter(|c| c.silent_since(slow_reader).is_some_and(|at| is_silent(at, now))).peekable();
+        silent.peek()?;
+        let asking = Arc::new(Asking::new(now, probe_wait_ms));
+        for connection in silent {
+            connection.mailbox.put(Mail::Probe(asking.question()));
+        }
+        let round = Round { asking: Arc::clone(&asking), newcomers: vec![newcomer.clone()] };
+        self.rounds.insert(key.clone(), round);
+        Some(asking)
+    }
+
     /// A poller's connection that is there.
     fn leased(&mut self, key: &(AppId, UserId), id: &ConnectionId) -> Option<&mut Admitted> {
         self.users.get_mut(key)?.iter_mut().find(|c| c.lasts_by == LastsBy::Lease && c.is(id))
@@ -433,6 +530,13 @@ impl Admitted {
         (place, self.active_at)
     }
 
+    /// When it was last heard; `None` where that says nothing: a poller is there while its lease lasts, who has not
+    /// been told `ready` has nothing to say yet, and who still reads what it was sent answers when it has.
+    fn silent_since(&self, slow_reader: Duration) -> Option<Millis> {
+        let may_answer = self.lasts_by == LastsBy::Link && !self.mailbox.intake.is_behind(slow_reader);
+        self.mailbox.heard_at().filter(|_| may_answer)
+    }
+
     /// Whether its client may mean this one.
     fn is(&self, id: &ConnectionId) -> bool {
         self.mailbox.connection == *id || self.predecessor.as_ref() == Some(id)
@@ -452,6 +556,27 @@ impl Admitted {
         let bye = Box::new(replaced(reason, newcomer));
         self.mailbox.put(Mail::End { bye, code: CloseCode::REPLACED });
     }
+
+    /// Ends it as one that did not answer, for which there would be a place.
+    fn cut(self) {
+        let code = CloseCode::PONG_MISSING;
+        let bye = ServerFrame::Bye {
+            code,
+            reason: code.meaning().to_owned(),
+            retry_after_ms: None,
+            replaced_by: None,
+        };
+        self.mailbox.put(Mail::End { bye: Box::new(bye), code });
+    }
+}
+
+/// The device that says this `hello`, as others of its user are told of it.
+fn device(hello: &Hello) -> ReplacedBy {
+    ReplacedBy {
+        device: hello.device.clone(),
+        platform: hello.client.platform.clone(),
+        sdk: hello.client.sdk.clone(),
+    }
 }
 
 fn replaced(reason: &str, newcomer: &ReplacedBy) -> ServerFrame {
@@ -466,6 +591,7 @@ fn replaced(reason: &str, newcomer: &ReplacedBy) -> ServerFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::intake::Intake;
     use parlour_wire::frames::PresenceSubscription;
 
     const APP: AppId = AppId(1);
@@ -475,7 +601,12 @@ mod tests {
     }
 
     fn mailbox(number: u64) -> Arc<Mailbox> {
-        Arc::new(Mailbox::new(number, ConnectionId::parse(&format!("c{number}")).unwrap(), 1_000_000))
+        Arc::new(Mailbox::new(
+            number,
+            ConnectionId::parse(&format!("c{number}")).unwrap(),
+            1_000_000,
+            Intake::default(),
+        ))
     }
 
     fn hello(state: AppState) -> Hello {
@@ -498,9 +629,9 @@ mod tests {
         number: u64,
         hello: &Hello,
         dials: Option<(u32, u32)>,
-    ) -> (Arc<Mailbox>, Admittance) {
+    ) -> (Arc<Mailbox>, Result<u64, u32>) {
         let mailbox = mailbox(number);
-        let answer = connections.admit(&Candidate {
+        let candidate = Candidate {
             app: APP,
             user: &alice(),
             hello,
@@ -509,8 +640,16 @@ mod tests {
             lasts_by: LastsBy::Link,
             now: number,
             limit: 3,
+            on_limit: OnConnectionLimit::Evict,
+            probe_wait_ms: 1_000,
+            slow_reader: Duration::from_secs(30),
             dials,
-        });
+        };
+        let answer =
+            connections.dial(&candidate).map(|()| match connections.admit(&candidate, Places::Unasked) {
+                Admittance::In { concurrent } => concurrent,
+                other => panic!("{other:?}"),
+            });
         (mailbox, answer)
     }
 
@@ -525,11 +664,11 @@ mod tests {
         let (hidden, _) = admit(&connections, 2, &hello(AppState::Hidden), None);
         let (background, _) = admit(&connections, 3, &hello(AppState::Background), None);
         let (_, answer) = admit(&connections, 4, &hello(AppState::Foreground), None);
-        assert_eq!(answer, Admittance::In { concurrent: 3 });
+        assert_eq!(answer, Ok(3));
         assert!(was_ended(&background) && !was_ended(&hidden) && !was_ended(&idle));
-        admit(&connections, 5, &hello(AppState::Foreground), None);
+        admit(&connections, 5, &hello(AppState::Foreground), None).1.unwrap();
         assert!(was_ended(&hidden) && !was_ended(&idle));
-        admit(&connections, 6, &hello(AppState::Foreground), None);
+        admit(&connections, 6, &hello(AppState::Foreground), None).1.unwrap();
         assert!(was_ended(&idle));
         assert_eq!(connections.counts()[&APP], 3);
     }
@@ -539,9 +678,9 @@ mod tests {
         let connections = Connections::default();
         let (first, _) = admit(&connections, 1, &hello(AppState::Background), None);
         let (second, _) = admit(&connections, 2, &hello(AppState::Foreground), None);
-        admit(&connections, 3, &hello(AppState::Foreground), None);
+        admit(&connections, 3, &hello(AppState::Foreground), None).1.unwrap();
         let successor = Hello { replaces: Some(second.connection.clone()), ..hello(AppState::Foreground) };
-        admit(&connections, 4, &successor, None);
+        assert_eq!(admit(&connections, 4, &successor, None).1, Ok(3));
         assert!(was_ended(&second) && !was_ended(&first));
     }
 
@@ -557,20 +696,11 @@ mod tests {
     fn dials_are_limited_per_instance_and_a_clean_goodbye_gives_one_back_l6_36() {
         let connections = Connections::default();
         let dials = Some((30, 2));
-        assert!(matches!(
-            admit(&connections, 1, &hello(AppState::Foreground), dials).1,
-            Admittance::In { .. }
-        ));
-        assert!(matches!(
-            admit(&connections, 2, &hello(AppState::Foreground), dials).1,
-            Admittance::In { .. }
-        ));
+        assert_eq!(admit(&connections, 1, &hello(AppState::Foreground), dials).1, Ok(1));
+        assert_eq!(admit(&connections, 2, &hello(AppState::Foreground), dials).1, Ok(2));
         let refused = admit(&connections, 3, &hello(AppState::Foreground), dials).1;
-        assert!(matches!(refused, Admittance::TooManyDials { retry_after_ms: 1_900..=2_000 }), "{refused:?}");
+        assert!(matches!(refused, Err(1_900..=2_000)), "{refused:?}");
         connections.refund_dial(APP, &alice(), &hello(AppState::Foreground).client, 2);
-        assert!(matches!(
-            admit(&connections, 4, &hello(AppState::Foreground), dials).1,
-            Admittance::In { .. }
-        ));
+        assert_eq!(admit(&connections, 4, &hello(AppState::Foreground), dials).1, Ok(3));
     }
 }

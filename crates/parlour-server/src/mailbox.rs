@@ -4,13 +4,17 @@
 //! looks at the heads when it reads again. Signals go first.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
-use parlour_proto::Live;
+use parlour_proto::{Live, Millis};
 use parlour_wire::users::User;
 use parlour_wire::{CloseCode, ConnectionId, Seq, ServerFrame, Topic};
 use tokio::sync::Notify;
+
+use crate::connections::Unanswered;
+use crate::gateway::intake::Intake;
 
 /// An encoded frame, shared by all who receive it.
 pub type Frame = Utf8Bytes;
@@ -27,6 +31,8 @@ pub(crate) enum Mail {
         topic: Topic,
         head: Seq,
     },
+    /// Somebody wants its place: is its client there?
+    Probe(Unanswered),
     /// The server goes away: the connection is over, and its client's turn to come back is after this long.
     Drain {
         retry_after_ms: u32,
@@ -57,9 +63,15 @@ pub(crate) struct Mailbox {
     pub(crate) number: u64,
     pub(crate) connection: ConnectionId,
     bytes_max: usize,
+    /// When its client last said something; [`NOT_HEARD`] until it may.
+    heard_at: AtomicU64,
+    /// How it takes what it is sent.
+    pub(crate) intake: Intake,
     queue: Mutex<Queue>,
     arrived: Notify,
 }
+
+const NOT_HEARD: Millis = Millis::MAX;
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -72,8 +84,19 @@ struct Queue {
 const ENTRY_BYTES: usize = size_of::<Mail>();
 
 impl Mailbox {
-    pub(crate) fn new(number: u64, connection: ConnectionId, bytes_max: usize) -> Self {
-        Self { number, connection, bytes_max, queue: Mutex::default(), arrived: Notify::new() }
+    pub(crate) fn new(number: u64, connection: ConnectionId, bytes_max: usize, intake: Intake) -> Self {
+        let (heard_at, arrived) = (AtomicU64::new(NOT_HEARD), Notify::new());
+        Self { number, connection, bytes_max, heard_at, intake, queue: Mutex::default(), arrived }
+    }
+
+    /// The client says something, or is told that it may.
+    pub(crate) fn heard(&self, now: Millis) {
+        self.heard_at.store(now, Ordering::Relaxed);
+    }
+
+    /// When the client last said something; `None`: it has not been told yet that it may.
+    pub(crate) fn heard_at(&self) -> Option<Millis> {
+        Some(self.heard_at.load(Ordering::Relaxed)).filter(|at| *at != NOT_HEARD)
     }
 
     /// Puts something in; never waits.
@@ -87,7 +110,7 @@ impl Mailbox {
             Mail::Signal(frame) => (frame.len() + ENTRY_BYTES, self.bytes_max / 2),
             Mail::Head { .. } => (ENTRY_BYTES, self.bytes_max),
             // What the server itself acts on always fits.
-            Mail::UserChanged(_) | Mail::Drain { .. } | Mail::End { .. } => (0, usize::MAX),
+            Mail::UserChanged(_) | Mail::Probe(_) | Mail::Drain { .. } | Mail::End { .. } => (0, usize::MAX),
         };
         if queue.bytes + bytes > room {
             match mail {
@@ -95,6 +118,7 @@ impl Mailbox {
                 Mail::Live(_)
                 | Mail::UserChanged(_)
                 | Mail::Head { .. }
+                | Mail::Probe(_)
                 | Mail::Drain { .. }
                 | Mail::End { .. } => {
                     queue.delivery.overflowed = true;
@@ -150,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_full_mailbox_leaves_events_out_and_says_so_l6_40() {
-        let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000);
+        let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000, Intake::default());
         (1..=1_000).for_each(|seq| mailbox.put(live(seq)));
         let delivery = mailbox.take();
         assert!(delivery.overflowed);
@@ -162,7 +186,7 @@ mod tests {
 
     #[test]
     fn signals_are_left_out_before_events_and_the_end_always_fits_l6_40() {
-        let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000);
+        let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000, Intake::default());
         (0..1_000).for_each(|_| mailbox.put(Mail::Signal(Frame::from("s"))));
         mailbox.put(live(1));
         let bye = ServerFrame::Bye {

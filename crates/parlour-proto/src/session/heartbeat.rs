@@ -65,14 +65,20 @@ impl Heartbeat {
         }
     }
 
+    /// Somebody wants to know now. Answers whether a ping is to be sent: where one is unanswered, its answer will do.
+    pub(super) fn ask(&mut self, now: Millis) -> bool {
+        let resting = matches!(self.beat, Beat::Resting { .. });
+        if resting {
+            self.beat = Beat::Asked { sent_at: now, until: now + self.pong_wait_ms };
+        }
+        resting
+    }
+
     /// What is due now. Where the server's own loop was `late`, the pong may be waiting to be read: the
     /// client gets the whole time again.
     pub(super) fn tick(&mut self, now: Millis, late: bool) -> Option<Due> {
         match &mut self.beat {
-            Beat::Resting { ping_at } if *ping_at <= now => {
-                self.beat = Beat::Asked { sent_at: now, until: now + self.pong_wait_ms };
-                Some(Due::Ping)
-            }
+            Beat::Resting { ping_at } if *ping_at <= now => self.ask(now).then_some(Due::Ping),
             Beat::Asked { until, .. } if *until <= now && late => {
                 *until = now + self.pong_wait_ms;
                 None

@@ -474,6 +474,22 @@ fn no_pong_is_judged_while_the_client_reads_what_came_before_the_ping_l9_17() {
 }
 
 #[test]
+fn a_client_that_somebody_asks_for_is_pinged_at_once_and_not_twice_l6_32() {
+    let mut server = Server::listening_to(vec![]);
+    server.now = 3_000;
+    assert_eq!(server.takes(SessionInput::Probe), ["ping as of 100"]);
+    server.now = 4_000;
+    assert_eq!(server.takes(SessionInput::Probe), NOTHING, "the answer to the first will do");
+    assert_eq!(server.machine.deadline(), Some(11_000), "it is a ping as any other");
+    server.hears(ClientFrame::Pong);
+    assert_eq!(server.machine.deadline(), Some(28_000));
+    assert_eq!(server.takes(SessionInput::Probe), ["ping as of 100"]);
+    assert_eq!(server.ticks_at(12_000), ["bye 4201", "close 4201 pong_missing"]);
+    assert_eq!(server.takes(SessionInput::Probe), NOTHING);
+    assert_eq!(Server::new().takes(SessionInput::Probe), NOTHING, "who has not said hello is asked nothing");
+}
+
+#[test]
 fn a_client_may_ask_for_a_shorter_heartbeat_within_bounds() {
     let in_force = |asked| {
         let mut server = Server::new();

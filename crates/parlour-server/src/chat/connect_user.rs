@@ -2,22 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parlour_proto::{Admission, TopicStart};
 use parlour_store::{App, AppMode, Connect, Connected};
-use parlour_wire::frames::{FRAME_BYTES_MAX, Hello, Limits, PresenceSubscription, Ready, Resumed};
+use parlour_wire::frames::{
+    FRAME_BYTES_MAX, Hello, Limits, PresenceSubscription, Ready, ReplacedBy, Resumed,
+};
 use parlour_wire::messages::TEXT_CHARS_MAX;
 use parlour_wire::{CloseCode, ErrorBody, ErrorCode, ServerFrame, UserId};
 use serde_json::Value;
 
 use crate::auth::{self, Bearer};
-use crate::connections::{Admittance, Arrival, Candidate, LastsBy, Standing};
+use crate::connections::{Admittance, Arrival, Candidate, LastsBy, Places, Standing};
 use crate::error::ApiError;
 use crate::gateway::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::node::Node;
 use crate::presence::{Audience, is_invisible};
 use crate::user_fields;
+
+/// Devices that a refused newcomer is told of by name.
+const DEVICES_NAMED_MAX: usize = 5;
 
 /// A refusal, with the close code that carries its behaviour.
 pub(crate) struct Refusal {
@@ -82,12 +88,15 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
         lasts_by,
         now: node.clock.millis(),
         limit: per_user,
+        on_limit: limits.on_connection_limit,
+        probe_wait_ms: limits.probe_wait_ms,
+        slow_reader: Duration::from_millis(limits.slow_reader_ms),
         dials: (app.mode == AppMode::Production).then_some((limits.dials_per_minute, limits.dials_burst)),
     };
     let (concurrent, arrival) = match node.connections.standing(&candidate) {
         Standing::Leased { concurrent } => (concurrent, Arrival::Again),
         Standing::None => {
-            let concurrent = admit(node, &candidate)?;
+            let concurrent = admit(node, &candidate).await?;
             // It may have come after all the others were told.
             if let Err(refusal) = refuse_while_draining(node, hello) {
                 node.connections.remove(app.id, &user, mailbox);
@@ -155,18 +164,46 @@ fn refuse_while_draining(node: &Node, hello: &Hello) -> Result<(), Refusal> {
 }
 
 /// Takes a place for a new connection; answers how many the app has then.
-fn admit(node: &Node, candidate: &Candidate<'_>) -> Result<u64, Refusal> {
+async fn admit(node: &Node, candidate: &Candidate<'_>) -> Result<u64, Refusal> {
     node.pace.take(candidate.now).map_err(|retry_after_ms| {
         let error = ErrorCode::Unavailable.because("More connections come than the server lets in at once.");
         Refusal { code: CloseCode::OVER_CAPACITY, error, retry_after_ms: Some(retry_after_ms) }
     })?;
-    match node.connections.admit(candidate) {
-        Admittance::In { concurrent } => Ok(concurrent),
-        Admittance::TooManyDials { retry_after_ms } => {
-            let error = ErrorCode::RateLimited.because("This client dials more often than the limits allow.");
-            Err(Refusal { code: CloseCode::RATE_LIMITED, error, retry_after_ms: Some(retry_after_ms) })
+    node.connections.dial(candidate).map_err(|retry_after_ms| {
+        let error = ErrorCode::RateLimited.because("This client dials more often than the limits allow.");
+        Refusal { code: CloseCode::RATE_LIMITED, error, retry_after_ms: Some(retry_after_ms) }
+    })?;
+    let mut places = Places::Unasked;
+    loop {
+        match node.connections.admit(candidate, places) {
+            Admittance::In { concurrent } => return Ok(concurrent),
+            Admittance::Asking(asking) => {
+                let outcome = asking.over(&node.clock).await;
+                node.connections.judge(candidate, &asking, outcome);
+                places = Places::Asked;
+            }
+            Admittance::Full { held_by } => {
+                let error = ErrorCode::TooManyConnections.because(too_many(candidate, &held_by));
+                return Err(Refusal::new(CloseCode::TOO_MANY_CONNECTIONS, error));
+            }
         }
     }
+}
+
+/// Why there is no place, and what would make one.
+fn too_many(candidate: &Candidate<'_>, held_by: &[ReplacedBy]) -> String {
+    let name = |by: &ReplacedBy| by.device.clone().unwrap_or_else(|| by.platform.clone());
+    let mut named: Vec<String> = held_by.iter().map(name).filter(|name| !name.is_empty()).collect();
+    let others = named.len().saturating_sub(DEVICES_NAMED_MAX);
+    named.truncate(DEVICES_NAMED_MAX);
+    if others > 0 {
+        named.push(format!("{others} more"));
+    }
+    let (user, count, limit) = (candidate.user, held_by.len(), candidate.limit);
+    let on = if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
+    format!(
+        "{user} has {count} connections{on}, and this app allows {limit}. Close one of them, and connect again."
+    )
 }
 
 /// The user of a token that may connect, and when the token ends.

@@ -80,6 +80,10 @@ impl Transport for EventStream {
         Ok(())
     }
 
+    fn intake(&self) -> Intake {
+        self.intake.clone()
+    }
+
     fn is_behind(&self) -> bool {
         self.intake.is_behind(self.slow_reader)
     }

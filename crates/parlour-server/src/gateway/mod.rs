@@ -31,13 +31,14 @@ use crate::access::{self, Caller, Wish};
 use crate::auth::Bearer;
 use crate::channel_types;
 use crate::chat::connect_user::{self, Door, NotWelcome, Refusal, Welcome};
-use crate::connections::Arrival;
 pub use crate::connections::LastsBy;
+use crate::connections::{Arrival, Unanswered};
 use crate::hub::{encode, to_frame};
 use crate::mailbox::{Frame, Mail, Mailbox};
 use crate::node::Node;
 use crate::presence::Departure;
 use inbox::Inbox;
+use intake::Intake;
 
 /// What a transport brings.
 #[derive(Debug)]
@@ -87,6 +88,10 @@ pub trait Transport: Send + 'static {
     fn recv(&mut self) -> impl Future<Output = Received> + Send;
     /// Sends a frame; waits while the other side is slow.
     fn send(&mut self, frame: Frame) -> impl Future<Output = Result<(), SendError>> + Send;
+    /// How the other side takes what it is sent, where that is known.
+    fn intake(&self) -> Intake {
+        Intake::default()
+    }
     /// Whether the other side is still reading what it was sent before the last ping.
     fn is_behind(&self) -> bool {
         false
@@ -132,7 +137,7 @@ pub async fn serve<T: Transport>(
     let session = Session::new(opened_at, config, ping_phase);
     let id =
         ConnectionId::parse(&format!("c-{}", &node.dice.hex()[..24])).expect("hexadecimal is in the charset");
-    let mailbox = Arc::new(Mailbox::new(node.next_mailbox(), id, limits.queue_bytes_max));
+    let mailbox = Arc::new(Mailbox::new(node.next_mailbox(), id, limits.queue_bytes_max, transport.intake()));
     let mut gateway = Gateway {
         node: Arc::clone(&node),
         transport,
@@ -143,6 +148,7 @@ pub async fn serve<T: Transport>(
         arrival: None,
         attached: BTreeSet::new(),
         departure: Departure::Lost,
+        unanswered: None,
         checked: node.hub.checked_at(),
         said_bye: false,
         closed_with: None,
@@ -167,6 +173,8 @@ struct Gateway<T> {
     arrival: Option<Arrival>,
     attached: BTreeSet<Topic>,
     departure: Departure,
+    /// Held while a newcomer waits to know whether the client is there.
+    unanswered: Option<Unanswered>,
     checked: parlour_wire::Timestamp,
     /// Whether the client was told the code and everything that belongs to it.
     said_bye: bool,
@@ -243,6 +251,10 @@ impl<T: Transport> Gateway<T> {
                     SessionInput::Tick { late }
                 }
             };
+            if self.guest.is_some() && !matches!(input, SessionInput::Tick { .. }) {
+                self.mailbox.heard(self.node.clock.millis());
+                self.unanswered = None;
+            }
             // What the server knew before it read the frame is in force for it: a setting, a removal.
             if self.deliver().await.is_break() {
                 return;
@@ -272,7 +284,11 @@ impl<T: Transport> Gateway<T> {
                 let code = match mail {
                     Mail::End { code, .. } => code,
                     Mail::Drain { .. } => CloseCode::RESTART,
-                    Mail::Live(_) | Mail::Signal(_) | Mail::UserChanged(_) | Mail::Head { .. } => continue,
+                    Mail::Live(_)
+                    | Mail::Signal(_)
+                    | Mail::UserChanged(_)
+                    | Mail::Head { .. }
+                    | Mail::Probe(_) => continue,
                 };
                 self.closed_with = Some((code, "ended between two polls".to_owned()));
             }
@@ -320,6 +336,10 @@ impl<T: Transport> Gateway<T> {
                         return std::ops::ControlFlow::Break(());
                     }
                     continue;
+                }
+                Mail::Probe(unanswered) => {
+                    self.unanswered = Some(unanswered);
+                    SessionInput::Probe
                 }
                 Mail::Drain { retry_after_ms } => {
                     ended = true;
@@ -469,6 +489,7 @@ impl<T: Transport> Gateway<T> {
                     pending.give_back();
                 }
                 self.arrival = Some(arrival);
+                self.mailbox.heard(self.node.clock.millis());
                 self.transport.admitted(arrival);
                 let me = &admission.ready.me.user;
                 if arrival == Arrival::Anew {

@@ -48,6 +48,10 @@ impl Transport for WebSocket {
         self.intake.wait_for(sending, self.slow_reader).await?.map_err(|_| SendError::Gone)
     }
 
+    fn intake(&self) -> Intake {
+        self.intake.clone()
+    }
+
     fn is_behind(&self) -> bool {
         self.intake.is_behind(self.slow_reader)
     }

@@ -15,6 +15,7 @@ mod http;
 mod long_poll;
 mod members;
 mod messages;
+mod places;
 mod presence;
 mod presence_in_time;
 mod reads;

@@ -21,6 +21,9 @@ const BEGAN_MS: i64 = 1_795_243_200_000;
 /// Frames under way to a client; the next waits until one is read.
 const UNDER_WAY: usize = 4;
 
+/// The longest that anybody waits for something that has to come; it takes no time.
+const WAIT: Duration = Duration::from_secs(3_600);
+
 /// The server.
 pub(crate) struct Still {
     node: Arc<Node>,
@@ -49,14 +52,20 @@ impl Still {
 
     /// Connects with these fields in `hello`, and is let in.
     pub(crate) async fn connects(&self, user: &str, fields: Value) -> Line {
-        let mut line = Line::open(self);
+        let mut line = self.dials(user, fields).await;
+        line.ready = line.hears("ready").await;
+        line
+    }
+
+    /// Says `hello` with these fields, and waits for nothing.
+    pub(crate) async fn dials(&self, user: &str, fields: Value) -> Line {
+        let line = Line::open(self);
         let mut hello = json!({
             "type": "hello", "app_key": "dev", "token": sign(&json!({ "user_id": user })),
             "client": { "instance": user, "version": 1 },
         });
         hello.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         line.says(&hello).await;
-        line.ready = line.hears("ready").await;
         line
     }
 }
@@ -71,6 +80,8 @@ pub(crate) async fn pass(time: Duration) {
 enum Hand {
     /// Reads, and answers pings.
     Reads,
+    /// Reads, and answers nothing.
+    Listens,
     /// Reads nothing.
     StandsStill,
     /// Is gone, and nothing on the way says so: what is sent to it arrives nowhere.
@@ -121,14 +132,31 @@ impl Line {
     /// The next frame of this kind; others before it are passed over.
     pub(crate) async fn hears(&mut self, wanted: &str) -> Value {
         let mut others = Vec::new();
-        while let Ok(Some(heard)) = tokio::time::timeout(Duration::from_secs(3_600), self.heard.recv()).await
-        {
+        while let Ok(Some(heard)) = tokio::time::timeout(WAIT, self.heard.recv()).await {
             if kind(&heard.frame) == wanted {
                 return heard.frame;
             }
             others.push(heard);
         }
         panic!("{wanted} does not come: {others:?}");
+    }
+
+    /// Everything until the end, and the close code.
+    pub(crate) async fn until_closed(&mut self) -> (Vec<Value>, Value) {
+        let mut frames = Vec::new();
+        while let Ok(Some(heard)) = tokio::time::timeout(WAIT, self.heard.recv()).await {
+            if heard.frame["type"] == "closed" {
+                return (frames, heard.frame["code"].clone());
+            }
+            frames.push(heard.frame);
+            assert!(frames.len() < 1_000, "no end comes");
+        }
+        panic!("no end comes after {frames:?}");
+    }
+
+    /// Answers no ping from now on: too slow, or asleep.
+    pub(crate) fn falls_silent(&self) {
+        self.hand.send_replace(Hand::Listens);
     }
 
     /// Reads nothing from now on.
@@ -179,7 +207,7 @@ async fn read(
         if *hands.borrow() == Hand::Gone {
             continue;
         }
-        if frame["type"] == "ping" {
+        if frame["type"] == "ping" && *hands.borrow() == Hand::Reads {
             let Some(to_server) = to_server.upgrade() else { return };
             let _ = to_server.send(Received::Text(Frame::from(r#"{"type":"pong"}"#))).await;
         } else {
