@@ -1,22 +1,22 @@
 //! How a client is made.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use parlour_proto::{Background, Backoff, ConnectionConfig, Mode, State, Transport, UiStatus};
+use parlour_proto::{Background, Backoff, ConnectionConfig, Mode, Transport};
 use parlour_wire::frames::{ClientInfo, PROTOCOL_VERSION, PresenceSubscription};
 use parlour_wire::{AppKey, ErrorCode};
 use tokio::sync::{mpsc, watch};
 
 use crate::Error;
 use crate::calls::{BaseUrl, Caller, Calls, Endpoint};
-use crate::client::{Client, ConnectionStatus, Inner, Shared};
+use crate::client::{Client, Inner, Shared};
+use crate::company::{Door, Network, Place};
 use crate::dice::Dice;
 use crate::driver::Driver;
 use crate::events::Readers;
 use crate::net::{Net, TokioNet};
-use crate::outbox::Outbox;
 use crate::persistence::Persistence;
 use crate::storage::Storage;
 use crate::token::TokenProvider;
@@ -199,6 +199,10 @@ impl Builder {
         if self.transports.is_empty() {
             return Err(Error::because(ErrorCode::InvalidInput, "a client needs at least one transport"));
         }
+        let network = match &self.net {
+            Some(net) => Network::Given { at: Arc::as_ptr(net).cast::<()>().addr() },
+            None => Network::Real { proxy: self.proxy.clone() },
+        };
         let net = match self.net {
             Some(net) => net,
             None => {
@@ -217,6 +221,12 @@ impl Builder {
             net,
             call_timeout: self.call_timeout,
         });
+        let place = Place {
+            url: endpoint.url.http(""),
+            app_key: app_key.clone(),
+            device: self.device.clone(),
+            network,
+        };
         let dice = Arc::new(Dice::new(self.seed));
         let client = ClientInfo {
             instance: dice.uuid(),
@@ -249,28 +259,8 @@ impl Builder {
         };
         let session = watch::Sender::default();
         let readers = Arc::new(Readers::new(self.event_queue_len));
-        let shared = Arc::new(Shared {
-            calls: Calls { endpoint, caller: Caller::User(session.subscribe()) },
-            session,
-            connection: watch::Sender::new(ConnectionStatus {
-                state: State::Idle,
-                ui_status: UiStatus::SignedOut,
-                attempt: 0,
-                retry_at: None,
-                connection_id: None,
-                transport: None,
-                rtt: None,
-                fell_back: None,
-                last: None,
-                throttled: Vec::new(),
-            }),
-            unread: watch::Sender::default(),
-            local: Mutex::default(),
-            local_changed: tokio::sync::Notify::new(),
-            outbox: Arc::new(Outbox::new(readers.clone())),
-            readers,
-            dice,
-        });
+        let calls = Calls { endpoint, caller: Caller::User(session.subscribe()) };
+        let shared = Arc::new(Shared::new(calls, session, readers, dice));
         let (commands, inbox) = mpsc::channel(COMMANDS_LEN);
         let persistence = self.storage.map(|storage| {
             let (url, app_key) = (shared.calls.endpoint.url.http(""), shared.calls.endpoint.app_key.as_str());
@@ -279,8 +269,10 @@ impl Builder {
         let stored = persistence.map(|persistence| (persistence, self.token));
         // A simulated device does not sleep by the clock on the wall.
         let sleeps = self.seed.is_none();
-        runtime.spawn(Driver::new(shared.clone(), config, inbox, stored, sleeps).run());
-        Ok(Client { inner: Arc::new(Inner { shared, commands }) })
+        let inner = Inner { shared, commands };
+        let place = (place, Door::of(&inner));
+        runtime.spawn(Driver::new(inner.shared.clone(), place, config, inbox, stored, sleeps).run());
+        Ok(Client { inner: Arc::new(inner) })
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::builder::Builder;
 use crate::calls::{Caller, Calls};
+use crate::company::Lead;
 use crate::dice::Dice;
 use crate::driver::Command;
 use crate::events::{ClientEvent, Events, Readers};
@@ -37,6 +38,10 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(25);
 /// For end users' devices: it has no place for an app's secret (that is
 /// [`ServerClient`](crate::ServerClient)). Dropping the last clone closes the socket and does not log out.
 ///
+/// Clients of one process with the same address, app key, user and device name share one connection, and everything that
+/// belongs to it: the options of the first are in force, `disconnect` and `disconnect_user` are for all of them, and the
+/// socket closes when the last is dropped.
+///
 /// ```no_run
 /// # async fn run() -> Result<(), parlour_client::Error> {
 /// use parlour_client::{Client, Profile};
@@ -50,6 +55,8 @@ pub struct Client {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// A client, as far as it is reached.
+#[derive(Clone)]
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     /// The driver ends when this is dropped, which is why it does not hold `Inner`.
@@ -68,9 +75,55 @@ pub(crate) struct Shared {
     pub(crate) readers: Arc<Readers>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) dice: Arc<Dice>,
+    /// Whose connection is used where another client of this process has the user's.
+    lead: Mutex<Option<Lead>>,
 }
 
 impl Shared {
+    pub(crate) fn new(
+        calls: Calls,
+        session: watch::Sender<SessionView>,
+        readers: Arc<Readers>,
+        dice: Arc<Dice>,
+    ) -> Self {
+        Self {
+            calls,
+            session,
+            connection: watch::Sender::new(ConnectionStatus {
+                state: State::Idle,
+                ui_status: UiStatus::SignedOut,
+                attempt: 0,
+                retry_at: None,
+                connection_id: None,
+                transport: None,
+                rtt: None,
+                fell_back: None,
+                last: None,
+                throttled: Vec::new(),
+            }),
+            unread: watch::Sender::default(),
+            local: Mutex::default(),
+            local_changed: tokio::sync::Notify::new(),
+            outbox: Arc::new(Outbox::new(readers.clone())),
+            readers,
+            dice,
+            lead: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn lead(&self) -> MutexGuard<'_, Option<Lead>> {
+        self.lead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses nobody else's connection any more.
+    pub(crate) fn stands_alone(&self) {
+        let Some(lead) = self.lead().take() else { return };
+        lead.other.shared.readers.leave(&self.readers);
+        self.session.send_modify(|view| view.stage = Stage::NoUser);
+        // The driver says where this client stands by itself.
+        self.local_changed.notify_one();
+    }
+
     pub(crate) fn local(&self) -> MutexGuard<'_, Local> {
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -214,7 +267,7 @@ impl Client {
         let joining = Joining::new(shared.session.clone());
         let (reply, answer) = oneshot::channel();
         let command = Command::ConnectUser { user, token, joining, reply };
-        self.until_up(command, answer).await
+        self.until_up(&self.inner, command, answer).await
     }
 
     /// Logs in without connecting by itself: asks the server whether it takes the token, and keeps the session. It
@@ -234,14 +287,14 @@ impl Client {
             Calls { endpoint: shared.calls.endpoint.clone(), caller: Caller::User(asking.subscribe()) };
         calls.me().await?;
         let (reply, answer) = oneshot::channel();
-        self.begin(Command::Login { session, reply }, answer).await?;
+        begin(&self.inner, Command::Login { session, reply }, answer).await?;
         Ok(user)
     }
 
     /// Who is logged in, also if by an earlier run of the app.
     pub async fn logged_in_user(&self) -> Option<UserId> {
         let (reply, answer) = oneshot::channel();
-        self.begin(Command::WhoIs { reply }, answer).await.ok().flatten()
+        begin(&self.current(), Command::WhoIs { reply }, answer).await.ok().flatten()
     }
 
     /// As [`disconnect_user`](Self::disconnect_user), and erases everything that is stored of the user. Answers how
@@ -250,7 +303,7 @@ impl Client {
     /// Begins when called: the returned future only tells when the socket is gone.
     pub fn logout(&self) -> impl Future<Output = Result<usize, Error>> + Send + 'static {
         let (reply, answer) = oneshot::channel();
-        self.begin(Command::Logout { reply }, answer)
+        begin(&self.current(), Command::Logout { reply }, answer)
     }
 
     /// Connects again, after [`disconnect`](Self::disconnect) or a failure, or in the background. Where the client
@@ -260,16 +313,17 @@ impl Client {
     /// `not_logged_in` without a user; else as [`connect_user`](Self::connect_user).
     pub async fn connect(&self) -> Result<Me, Error> {
         let (reply, answer) = oneshot::channel();
-        self.until_up(Command::Connect { reply }, answer).await
+        self.until_up(&self.current(), Command::Connect { reply }, answer).await
     }
 
     async fn until_up(
         &self,
+        inner: &Inner,
         command: Command,
         answer: oneshot::Receiver<Result<Me, Error>>,
     ) -> Result<Me, Error> {
         let endpoint = &self.inner.shared.calls.endpoint;
-        self.inner.commands.send(command).await.map_err(|_| ErrorCode::Cancelled)?;
+        inner.commands.send(command).await.map_err(|_| ErrorCode::Cancelled)?;
         match tokio::time::timeout(endpoint.call_timeout, answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(ErrorCode::Cancelled.into())),
             Err(_) => Err(self.why_not_up()),
@@ -295,7 +349,7 @@ impl Client {
     /// `not_logged_in` without a user.
     pub fn disconnect(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
         let (reply, answer) = oneshot::channel();
-        self.begin(Command::Disconnect { reply }, answer)
+        begin(&self.current(), Command::Disconnect { reply }, answer)
     }
 
     /// Closes the connection, goes offline at once and forgets the user; the user's outbox waits for its return.
@@ -304,24 +358,7 @@ impl Client {
     /// `connect_user` may be called right away, and waits for it.
     pub fn disconnect_user(&self) -> impl Future<Output = Result<(), Error>> + Send + 'static {
         let (reply, answer) = oneshot::channel();
-        self.begin(Command::DisconnectUser { reply }, answer)
-    }
-
-    fn begin<T: Send + 'static>(
-        &self,
-        command: Command,
-        answer: oneshot::Receiver<Result<T, Error>>,
-    ) -> impl Future<Output = Result<T, Error>> + Send + 'static {
-        let begun = self.inner.commands.try_send(command);
-        let commands = self.inner.commands.downgrade();
-        async move {
-            // A full queue is the only way not to have begun: then it begins when there is room.
-            if let Err(mpsc::error::TrySendError::Full(command)) = begun {
-                let commands = commands.upgrade().ok_or(ErrorCode::Cancelled)?;
-                commands.send(command).await.map_err(|_| ErrorCode::Cancelled)?;
-            }
-            answer.await.unwrap_or_else(|_| Err(ErrorCode::Cancelled.into()))
-        }
+        begin(&self.current(), Command::DisconnectUser { reply }, answer)
     }
 
     /// The round trip to the server and back.
@@ -330,7 +367,7 @@ impl Client {
     /// `not_connected`, `timeout`.
     pub async fn ping(&self) -> Result<Duration, Error> {
         let (reply, answer) = oneshot::channel();
-        let pong = self.begin(Command::Ping { reply }, answer);
+        let pong = begin(&self.current(), Command::Ping { reply }, answer);
         let timeout = self.inner.shared.calls.endpoint.call_timeout;
         tokio::time::timeout(timeout, pong).await.unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))
     }
@@ -347,7 +384,8 @@ impl Client {
 
     /// The connected user's own view of itself, with the unread totals of now.
     pub fn me(&self) -> Option<Me> {
-        let local = self.inner.shared.local();
+        let shared = self.shared();
+        let local = shared.local();
         let counts = local.tally.counts();
         let mut me = local.me.clone()?;
         me.total_unread_count = counts.total_unread_count;
@@ -358,7 +396,8 @@ impl Client {
     /// The unread counts, kept current from events by the server's rule. `channels` holds those that were
     /// heard of; exact when [`UnreadCounts::settled`].
     pub fn unread(&self) -> UnreadTotals {
-        let local = self.inner.shared.local();
+        let shared = self.shared();
+        let local = shared.local();
         let UnreadCounts { total_unread_count, unread_channels, .. } = local.tally.counts();
         UnreadTotals { total_unread_count, unread_channels, channels: local.tally.channels() }
     }
@@ -369,12 +408,12 @@ impl Client {
     }
 
     pub(crate) fn unread_of(&self, cid: &Cid) -> Option<Unread> {
-        self.inner.shared.local().tally.channel(cid)
+        self.shared().local().tally.channel(cid)
     }
 
     /// Whether a user is there, as far as the presence subscription tells.
     pub fn presence(&self, user: &UserId) -> Option<Presence> {
-        self.inner.shared.local().presence(user)
+        self.shared().local().presence(user)
     }
 
     /// Changes whose presence is told, now and after every reconnect.
@@ -437,7 +476,7 @@ impl Client {
 
     pub(crate) async fn input(&self, input: Input) -> Result<(), Error> {
         let command = Command::Input(Box::new(input));
-        Ok(self.inner.commands.send(command).await.map_err(|_| ErrorCode::Cancelled)?)
+        Ok(self.current().commands.send(command).await.map_err(|_| ErrorCode::Cancelled)?)
     }
 
     /// The channel `type:id`. Asks nothing yet.
@@ -495,25 +534,32 @@ impl Client {
     /// What waits to be sent for the user, and what failed.
     pub fn outbox(&self) -> Vec<OutboxEntry> {
         let user = self.inner.shared.session.borrow().stage.session().map(|session| session.user.clone());
-        user.map(|user| self.inner.shared.outbox.entries(&user)).unwrap_or_default()
+        user.map(|user| self.shared().outbox.entries(&user)).unwrap_or_default()
     }
 
     /// Forgets a message of the outbox; one that is just being sent may still arrive. `false`: there is none.
     pub fn discard(&self, id: &MessageId) -> bool {
-        self.inner.shared.outbox.discard(id)
+        self.shared().outbox.discard(id)
     }
 
     /// Sends a failed message of the outbox again. `false`: there is none.
     pub fn retry(&self, id: &MessageId) -> bool {
-        self.inner.shared.outbox.retry(id)
+        self.shared().outbox.retry(id)
     }
 
     pub(crate) fn calls(&self) -> &Calls {
         &self.inner.shared.calls
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.inner.shared
+    /// What the client and its driver both touch, or the client whose connection this one uses, and its driver.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.current().shared
+    }
+
+    /// The client that has the connection: this one, or the one that was first for the same user.
+    fn current(&self) -> Inner {
+        let lead = self.inner.shared.lead().clone().filter(Lead::holds);
+        lead.map_or_else(|| Inner::clone(&self.inner), |lead| lead.other)
     }
 }
 
@@ -521,6 +567,24 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.inner.shared.connection.borrow().state.clone();
         f.debug_struct("Client").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+/// Hands a command over, now; the future only waits for its answer.
+fn begin<T: Send + 'static>(
+    inner: &Inner,
+    command: Command,
+    answer: oneshot::Receiver<Result<T, Error>>,
+) -> impl Future<Output = Result<T, Error>> + Send + 'static + use<T> {
+    let begun = inner.commands.try_send(command);
+    let commands = inner.commands.downgrade();
+    async move {
+        // A full queue is the only way not to have begun: then it begins when there is room.
+        if let Err(mpsc::error::TrySendError::Full(command)) = begun {
+            let commands = commands.upgrade().ok_or(ErrorCode::Cancelled)?;
+            commands.send(command).await.map_err(|_| ErrorCode::Cancelled)?;
+        }
+        answer.await.unwrap_or_else(|_| Err(ErrorCode::Cancelled.into()))
     }
 }
 
@@ -542,7 +606,7 @@ pub(crate) fn user_ids(ids: &[&str]) -> Result<Vec<UserId>, Error> {
 pub(crate) struct Joining(watch::Sender<SessionView>);
 
 impl Joining {
-    fn new(session: watch::Sender<SessionView>) -> Self {
+    pub(crate) fn new(session: watch::Sender<SessionView>) -> Self {
         session.send_modify(|view| view.joining += 1);
         Self(session)
     }

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::Error;
 use crate::client::{ConnectionStatus, FellBack, Joining, Shared};
+use crate::company::{self, Claim, Door, Lead, Place};
 use crate::events::ClientEvent;
 use crate::outbox;
 use crate::persistence::{Persistence, SAVE_EVERY, StoredSession, StoredState};
@@ -137,6 +138,10 @@ pub(crate) struct Driver {
     reports: mpsc::Receiver<Report>,
     report_to: mpsc::Sender<Report>,
     tenancy: Tenancy,
+    /// Which connections are the same as this one's, and where this client is reached.
+    place: (Place, Door),
+    /// While this client is the one that has its user's connection.
+    claim: Option<Claim>,
     persistence: Option<Persistence>,
     /// Where tokens of a restored session come from.
     restored_token: Option<TokenProvider>,
@@ -174,6 +179,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        place: (Place, Door),
         config: ConnectionConfig,
         commands: mpsc::Receiver<Command>,
         stored: Option<(Persistence, Option<TokenProvider>)>,
@@ -191,6 +197,8 @@ impl Driver {
             report_to,
             dials: BTreeMap::new(),
             tenancy: Tenancy::Nobody,
+            place,
+            claim: None,
             persistence,
             restored_token: restored_token.flatten(),
             restored: None,
@@ -279,6 +287,15 @@ impl Driver {
     // What the app wishes.
 
     fn command(&mut self, command: Command) {
+        // It may have been said before it was known whose connection this client uses.
+        if !matches!(command, Command::ConnectUser { .. } | Command::Login { .. })
+            && let Some(Lead { other, .. }) = self.lead()
+        {
+            if let Err(mpsc::error::TrySendError::Full(command)) = other.commands.try_send(command) {
+                tokio::spawn(async move { drop(other.commands.send(command).await) });
+            }
+            return;
+        }
         // Who is there is not known yet; what the platform says, and what needs a connection, does not ask.
         let asks = !matches!(command, Command::Ping { .. } | Command::Input(_));
         if asks && matches!(self.tenancy, Tenancy::Restoring) {
@@ -317,6 +334,16 @@ impl Driver {
     }
 
     fn connect_user(&mut self, user: UserInput, token: TokenProvider, joining: Joining, reply: Reply<Me>) {
+        if let Some(lead) = self.lead_for(&user.id) {
+            if lead.user != user.id {
+                return refuse(reply, &lead.user);
+            }
+            let there = Joining::new(lead.other.shared.session.clone());
+            return self.pass_on(lead, reply, |reply| {
+                drop(joining);
+                Command::ConnectUser { user, token, joining: there, reply }
+            });
+        }
         match &self.tenancy {
             Tenancy::Leaving | Tenancy::Restoring => {
                 self.hold(Command::ConnectUser { user, token, joining, reply });
@@ -325,16 +352,69 @@ impl Driver {
                 self.restore_state(user.id.clone());
                 self.hold(Command::ConnectUser { user, token, joining, reply });
             }
-            Tenancy::User { session, .. } if session.user != user.id => {
-                let message = format!("the client is connected as {}", session.user);
-                let _ = reply.send(Err(Error::because(ErrorCode::AlreadyConnectedAs, message)));
-            }
+            Tenancy::User { session, .. } if session.user != user.id => refuse(reply, &session.user),
             Tenancy::User { wish: Wish::Up, .. } if self.is_under_way() => {
                 self.wait_up(reply);
                 self.input(Input::ConnectUser { user });
             }
             Tenancy::User { .. } | Tenancy::Nobody => self.begin(user, token, reply),
         }
+    }
+
+    /// The client whose connection this one is to use for the user. Where nobody has one, this client does from now on.
+    /// (Where it uses one for another user, that is the answer, too.)
+    fn lead_for(&mut self, user: &UserId) -> Option<Lead> {
+        if !matches!(self.tenancy, Tenancy::Nobody) || self.claim.as_ref().is_some_and(|c| c.user() == user) {
+            return None;
+        }
+        if let Some(lead) = self.lead() {
+            return Some(lead);
+        }
+        self.shared.stands_alone();
+        self.claim = None;
+        match Claim::make(&self.place.0, user, &self.place.1) {
+            Ok(claim) => {
+                self.claim = Some(claim);
+                None
+            }
+            Err(other) => Some(Lead { other, user: user.clone() }),
+        }
+    }
+
+    /// The client whose connection this one uses.
+    fn lead(&self) -> Option<Lead> {
+        self.shared.lead().clone().filter(Lead::holds)
+    }
+
+    /// Hands a command over to the client whose connection this one is to use.
+    fn pass_on<T: Send + 'static>(
+        &self,
+        lead: Lead,
+        mut reply: Reply<T>,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) {
+        let own = self.shared.clone();
+        // Until it is answered there is somebody to wait for, here and there.
+        let joining = [&own, &lead.other.shared].map(|shared| Joining::new(shared.session.clone()));
+        let (answer, answered) = oneshot::channel();
+        let command = command(answer);
+        if own.lead().is_none() {
+            company::follow(&own, &lead);
+        }
+        tokio::spawn(async move {
+            let _ = lead.other.commands.send(command).await;
+            let answer = tokio::select! {
+                answer = answered => answer.unwrap_or_else(|_| Err(ErrorCode::Cancelled.into())),
+                () = reply.closed() => return,
+            };
+            // Whoever has the answer may call at once.
+            if lead.holds() {
+                let stage = lead.other.shared.session.borrow().stage.clone();
+                own.session.send_modify(|view| view.stage = stage);
+            }
+            drop(joining);
+            let _ = reply.send(answer);
+        });
     }
 
     /// Whether the machine is up, or will be without another word (unless it was told to go down).
@@ -463,13 +543,17 @@ impl Driver {
     }
 
     fn login(&mut self, session: Arc<Session>, reply: Reply<()>) {
+        if let Some(lead) = self.lead_for(&session.user) {
+            if lead.user != session.user {
+                return refuse(reply, &lead.user);
+            }
+            return self.pass_on(lead, reply, |reply| Command::Login { session, reply });
+        }
         let has_restored = self.has_restored(&session.user);
         match &mut self.tenancy {
             Tenancy::Leaving | Tenancy::Restoring => return self.hold(Command::Login { session, reply }),
             Tenancy::User { session: known, .. } if known.user != session.user => {
-                let message = format!("the client is connected as {}", known.user);
-                let _ = reply.send(Err(Error::because(ErrorCode::AlreadyConnectedAs, message)));
-                return;
+                return refuse(reply, &known.user);
             }
             Tenancy::Nobody if !has_restored => {
                 self.restore_state(session.user.clone());
@@ -732,7 +816,8 @@ impl Driver {
         let Some(StoredSession { user, token }) = stored else { return self.take_held() };
         let provider = self.restored_token.take().unwrap_or_else(|| token.into());
         let token = TokenSource::new(provider, self.shared.calls.endpoint.call_timeout);
-        let (reply, _) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
+        tokio::spawn(answer);
         // Before everything that the app has wished meanwhile.
         self.held
             .push_front(Command::Login { session: Arc::new(Session { user: user.clone(), token }), reply });
@@ -801,6 +886,9 @@ impl Driver {
     // After everything that happened: what follows from where things stand now.
 
     fn settle(&mut self) {
+        if self.shared.lead().is_some() {
+            return;
+        }
         let state = self.machine.state();
         self.publish_connection(None);
         self.answer_up(&state);
@@ -900,6 +988,8 @@ impl Driver {
         }
         if matches!(self.tenancy, Tenancy::Leaving) && oldest.is_none() {
             self.tenancy = Tenancy::Nobody;
+            self.shared.readers.lead_nobody();
+            self.claim = None;
             self.take_held();
         }
     }
@@ -950,6 +1040,11 @@ async fn sleep_until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
+}
+
+fn refuse<T>(reply: Reply<T>, connected: &UserId) {
+    let message = format!("the client is connected as {connected}");
+    let _ = reply.send(Err(Error::because(ErrorCode::AlreadyConnectedAs, message)));
 }
 
 /// Why the connection failed, as the error of whoever waited for it.

@@ -123,11 +123,13 @@ fn lock(queue: &Mutex<Queue>) -> std::sync::MutexGuard<'_, Queue> {
 pub(crate) struct Readers {
     queues: Mutex<Vec<Weak<Mutex<Queue>>>>,
     queue_len_max: usize,
+    /// Those of clients that use this one's connection.
+    followers: Mutex<Vec<Weak<Self>>>,
 }
 
 impl Readers {
     pub(crate) fn new(queue_len_max: usize) -> Self {
-        Self { queues: Mutex::new(Vec::new()), queue_len_max: queue_len_max.max(1) }
+        Self { queues: Mutex::default(), queue_len_max: queue_len_max.max(1), followers: Mutex::default() }
     }
 
     pub(crate) fn subscribe(&self) -> Events {
@@ -144,6 +146,29 @@ impl Readers {
 
     pub(crate) fn publish(&self, event: &ClientEvent) {
         self.each(|queue| queue.put(event));
+        let followers = self.followers().clone();
+        followers.iter().filter_map(Weak::upgrade).for_each(|follower| follower.publish(event));
+    }
+
+    /// What is published here is published there, too.
+    pub(crate) fn lead(&self, follower: &Arc<Self>) {
+        let mut followers = self.followers();
+        followers
+            .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(follower)));
+        followers.push(Arc::downgrade(follower));
+    }
+
+    pub(crate) fn leave(&self, follower: &Arc<Self>) {
+        self.followers().retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(follower)));
+    }
+
+    /// What is published from now on is for nobody else.
+    pub(crate) fn lead_nobody(&self) {
+        self.followers().clear();
+    }
+
+    fn followers(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Self>>> {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn end(&self) {

@@ -10,12 +10,13 @@
 //! through [`Net`] and the time through tokio, so that a simulator can hold a client, and an app's tests:
 //! `testing`, behind the cargo feature of that name, is a server in memory for those.
 //!
-//! Not here: several clients sharing one connection.
+//! Clients of one process that are for the same user share one connection: `company` says who has it.
 
 mod builder;
 mod calls;
 mod channel;
 mod client;
+mod company;
 mod dice;
 mod driver;
 mod error;

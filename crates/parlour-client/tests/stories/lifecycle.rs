@@ -36,7 +36,7 @@ fn byes(server: &Server) -> Vec<ByeIntent> {
 
 /// A storage that the next client has, too.
 #[derive(Clone, Default)]
-struct Shared(Arc<MemoryStorage>);
+pub(crate) struct Shared(Arc<MemoryStorage>);
 
 #[async_trait]
 impl Storage for Shared {
