@@ -198,6 +198,21 @@ async fn what_is_throttled_is_shown_beside_the_state_until_it_is_over_l3_10() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_ends_the_typing_of_its_sender() {
+    let server = Server::default();
+    let client = server.client();
+    client.connect_user("alice", "token").await.unwrap();
+    let channel = client.channel("messaging", "general").unwrap();
+    let typing = Signal::TypingStart { cid: cid(), user: brief("bob") };
+    server.push(ServerFrame::Signal { topic: Some(topic()), signal: Open::Known(typing) }).await;
+    client.ping().await.unwrap();
+    assert_eq!(channel.typing(), [brief("bob")]);
+    server.says(1, "bob", "done").await;
+    client.ping().await.unwrap();
+    assert_eq!(channel.typing(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn typing_that_is_not_renewed_ends_by_itself_after_seven_seconds_l5_23() {
     let server = Server::default();
     let client = server.client();

@@ -97,6 +97,16 @@ async fn sends_that_are_too_many_show_until_when_l3_10_l5_18() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_reached_the_server_too_slowly_is_sent_again() {
+    let server = Server::default();
+    let client = server.client();
+    client.connect_user("alice", "token").await.unwrap();
+    server.queue([Fault::Refused(ErrorCode::RequestTimeout)]);
+    client.channel("messaging", "general").unwrap().send("once").await.unwrap();
+    assert_eq!(server.world().messages.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_goes_out_soon_after_the_connection_is_back() {
     let server = Server::default();
     let client = server.client();
