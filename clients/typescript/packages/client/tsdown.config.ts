@@ -15,7 +15,7 @@ export default defineConfig({
   outputOptions: {
     codeSplitting: {
       groups: [
-        { name: "calls", test: /src[\\/](address|endpoints|errors)\.ts$/, priority: 1 },
+        { name: "errors", test: /src[\\/](address|errors)\.ts$/, priority: 1 },
         { name: "core", test: /src[\\/]client\.ts$/ },
       ],
     },

@@ -5,24 +5,9 @@
 
 import type { CallOptions } from "./address.js";
 import type { Client } from "./client.js";
-import type { Desk } from "./desk.js";
+import type { Desk, Wish } from "./desk.js";
 import type { Driver } from "./driver.js";
-import {
-  deleteChannel,
-  deleteMessage,
-  editMessage,
-  getOrCreate,
-  markRead,
-  markUnread,
-  type MemberPage,
-  members,
-  message,
-  type MessagePage,
-  messages,
-  type Request,
-  updateChannel,
-  updateMembers,
-} from "./endpoints.js";
+import type { MemberPage, MessagePage } from "./endpoints.js";
 import { uuid } from "./ids.js";
 import type { LiveChannel } from "./live_channel.js";
 import { follow, type Observable } from "./observable.js";
@@ -105,7 +90,7 @@ export class Channel {
   ): Promise<ChannelState> {
     const driver = this.#driver;
     const shown = driver.shown.get();
-    const state = await driver.ask(getOrCreate(this.cid, { ...request, messages: STATE_MESSAGES }), options);
+    const state = await driver.ask((to) => to.getOrCreate(this.cid, { ...request, messages: STATE_MESSAGES }), options);
     shown.channel(this.cid).adopt(state);
     // What is shown began meanwhile, perhaps after something that is not in this answer.
     if (driver.shown.get() !== shown) driver.look().then((live) => live.channel(this.cid).reload(), () => {});
@@ -114,22 +99,22 @@ export class Channel {
 
   /** Sets some of the channel's fields, and removes others. */
   update(update: PartialUpdate, options?: CallOptions): Promise<ChannelState> {
-    return this.#ask(updateChannel(this.cid, update), options);
+    return this.#ask((to) => to.updateChannel(this.cid, update), options);
   }
 
   /** Deletes the channel, for everybody. */
   deleteChannel(options?: CallOptions): Promise<void> {
-    return this.#ask(deleteChannel(this.cid), options);
+    return this.#ask((to) => to.deleteChannel(this.cid), options);
   }
 
   /** Adds and removes members in one step, at most 100. */
   updateMembers(update: UpdateMembers, options?: CallOptions): Promise<ChannelState> {
-    return this.#ask(updateMembers(this.cid, update), options);
+    return this.#ask((to) => to.updateMembers(this.cid, update), options);
   }
 
   /** A page of members, by the time they joined. */
   members(page: MemberPage = {}, options?: CallOptions): Promise<MembersResponse> {
-    return this.#ask(members(this.cid, page), options);
+    return this.#ask((to) => to.members(this.cid, page), options);
   }
 
   /**
@@ -171,22 +156,22 @@ export class Channel {
   /** Changes a message: a text, or single fields. */
   edit(messageId: string, edit: string | EditMessage, options?: CallOptions): Promise<Message> {
     const change = typeof edit === "string" ? { text: edit } : edit;
-    return this.#stored(editMessage(this.cid, messageId, change), options);
+    return this.#stored((to) => to.editMessage(this.cid, messageId, change), options);
   }
 
   /** Deletes a message; its place is kept. */
   delete(messageId: string, options?: CallOptions): Promise<Message> {
-    return this.#stored(deleteMessage(this.cid, messageId), options);
+    return this.#stored((to) => to.deleteMessage(this.cid, messageId), options);
   }
 
   /** One message. */
   message(messageId: string, options?: CallOptions): Promise<Message> {
-    return this.#ask(message(this.cid, messageId), options);
+    return this.#ask((to) => to.message(this.cid, messageId), options);
   }
 
   /** A page of messages, oldest first, past the list in `messages`. */
   messagesPage(page: MessagePage = {}, options?: CallOptions): Promise<MessagesResponse> {
-    return this.#ask(messages(this.cid, page), options);
+    return this.#ask((to) => to.messages(this.cid, page), options);
   }
 
   /** Loads older messages into the list, 1 to 100. */
@@ -211,12 +196,12 @@ export class Channel {
 
   /** Marks everything up to this seq as read, or everything. The position never moves back. */
   markRead(seq?: number, options?: CallOptions): Promise<Unread> {
-    return this.#ask(markRead(this.cid, seq === undefined ? {} : { seq }), options);
+    return this.#ask((to) => to.markRead(this.cid, seq === undefined ? {} : { seq }), options);
   }
 
   /** Makes this message and all after it unread again. */
   markUnread(messageId: string, options?: CallOptions): Promise<Unread> {
-    return this.#ask(markUnread(this.cid, messageId), options);
+    return this.#ask((to) => to.markUnread(this.cid, messageId), options);
   }
 
   /** Says that the user types; call it at every keystroke: it is sent every 3 s at most, and only while connected. */
@@ -239,13 +224,13 @@ export class Channel {
     this.#drivers.get()?.input({ type: "send", frame });
   }
 
-  async #ask<T>(request: Request<T>, options: CallOptions | undefined): Promise<T> {
-    return this.#driver.ask(request, options);
+  async #ask<T>(wish: Wish<T>, options: CallOptions | undefined): Promise<T> {
+    return this.#driver.ask(wish, options);
   }
 
-  async #stored(request: Request<Message>, options: CallOptions | undefined): Promise<Message> {
+  async #stored(wish: Wish<Message>, options: CallOptions | undefined): Promise<Message> {
     const shown = this.#shown;
-    const message = await this.#ask(request, options);
+    const message = await this.#ask(wish, options);
     shown.stored(message);
     return message;
   }

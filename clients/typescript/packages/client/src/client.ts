@@ -9,12 +9,12 @@ import { ChannelList } from "./channel_list.js";
 import type { NetworkLevel, Transport } from "./connection.js";
 import type { WebSocketConstructor } from "./dial.js";
 import { Driver, NOTHING_UNREAD } from "./driver.js";
-import { distinctChannel, queryChannels, updateUser, users } from "./endpoints.js";
 import { type ClientEvent, type ClientEventOf, type ClientEventType, iterate } from "./events.js";
 import { PAGE, uuid } from "./ids.js";
 import type { ChannelListQuery } from "./live_list.js";
 import { loadDesk } from "./load_desk.js";
 import { loadKeeper } from "./load_keeper.js";
+import { loadTabs } from "./load_tabs.js";
 import { follow, kept, type Observable, Source, switched } from "./observable.js";
 import { type Platform, platformName, type PlatformNews } from "./platform.js";
 import { type ConnectionStatus, IDLE } from "./status.js";
@@ -84,6 +84,11 @@ export interface ClientOptions {
   webSocket?: WebSocketConstructor;
   /** Another `fetch` than the global one. */
   fetch?: typeof fetch;
+  /**
+   * Whether the tabs of a browser that have the same address, app key and user share one connection, as far as they
+   * are of one origin. Default: true.
+   */
+  shareConnection?: boolean;
 }
 
 /** A user: all of it where the server has said it, and at least the id. */
@@ -285,7 +290,9 @@ export class Client {
 
   /** Dials now rather than at `retryAt`. */
   retryNow(): void {
-    this.#driver.get()?.input({ type: "retry_now" });
+    const driver = this.#driver.get();
+    driver?.runner.tabs?.retry();
+    driver?.input({ type: "retry_now" });
   }
 
   /** Changes whose presence is told, now and after every reconnect. */
@@ -320,8 +327,8 @@ export class Client {
     data?: NonNullable<GetOrCreateChannel["data"]>,
     options?: CallOptions,
   ): Promise<Channel> {
-    const request = distinctChannel(type, { members, messages: 0, ...(data && { data }) });
-    const { channel } = await this.driver.ask(request, options);
+    const request = { members, messages: 0, ...(data && { data }) };
+    const { channel } = await this.driver.ask((to) => to.distinctChannel(type, request), options);
     return this.channelAt(channel.cid);
   }
 
@@ -334,18 +341,18 @@ export class Client {
 
   /** The channels that match, of those that the user may see: one page, once. */
   async queryChannels(query: QueryChannels, options?: CallOptions): Promise<ChannelsResponse> {
-    return this.driver.ask(queryChannels(query), options);
+    return this.driver.ask((to) => to.queryChannels(query), options);
   }
 
   /** Users by their ids. */
   async users(ids: readonly string[], options?: CallOptions): Promise<User[]> {
-    return this.driver.ask(users(ids), options);
+    return this.driver.ask((to) => to.users(ids), options);
   }
 
   /** Sets some of the user's own fields, and removes others. */
   async updateMe(update: PartialUpdate, options?: CallOptions): Promise<User> {
     const { driver } = this;
-    return driver.ask(updateUser(driver.userId, update), options);
+    return driver.ask((to) => to.updateUser(driver.userId, update), options);
   }
 
   /** Calls `listener` with every event of a type (`"all"`: of every type), until the returned function is called. */
@@ -459,6 +466,7 @@ export class Client {
       platform,
       storage,
     });
+    if (this.#options.shareConnection !== false) driver.runner.joined = loadTabs(driver);
     void driver.gone.then(() => {
       if (drivers.get(key) === driver) drivers.delete(key);
     });

@@ -42,13 +42,13 @@ import {
 import { type Login, newUser, type Saved, type User } from "./connection/login.js";
 import type { Output } from "./connection/output.js";
 import { serverFrame } from "./connection/server_frame.js";
-import type { Cause, FailedWhy, State, Transition, UiStatus } from "./connection/state.js";
+import type { Cause, FailedWhy, State, Transition, UiStatus, Why } from "./connection/state.js";
 import { type Transport, Ways } from "./connection/ways.js";
 import { Wish } from "./connection/wish.js";
 import type { ClientFrame, CloseCode, PresenceSubscription, ServerFrame, UserInput } from "./wire.js";
 
 export type { AppLevel, Cause, ConnectionConfig, FailedWhy, Input, NetworkLevel, Output, ReceivedFrame };
-export type { Saved, State, Transition, Transport, UiStatus };
+export type { Saved, State, Transition, Transport, UiStatus, Why };
 
 /** When the platform says that there is no network, it is tried all the same this often: platforms err. */
 const PROBE_MS = 30_000;
@@ -68,9 +68,6 @@ const WATCHED_PER_FRAME = 100;
 const AFTER_READY: readonly string[] = ["event", "signal", "reset"];
 
 type ReadyFrame = Extract<ServerFrame, { type: "ready" }>;
-
-/** Why the public state changes, if it does. */
-type Why = Pick<Transition, "cause" | "code">;
 
 /** How soon to come back after a loss: in a manner, at a time that the server named, or at once by another way. */
 type Return = ComeBack | "elsewhere" | number;
@@ -270,8 +267,10 @@ export class Connection {
         break;
       case "received":
         return this.#received(input.dial, input.frame);
-      case "closed":
-        return this.#closed(input.dial, input.code, input.reason);
+      case "closed": {
+        const why = this.#closed(input.dial, input.code, input.reason);
+        return input.why ?? why;
+      }
       case "tick":
         return this.#tick();
     }

@@ -4,16 +4,36 @@
 // Loaded while the first connection is being opened, since nothing of it is needed before the server has answered;
 // what the connection brings meanwhile is kept for it. Not here: what the app looks at (live.ts).
 
-import type { CallOptions, Endpoint } from "./address.js";
+import { bounded, type CallOptions, type Endpoint } from "./address.js";
 import { isGone, retryAfterMs } from "./answers.js";
 import { watchBrowser } from "./browser.js";
 import { type Ask, type Authorize, caller } from "./calls.js";
 import type { KnownUser } from "./client.js";
 import type { Output } from "./connection.js";
 import type { Driver } from "./driver.js";
-import { channelState, me, unread } from "./endpoints.js";
+import {
+  channelState,
+  deleteChannel,
+  deleteMessage,
+  distinctChannel,
+  editMessage,
+  getOrCreate,
+  markRead,
+  markUnread,
+  me,
+  members,
+  message,
+  messages,
+  queryChannels,
+  type Request,
+  unread,
+  updateChannel,
+  updateMembers,
+  updateUser,
+  users,
+} from "./endpoints.js";
 import type { ParlourError } from "./errors.js";
-import type { Source } from "./observable.js";
+import { type Source, until } from "./observable.js";
 import { type KeptMessage, type Outbox, outboxOf } from "./outbox.js";
 import type { TokenSource } from "./token.js";
 import { ALL, Tally } from "./unread.js";
@@ -34,17 +54,44 @@ export async function whoIs(endpoint: Endpoint, token: TokenSource, options?: Ca
   return user ?? { id };
 }
 
+/** The calls that an app's client makes. */
+const CALLS = {
+  channelState,
+  deleteChannel,
+  deleteMessage,
+  distinctChannel,
+  editMessage,
+  getOrCreate,
+  markRead,
+  markUnread,
+  members,
+  message,
+  messages,
+  queryChannels,
+  updateChannel,
+  updateMembers,
+  updateUser,
+  users,
+};
+
+/** Which call is meant. */
+export type Wish<T> = (to: typeof CALLS) => Request<T>;
+
 export class Desk {
   readonly ask: Ask;
   readonly outbox: Outbox;
   readonly tally = new Tally();
   readonly #driver: Driver;
+  readonly #endpoint: Endpoint;
+  #pings = 0;
+  #ponged = 0;
   #unwatch = () => {};
   #loads = 0;
   #loadsFrom = 0;
 
   constructor(driver: Driver, endpoint: Endpoint, authorize: Authorize) {
     this.#driver = driver;
+    this.#endpoint = endpoint;
     this.ask = caller(endpoint, authorize);
     this.tally.clear(driver.userId);
     this.outbox = outboxOf([endpoint.url, endpoint.appKey, driver.userId].join("\n"));
@@ -64,6 +111,27 @@ export class Desk {
     if (watchesBrowser) this.#unwatch = watchBrowser((news) => driver.input(news));
   }
 
+  /** The round trip, in milliseconds. */
+  ping(options: CallOptions | undefined): Promise<number> {
+    const { connection, turns } = this.#driver;
+    const id = ++this.#pings;
+    const sentAt = performance.now();
+    this.#driver.input({ type: "send", frame: { type: "ping", id } });
+    const look = () => {
+      const isUp = connection.get().state === "connected";
+      if (!isUp) throw this.#endpoint.error("not_connected", "there is nothing to ping over");
+      if (this.#ponged < id) return undefined;
+      const rttMs = performance.now() - sentAt;
+      connection.patch({ rttMs });
+      return rttMs;
+    };
+    return bounded(this.#endpoint, "ping", options, (signal) => until(turns, look, signal));
+  }
+
+  async call<T>(wish: Wish<T>, options: CallOptions | undefined): Promise<T> {
+    return this.ask(wish(CALLS), options);
+  }
+
   /** Takes what the machine said. */
   take(output: Output): void {
     switch (output.type) {
@@ -81,6 +149,9 @@ export class Desk {
         break;
       case "deliver":
         this.tally.event(output.event);
+        break;
+      case "pong":
+        this.#ponged = output.id;
         break;
       case "reset":
         this.tally.reset(output.topic, output.reason, output.head);

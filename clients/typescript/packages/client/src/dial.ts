@@ -15,11 +15,18 @@ export interface WebSocketLike {
 }
 export type WebSocketConstructor = new (url: string) => WebSocketLike;
 
+/** What there is of a dial. What happens to it is told as the machine's inputs. */
+export interface Carrier {
+  transmit(frame: ClientFrame): void;
+  /** Closes, or gives up opening; `closed` follows. */
+  close(code: number): void;
+}
+
 /** Closed so, a connection means to come back. */
 export const MEANS_TO_RESUME = 4900;
 const OPEN = 1;
 
-export class Dial {
+export class Dial implements Carrier {
   #socket: WebSocketLike | undefined;
 
   /** Begins to open; what happens is told as the machine's inputs. */
@@ -52,7 +59,6 @@ export class Dial {
     if (this.#socket?.readyState === OPEN) this.#socket.send(JSON.stringify(frame));
   }
 
-  /** Closes, or gives up opening; `closed` follows. */
   close(code: number): void {
     this.#socket?.close(code);
   }

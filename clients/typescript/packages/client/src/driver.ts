@@ -5,41 +5,29 @@
 // clients share it; calls, unread counts and messages on their way (desk.ts); the channels and lists that the app looks
 // at (live.ts); what is kept beyond the page (keeper.ts).
 
-import { bounded, type CallOptions, code, connectUrl, type Endpoint } from "./address.js";
-import type { Ask, Authority } from "./calls.js";
-import {
-  Connection,
-  type ConnectionConfig,
-  type FailedWhy,
-  type Input,
-  type Output,
-  type Transport,
-} from "./connection.js";
-import { Dial, MEANS_TO_RESUME, type WebSocketConstructor } from "./dial.js";
+import { bounded, type CallOptions, code, type Endpoint } from "./address.js";
+import type { Authority } from "./calls.js";
+import type { FailedWhy, Input, Output } from "./connection.js";
 import type { KnownUser } from "./client.js";
-import type { Desk } from "./desk.js";
+import type { Desk, Wish } from "./desk.js";
 import { ParlourError, textOf } from "./errors.js";
 import { type ClientEvent, Listeners } from "./events.js";
 import type { Keeper, Lasting } from "./keeper.js";
 import type { Live } from "./live.js";
 import { loadDesk } from "./load_desk.js";
-import { loadHttp } from "./load_http.js";
 import { loadKeeper } from "./load_keeper.js";
 import { loadLive } from "./load_live.js";
 import { Source, until } from "./observable.js";
 import type { Outbox } from "./outbox.js";
 import type { Platform } from "./platform.js";
-import { type ConnectionStatus, IDLE } from "./status.js";
+import { type Owner, Runner, type RunnerOptions } from "./runner.js";
+import { type ConnectionStatus, type FellBack, IDLE } from "./status.js";
 import type { StorageOption } from "./storage.js";
 import type { TokenSource } from "./token.js";
 import type { Tally, UnreadCounts } from "./unread.js";
 import { Blank, type News, type Shown } from "./views.js";
 import type { ErrorBody, Me, Presence, Ready, Unread, User, UserInput } from "./wire.js";
 
-/** While there is a connection to look after, the two clocks are compared this often. */
-const CLOCKS_EVERY_MS = 5_000;
-/** When the wall's clock is ahead by more than this, the device slept. */
-const SLEEP_MS = 10_000;
 /** After these, what is to outlive the page is kept at once: there may be no later. */
 const KEPT_AT_ONCE: readonly string[] = ["app", "login", "disconnect"];
 /** What is kept for the desk until that is loaded, at most; where it is more, the desk asks the server. */
@@ -50,12 +38,8 @@ const UNREACHED: readonly unknown[] = ["transport_closed", "dial_timeout", "dead
 /** States in which there is no connection, and none is wanted. */
 const DOWN: readonly string[] = ["idle", "offline", "parked", "closed"];
 
-export interface DriverOptions {
+export interface DriverOptions extends RunnerOptions {
   userId: string;
-  endpoint: Endpoint;
-  /** Absent where it is no transport of this client. */
-  webSocket: WebSocketConstructor | undefined;
-  config: ConnectionConfig;
   platform: Platform | undefined;
   storage: StorageOption | undefined;
 }
@@ -66,7 +50,7 @@ export const NOTHING_UNREAD: UnreadCounts = Object.freeze({
   settled: true,
 });
 
-export class Driver {
+export class Driver implements Owner {
   readonly userId: string;
   readonly connection = new Source<ConnectionStatus>(IDLE);
   readonly me = new Source<Me | undefined>(undefined);
@@ -91,14 +75,9 @@ export class Driver {
   linger: ReturnType<typeof setTimeout> | undefined;
   /** Resolves when the user has left and the socket is gone. */
   readonly gone: Promise<true>;
-  readonly #options: DriverOptions;
+  readonly options: DriverOptions;
+  readonly runner: Runner;
   readonly #error: Endpoint["error"];
-  #machine: Connection;
-  #dials = new Map<number, Pick<Dial, "transmit" | "close">>();
-  #newestDial = 0;
-  #token: TokenSource | undefined;
-  /** What comes first is not there yet, see `begin`: what is wished meanwhile waits. */
-  #held = false;
   /** The token comes from the storage: a provider that comes with `connectUser` is better. */
   #isRestored = false;
   /** What keeps things beyond the page, once it has said what was kept. */
@@ -108,31 +87,20 @@ export class Driver {
   /** Whether calls go through: once the server has answered for the user, also while the connection is away. */
   #stage: "waiting" | "ready" | ParlourError = "waiting";
   /** Changes after everything that happened. */
-  #turns = new Source(0);
+  readonly turns = new Source(0);
   #downSince: number | undefined;
   #uiChangesAt = Infinity;
-  #pings = 0;
-  #ponged = 0;
-  #inputs: Input[] = [];
-  #busy = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Between the clock that never steps back, and the wall's. */
-  #clockOffset = Math.floor(Date.now() - performance.now());
-  #life: "begun" | "leaving" | "over" = "begun";
+  /** The user's time is over, or about to be. */
+  isLeaving = false;
 
   constructor(options: DriverOptions) {
-    const { userId, endpoint, config } = options;
-    this.#options = options;
+    const { userId, endpoint, storage } = options;
+    this.options = options;
     this.#error = endpoint.error;
     this.userId = userId;
-    this.#machine = new Connection(config);
-    const { storage } = options;
+    this.runner = new Runner(options, this);
     this.#kept = storage && this.#openKeeper(storage);
-    this.gone = until(this.#turns, () => this.#life === "over" || undefined);
-  }
-
-  get isLeaving(): boolean {
-    return this.#life !== "begun";
+    this.gone = until(this.turns, () => this.runner.isOver || undefined);
   }
 
   // What the app wishes.
@@ -140,18 +108,18 @@ export class Driver {
   /** Be connected as the user, with these fields; `after`: not before this. */
   connectUser(user: UserInput, token: TokenSource, after?: Promise<unknown>): void {
     const state = this.#state;
-    if (!this.#token || this.#isRestored || state === "failed" || DOWN.includes(state)) {
+    if (!this.runner.token || this.#isRestored || state === "failed" || DOWN.includes(state)) {
       this.#isRestored = false;
       if (this.#stage !== "ready") this.#stage = "waiting";
       this.#begin(token, after);
-      if (this.#held) this.connection.set({ ...IDLE, state: "connecting", attempt: 1 });
+      if (this.runner.isHeld) this.connection.set({ ...IDLE, state: "connecting", attempt: 1 });
     }
     this.input({ type: "connect_user", user });
   }
 
   /** Be this user, whose token the server has taken, now (it says who she is) or when the app ran last. */
   logIn(token: TokenSource, user: KnownUser | undefined, after?: Promise<unknown>): void {
-    const isNew = !this.#token;
+    const isNew = !this.runner.token;
     this.#isRestored = isNew && !user;
     this.#begin(token.reuse(), after);
     this.#stage = "ready";
@@ -159,27 +127,25 @@ export class Driver {
     if (user?.role) this.me.set(user as Me);
     this.input({ type: "login", user: { id: this.userId }, saved: null });
     // Who is there already may have been disconnected.
-    if (!isNew && this.#options.config.mode === "auto") this.input({ type: "connect" });
+    if (!isNew && this.options.config.mode === "auto") this.input({ type: "connect" });
     this.settle();
   }
 
   /** Takes the token, and waits: for another user who leaves, and for what an earlier page has kept. */
   #begin(token: TokenSource, after: Promise<unknown> | undefined): void {
-    const isFirst = !this.#token;
-    this.#token = token;
+    const isFirst = !this.runner.token;
+    this.runner.token = token;
     this.loadDesk().catch(() => {});
     // Where the app stands comes before what it wishes; a browser, which tells more than that, is listened to later.
-    const { platform } = this.#options;
+    const { platform } = this.options;
     if (isFirst && platform) this.#unwatch = platform.watch((news) => this.input(news));
     const kept = isFirst ? this.#kept : undefined;
-    if (this.#held || !(after ?? kept)) return;
-    this.#held = true;
+    if (this.runner.isHeld || !(after ?? kept)) return;
+    this.runner.isHeld = true;
     void Promise.all([kept, after]).then(([keeper]) => {
-      this.#held = false;
       this.#keeper = keeper;
       const user = { id: this.userId };
-      if (keeper) this.#inputs.unshift({ type: "login", user, saved: keeper.saved });
-      this.input({ type: "tick" });
+      this.runner.goOn(...(keeper ? [{ type: "login", user, saved: keeper.saved } as const] : []));
     });
   }
 
@@ -192,14 +158,14 @@ export class Driver {
   async up(options: CallOptions | undefined): Promise<Me> {
     const look = () => {
       const state = this.#state;
-      if (this.isLeaving || (DOWN.includes(state) && !this.#held)) {
+      if (this.isLeaving || (DOWN.includes(state) && !this.runner.isHeld)) {
         throw this.#error("cancelled", "closed before the connection was up");
       }
       if (state === "failed") throw this.connection.get().error;
       return state === "connected" ? this.me.get() : undefined;
     };
     try {
-      return await bounded(this.#options.endpoint, "hello", options, (signal) => until(this.#turns, look, signal));
+      return await bounded(this.options.endpoint, "hello", options, (signal) => until(this.turns, look, signal));
     } catch (error) {
       const late = (error as ParlourError).code === "timeout";
       if (!late || !UNREACHED.includes(this.connection.get().cause)) throw error;
@@ -209,17 +175,19 @@ export class Driver {
 
   /** Closes the connection and keeps the user. */
   disconnect(): Promise<true> {
-    const newest = this.#newestDial;
+    const { dials } = this.runner;
+    const open = [...dials.keys()];
     this.input({ type: "disconnect" });
-    const gone = () => DOWN.includes(this.#state) || Math.min(...this.#dials.keys()) > newest;
-    return until(this.#turns, () => gone() || undefined);
+    const gone = () => DOWN.includes(this.#state) || !open.some((dial) => dials.has(dial));
+    return until(this.turns, () => gone() || undefined);
   }
 
   /** Closes the connection, goes offline at once and forgets the user; of what is stored, `keeps` stays. */
   disconnectUser(keeps: "outbox" | "nothing"): Promise<true> {
-    if (this.#life === "begun") {
+    if (!this.isLeaving) {
+      this.runner.tabs?.logOut(keeps);
       void this.#kept?.then((keeper) => keeper?.end(keeps));
-      this.#end("leaving", this.#error("not_logged_in", "the user has left"));
+      this.#end(this.#error("not_logged_in", "the user has left"));
       this.input({ type: "disconnect_user" });
     }
     return this.gone;
@@ -235,28 +203,17 @@ export class Driver {
 
   /** Nobody holds this any more: closes the socket, and does not log out. */
   drop(): void {
-    if (this.#life === "begun") {
+    if (!this.isLeaving) {
       this.#keeper?.close();
-      this.#end("over", this.#error("cancelled", "the client was closed"));
+      this.#end(this.#error("cancelled", "the client was closed"));
     }
-    this.#life = "over";
-    for (const dial of this.#dials.values()) dial.close(MEANS_TO_RESUME);
+    this.runner.drop();
     this.settle();
   }
 
   /** The round trip, in milliseconds. */
   ping(options: CallOptions | undefined): Promise<number> {
-    const id = ++this.#pings;
-    const sentAt = performance.now();
-    this.input({ type: "send", frame: { type: "ping", id } });
-    const look = () => {
-      if (this.#state !== "connected") throw this.#error("not_connected", "there is nothing to ping over");
-      if (this.#ponged < id) return undefined;
-      const rttMs = performance.now() - sentAt;
-      this.connection.patch({ rttMs });
-      return rttMs;
-    };
-    return bounded(this.#options.endpoint, "ping", options, (signal) => until(this.#turns, look, signal));
+    return this.#beside(options, (desk) => desk.ping(options));
   }
 
   // What is known.
@@ -270,11 +227,16 @@ export class Driver {
   }
 
   /** Asks the server, once it has answered for the user. */
-  readonly ask: Ask = async (request, options) => {
+  ask<T>(wish: Wish<T>, options?: CallOptions): Promise<T> {
+    return this.#beside(options, (desk) => desk.call(wish, options));
+  }
+
+  /** At once, where the desk is there. */
+  #beside<T>(options: CallOptions | undefined, use: (desk: Desk) => Promise<T>): Promise<T> {
+    if (this.desk) return use(this.desk);
     const load = () => this.loadDesk();
-    const desk = this.desk ?? (await bounded(this.#options.endpoint, "the client's own code", options, load));
-    return desk.ask(request, options);
-  };
+    return bounded(this.options.endpoint, "the client's own code", options, load).then(use);
+  }
 
   /** @internal Whoever looks has waited for the desk. */
   get outbox(): Outbox {
@@ -294,9 +256,9 @@ export class Driver {
   /** What is to outlive the page. */
   lasting(): Lasting {
     return {
-      token: this.#stage === "ready" ? this.#token?.current : undefined,
-      saved: this.#machine.saved() ?? null,
-      outbox: this.desk?.outbox.kept(),
+      token: this.#stage === "ready" ? this.runner.token?.current : undefined,
+      saved: this.runner.saved() ?? null,
+      outbox: this.runner.tabs?.kept() ?? this.desk?.outbox.kept(),
     };
   }
 
@@ -309,44 +271,22 @@ export class Driver {
   // What the machine says.
 
   get #state(): ConnectionStatus["state"] {
-    return this.#machine.state().type;
+    return this.runner.machine.state().type;
   }
 
-  #now(): number {
-    return Math.floor(performance.now());
-  }
-
-  /** Takes an input after those that are being taken: a listener may wish something while it is told. */
   input(input: Input): void {
-    if (this.#life === "over") return;
-    this.#inputs.push(input);
-    if (this.#busy) return;
-    this.#busy = true;
-    let keepsNow = false;
-    while (this.#inputs.length && !this.#held) {
-      const next = this.#inputs.shift()!;
-      for (const output of this.#machine.handle(this.#now(), Math.random(), next)) this.#output(output);
-      keepsNow ||= KEPT_AT_ONCE.includes(next.type);
-    }
-    this.#busy = false;
-    this.settle();
-    if (keepsNow) this.#keeper?.touch(true);
+    this.runner.input(input);
   }
 
-  #output(output: Output): void {
+  /** @internal For the runner. */
+  taken(types: readonly Input["type"][]): void {
+    this.settle();
+    if (types.some((type) => KEPT_AT_ONCE.includes(type))) this.#keeper?.touch(true);
+  }
+
+  /** @internal For the runner. */
+  output(output: Output): void {
     switch (output.type) {
-      case "open":
-        this.#open(output.dial, output.transport);
-        break;
-      case "transmit":
-        this.#dials.get(output.dial)?.transmit(output.frame);
-        break;
-      case "close":
-        this.#dials.get(output.dial)?.close(output.code);
-        break;
-      case "fetch_token":
-        void this.#fetchToken(output.fetch, output.refused);
-        break;
       case "ready":
       case "renewed":
         this.#onReady(output);
@@ -355,9 +295,8 @@ export class Driver {
         this.ready.set(output.ready);
         break;
       case "fell_back": {
-        const { type: _, ...fellBack } = output;
-        this.connection.patch({ fellBack });
-        this.#tell({ type: "connection.fell_back", ...fellBack });
+        const { type: _, ...news } = output;
+        this.fellBack(news);
         break;
       }
       case "deliver": {
@@ -384,7 +323,7 @@ export class Driver {
         this.#tell({ type: "refused", error: this.#told(output.error), topic: output.topic ?? undefined });
         break;
       case "pong":
-        this.#ponged = output.id;
+        this.#heard(output);
         break;
       case "throttled":
         this.#tell({ type: "throttled", feature: output.feature, retryAfterMs: output.for_ms });
@@ -398,42 +337,9 @@ export class Driver {
     }
   }
 
-  #open(dial: number, transport: Transport): void {
-    const { endpoint, webSocket } = this.#options;
-    const tell = (input: Input) => {
-      if (input.type === "closed") this.#dials.delete(input.dial);
-      this.input(input);
-    };
-    this.#newestDial = dial;
-    if (transport === "web_socket") {
-      this.#dials.set(dial, new Dial(dial, connectUrl(endpoint.url), webSocket!, tell));
-      return;
-    }
-    // Until the code for it is there, it is no more than something to close.
-    const closes = (reason: string) => {
-      if (this.#dials.get(dial) === onItsWay) tell({ type: "closed", dial, code: null, reason });
-    };
-    const onItsWay = { transmit() {}, close: () => closes("") };
-    this.#dials.set(dial, onItsWay);
-    loadHttp().then(
-      ({ HttpTransport }) => {
-        if (this.#dials.get(dial) !== onItsWay) return;
-        this.#dials.set(dial, new HttpTransport(transport, dial, endpoint, tell));
-      },
-      (error) => closes(textOf(error)),
-    );
-  }
-
-  async #fetchToken(fetch: number, refused: string | null): Promise<void> {
-    const source = this.#token!;
-    try {
-      // A call may have got another one meanwhile.
-      const token = await (refused === null ? source.fresh() : source.otherThan(refused));
-      this.input({ type: "token_fetched", fetch, token });
-    } catch (error) {
-      const { message, retryable } = error as ParlourError;
-      this.input({ type: "token_failed", fetch, permanent: !retryable, message });
-    }
+  fellBack(fellBack: FellBack): void {
+    this.connection.patch({ fellBack });
+    this.#tell({ type: "connection.fell_back", ...fellBack });
   }
 
   #onReady({ type, ready }: Extract<Output, { type: "ready" | "renewed" }>): void {
@@ -445,7 +351,7 @@ export class Driver {
       this.unreadCounts.set({ totalUnreadCount, unreadChannels, settled: false });
       this.loadDesk().catch(() => {});
     }
-    const downtimeMs = this.#now() - (this.#downSince ?? this.#now());
+    const downtimeMs = this.runner.now() - (this.#downSince ?? this.runner.now());
     this.#downSince = undefined;
     if (type === "ready") this.#keeper?.touch(true);
     if (type === "ready" && this.ready.get()) this.#tell({ type: "connection.recovered", resumed, downtimeMs });
@@ -468,57 +374,45 @@ export class Driver {
 
   /** What follows from where things stand, after everything that happened. */
   settle(): void {
-    if (this.#busy) return;
+    if (this.runner.isBusy) return;
     this.#publish();
     const state = this.#state;
     if (state === "failed" && this.#stage === "waiting") this.#stage = this.connection.get().error!;
     this.desk?.settle(state === "connected");
     this.#keeper?.touch(false);
     const isOut = state === "closed" || state === "idle";
-    if (this.#life === "leaving" && !this.#held && isOut) this.#life = "over";
-    this.#arm();
-    this.#turns.set(this.#turns.get() + 1);
+    if (this.isLeaving && !this.runner.isHeld && isOut) this.runner.isOver = true;
+    this.runner.arm();
+    this.turns.set(this.turns.get() + 1);
   }
 
   /** Shows where the connection stands; `why` where its state changed. */
   #publish(why?: Pick<ConnectionStatus, "cause" | "code">): void {
-    if (this.#held) return;
-    const state = this.#machine.state();
+    if (this.runner.isHeld) return;
+    const state = this.runner.machine.state();
     const { type } = state;
-    const now = this.#now();
+    const now = this.runner.now();
     const up = type === "connected";
     if (this.ready.get() && !up) this.#downSince ??= now;
     const trying = !up && type !== "failed" && !DOWN.includes(type);
-    const graceEnds = now + this.#options.config.ui_grace_ms;
+    const graceEnds = now + this.options.config.ui_grace_ms;
     this.#uiChangesAt = trying ? Math.min(this.#uiChangesAt, graceEnds) : Infinity;
     const retry = "retry_at" in state ? state.retry_at : null;
     this.connection.patch({
       state: type,
-      uiStatus: this.#machine.uiStatus(now),
+      uiStatus: this.runner.machine.uiStatus(now),
       attempt: "attempt" in state ? state.attempt : 0,
-      retryAt: retry === null ? undefined : this.#clockOffset + retry,
-      transport: this.#machine.transport(),
+      retryAt: retry === null ? undefined : this.runner.clockOffset + retry,
+      transport: this.runner.transport(),
       connectionId: up ? this.ready.get()?.connection_id : undefined,
       error: "why" in state ? (this.connection.get().error ?? this.#failure(state.why)) : undefined,
       ...why,
     });
   }
 
-  #arm(): void {
-    clearTimeout(this.#timer);
-    if (this.#life === "over") return;
-    const now = this.#now();
-    const ours = [this.#uiChangesAt, this.desk?.deadline ?? Infinity].filter((at) => at > now);
-    const at = Math.min(this.#machine.deadline() ?? Infinity, ...ours);
-    if (at < Infinity) this.#timer = setTimeout(() => this.#tick(), Math.max(0, Math.min(at - now, CLOCKS_EVERY_MS)));
-  }
-
-  /** Time has passed; perhaps more than the clock tells that stands still while the device sleeps. */
-  #tick(): void {
-    const offset = Math.floor(Date.now() - performance.now());
-    const slept = offset - this.#clockOffset > SLEEP_MS;
-    this.#clockOffset = offset;
-    this.input({ type: slept ? "woke" : "tick" });
+  /** When the app is shown a longer downtime, or the desk wants to be looked at. */
+  get deadline(): number {
+    return Math.min(this.#uiChangesAt, this.desk?.deadline ?? Infinity);
   }
 
   async #loadLive(): Promise<Live> {
@@ -539,9 +433,9 @@ export class Driver {
     try {
       const { Desk } = await this.#code(loadDesk);
       const authorize = (refused: string | undefined, signal: AbortSignal) => this.#authorize(refused, signal);
-      const desk = new Desk(this, this.#options.endpoint, authorize);
+      const desk = new Desk(this, this.options.endpoint, authorize);
       // Before anything that is queued from now on.
-      desk.begin((await this.#kept)?.outbox ?? [], !this.#options.platform);
+      desk.begin((await this.#kept)?.outbox ?? [], !this.options.platform);
       if (this.isLeaving) throw this.#stage;
       for (const output of this.#unheard.splice(0)) desk.take(output);
       this.desk = desk;
@@ -555,15 +449,15 @@ export class Driver {
 
   /** Code that is not in the page yet, for a user who may be gone when it is there. */
   async #code<T>(load: () => Promise<T>): Promise<T> {
-    const loaded = await code(this.#options.endpoint, load);
+    const loaded = await code(this.options.endpoint, load);
     if (this.isLeaving) throw this.#stage;
     return loaded;
   }
 
   async #openKeeper(storage: StorageOption): Promise<Keeper | undefined> {
     try {
-      const { Keeper } = await code(this.#options.endpoint, loadKeeper);
-      return await new Keeper(storage, this.#options.endpoint, this).open();
+      const { Keeper } = await code(this.options.endpoint, loadKeeper);
+      return await new Keeper(storage, this.options.endpoint, this).open();
     } catch (error) {
       this.#tell({ type: "storage.failed", message: textOf(error) });
       return undefined;
@@ -581,14 +475,14 @@ export class Driver {
 
   async #authorize(refused: string | undefined, signal: AbortSignal): Promise<Authority> {
     const look = () => (this.#stage === "waiting" ? undefined : this.#stage);
-    const stage = await until(this.#turns, look, signal);
+    const stage = await until(this.turns, look, signal);
     if (stage !== "ready") throw stage;
-    return { token: await this.#token!.otherThan(refused) };
+    return { token: await this.runner.token!.otherThan(refused) };
   }
 
   /** The user's time is over, for this reason. */
-  #end(life: "leaving" | "over", reason: ParlourError): void {
-    this.#life = life;
+  #end(reason: ParlourError): void {
+    this.isLeaving = true;
     this.#stage = reason;
     this.#unwatch();
     this.desk?.end();
@@ -611,6 +505,6 @@ export class Driver {
 
   /** An error that the server told over the connection. */
   #told(body: ErrorBody): ParlourError {
-    return new ParlourError(body, this.#options.endpoint.url);
+    return new ParlourError(body, this.options.endpoint.url);
   }
 }

@@ -40,10 +40,38 @@ function storageOf(storage: StorageOption): TextStorage {
   return storage === "session" ? sessionStorage : localStorage;
 }
 
+/** What is being written, by storage and key: whoever comes next, a later user's keeper too, comes after that. */
+const writing = new WeakMap<TextStorage, Map<string, Promise<void>>>();
+
+function writes(storage: TextStorage): Map<string, Promise<void>> {
+  const underWay = writing.get(storage) ?? new Map<string, Promise<void>>();
+  writing.set(storage, underWay);
+  return underWay;
+}
+
+async function read(option: StorageOption, key: string): Promise<string | null | undefined> {
+  const storage = storageOf(option);
+  await writes(storage).get(key);
+  return storage.getItem(key);
+}
+
+/** Sets or removes what stands under a key; one after the other, where the storage takes its time. */
+async function write(option: StorageOption, key: string, text: string | undefined): Promise<void> {
+  const storage = storageOf(option);
+  const underWay = writes(storage);
+  const put = async () => void (await (text === undefined ? storage.removeItem(key) : storage.setItem(key, text)));
+  const before = underWay.get(key);
+  // Begins at once where nothing is under way: the page may be about to end.
+  const written = before ? before.then(put) : put();
+  const settled = written.catch(() => {}).then(() => void (underWay.get(key) === settled && underWay.delete(key)));
+  underWay.set(key, settled);
+  return written;
+}
+
 /** Who was logged in when the app ran last, if that is known. */
 export async function storedSession(storage: StorageOption, endpoint: Endpoint): Promise<Session | undefined> {
   try {
-    return sessionOf(await storageOf(storage).getItem(keys(endpoint).session));
+    return sessionOf(await read(storage, keys(endpoint).session));
   } catch {
     // Told when there is a user to tell it to: nothing else can be kept then, either.
     return undefined;
@@ -65,7 +93,6 @@ export class Keeper {
   outbox: readonly KeptMessage[] = [];
   /** What stands in the storage, as far as it is known. */
   readonly #written = new Map<string, string | undefined>();
-  readonly #writing = new Map<string, Promise<void>>();
   #writtenAt = -Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #toldOf: string | undefined;
@@ -79,7 +106,7 @@ export class Keeper {
   /** Takes up what was kept of the user. */
   async open(): Promise<this> {
     try {
-      const text = await storageOf(this.#storage).getItem(this.#keys.state);
+      const text = await read(this.#storage, this.#keys.state);
       const state = stateOf(text ?? "{}");
       if (state) Object.assign(this, state);
       else this.#tell("what was kept is not understood");
@@ -129,37 +156,23 @@ export class Keeper {
   async #forgetSession(): Promise<void> {
     const { session } = this.#keys;
     try {
-      await this.#writing.get(session);
-      const stored = sessionOf(await storageOf(this.#storage).getItem(session));
+      const stored = sessionOf(await read(this.#storage, session));
       if (stored?.user === this.#driver.userId) this.#put(session, undefined);
     } catch (error) {
       this.#tell(`what was kept could not be erased: ${textOf(error)}`);
     }
   }
 
-  /** Sets or removes what stands under a key; one after the other, where the storage takes its time. */
   #put(key: string, text: string | undefined): void {
     if (this.#written.has(key) && this.#written.get(key) === text) return;
     this.#written.set(key, text);
-    const put = (): unknown => {
-      const storage = storageOf(this.#storage);
-      return text === undefined ? storage.removeItem(key) : storage.setItem(key, text);
-    };
-    const before = this.#writing.get(key);
-    const written = async (): Promise<void> => {
-      try {
-        await (before ? before.then(put) : put());
-        this.#toldOf = undefined;
-      } catch (error) {
+    write(this.#storage, key, text).then(
+      () => (this.#toldOf = undefined),
+      (error: unknown) => {
         this.#written.delete(key);
         this.#tell(`nothing could be kept: ${textOf(error)}`);
-      }
-    };
-    // Begins at once where nothing is under way: the page may be about to end.
-    const writing = written().then(() => {
-      if (this.#writing.get(key) === writing) this.#writing.delete(key);
-    });
-    this.#writing.set(key, writing);
+      },
+    );
   }
 
   /** The same again is no news. */

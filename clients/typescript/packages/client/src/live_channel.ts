@@ -9,7 +9,6 @@
 import { isGone, retryAfterMs } from "./answers.js";
 import { Cursor } from "./cursor.js";
 import type { Driver } from "./driver.js";
-import { channelState, messages } from "./endpoints.js";
 import type { ParlourError } from "./errors.js";
 import type { Live } from "./live.js";
 import { type ListedMessage, MessageWindow, type PageKind } from "./message_window.js";
@@ -101,7 +100,7 @@ export class LiveChannel implements ShownChannel {
     if (older ? !hasOlder : newer && !hasNewer) return;
     const query = { limit, aroundId, before: older ? oldest : undefined, after: newer ? newest : undefined };
     const during: Event[] = [];
-    const promise = this.#driver.ask(messages(this.#cid, query)).then(
+    const promise = this.#driver.ask((to) => to.messages(this.#cid, query)).then(
       (answer) => {
         // Else the channel was loaded anew meanwhile: this page is of another list.
         if (this.#page !== own) return;
@@ -269,7 +268,7 @@ export class LiveChannel implements ShownChannel {
       let state!: ChannelState;
       while (load.again) {
         load.again = false;
-        state = await this.#driver.ask(channelState(this.#cid, STATE_MESSAGES));
+        state = await this.#driver.ask((to) => to.channelState(this.#cid, STATE_MESSAGES));
       }
       this.#load = this.#cursor = undefined;
       if (this.#ended) return;

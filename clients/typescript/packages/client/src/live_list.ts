@@ -4,7 +4,6 @@
 // again; what is known of a channel by itself (its order, that it is gone) needs no question.
 
 import { retryAfterMs } from "./answers.js";
-import { queryChannels } from "./endpoints.js";
 import type { ParlourError } from "./errors.js";
 import type { Live } from "./live.js";
 import { Source } from "./observable.js";
@@ -109,7 +108,7 @@ export class LiveList {
     const filter = { members: { $in: [this.#live.driver.userId] } };
     const query = { filter, limit: LIMIT, ...this.#query, messages: STATE_MESSAGES, ...(next && { next }) };
     try {
-      const answer = await this.#live.driver.ask(queryChannels(query));
+      const answer = await this.#live.driver.ask((to) => to.queryChannels(query));
       if (this.#ended) return;
       for (const state of answer.channels) {
         const { cid, last_message_at, created_at } = state.channel;

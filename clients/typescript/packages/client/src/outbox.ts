@@ -81,7 +81,7 @@ export class Outbox {
     });
   }
 
-  /** Puts in what an earlier page has kept, before what has come since. */
+  /** Puts in what an earlier page has kept, or a tab that is gone has left, before what has come since. */
   restore(messages: readonly KeptMessage[]): void {
     const entries = this.entries.get();
     const known = new Set(entries.map(({ id }) => id));
@@ -91,7 +91,9 @@ export class Outbox {
     const restored = fresh.map(({ error, ...message }) => {
       return { ...message, ...nobody, ...(error && { error: new ParlourError(error) }) };
     });
+    if (!restored.length) return;
     this.entries.set([...restored, ...entries]);
+    for (const { cid } of restored) void this.#run(cid);
   }
 
   /** Forgets everything; answers how many messages were not sent. */

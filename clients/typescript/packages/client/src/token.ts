@@ -23,6 +23,8 @@ export class TokenSource {
   /** Answers the next question, without the provider. */
   #atHand: string | undefined;
   #asking: Promise<string> | undefined;
+  /** Asks the provider, or who has its answer already; not the token that was refused. */
+  via = (ask: () => Promise<unknown>, _refused: string | undefined): Promise<unknown> => ask();
 
   /** When the provider has not answered for as long as a call may take, it has none. */
   constructor(provider: TokenProvider, endpoint: Endpoint) {
@@ -39,6 +41,11 @@ export class TokenSource {
   reuse(token = this.#current): this {
     this.#current = this.#atHand = token;
     return this;
+  }
+
+  /** Of no use, as somebody else has found. */
+  refuse(token: string): void {
+    if (this.#current === token) this.#current = this.#atHand = undefined;
   }
 
   /**
@@ -70,7 +77,7 @@ export class TokenSource {
     const isFixed = typeof provider !== "function";
     const ask = async (): Promise<unknown> => (isFixed ? provider : provider());
     try {
-      const token = await bounded(this.#endpoint, "the token provider", {}, ask);
+      const token = await bounded(this.#endpoint, "the token provider", {}, () => this.via(ask, this.#current));
       const isText = typeof token === "string";
       // A header carries no other characters.
       if (!isText || !/^[!-~]+$/.test(token)) {

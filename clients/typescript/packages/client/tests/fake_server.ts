@@ -63,7 +63,7 @@ export class FakeSocket {
   }
 }
 
-type Handler = (body: never, path: string) => unknown;
+type Handler = (body: never, path: string, token: string) => unknown;
 
 let servers = 0;
 
@@ -146,7 +146,8 @@ export class FakeServer {
     const found = this.#handlers.find(([pattern]) => pattern.test(call));
     try {
       if (!found) throw new Refusal(404, "not_found");
-      const answer = await found[1](JSON.parse((init.body as string | null) ?? "null") as never, call);
+      const token = new Headers(init.headers).get("authorization")?.replace("Bearer ", "") ?? "";
+      const answer = await found[1](JSON.parse((init.body as string | null) ?? "null") as never, call, token);
       return Response.json(answer ?? {});
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;

@@ -2,6 +2,7 @@
 
 import type { ClientFrame, CloseCode, PresenceSubscription, Topic, UserInput } from "../wire.js";
 import type { Saved } from "./login.js";
+import type { Why } from "./state.js";
 
 /** What the platform says of the network. */
 export type NetworkLevel = "unknown" | "up" | "down";
@@ -39,8 +40,11 @@ export type Input =
   /** The transport of this dial is open, and wants a hello. A long-poll says it before each poll. */
   | { type: "opened"; dial: number }
   | { type: "received"; dial: number; frame: ReceivedFrame }
-  /** The transport of this dial is gone: it never opened, broke, or was closed by either side. */
-  | { type: "closed"; dial: number; code: CloseCode | null; reason: string }
+  /**
+   * The transport of this dial is gone: it never opened, broke, or was closed by either side. `why`: what the app is told,
+   * where the code is not what happened.
+   */
+  | { type: "closed"; dial: number; code: CloseCode | null; reason: string; why?: Why | undefined }
   | { type: "network"; level: NetworkLevel }
   /**
    * The way to the network is another one: Wi-Fi for mobile, another Wi-Fi. `network` is its name, where the platform

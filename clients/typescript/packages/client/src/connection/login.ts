@@ -45,6 +45,8 @@ export interface Saved {
   cursors: Record<Topic, number>;
   /** Which transport got through, by the network's name; `""` where it has none. */
   worked_in: Record<string, Transport>;
+  /** The connection that the first one takes over from; never kept. */
+  predecessor?: ConnectionId | undefined;
 }
 
 /** A user who comes new, or goes on where an earlier run of the app stood. */
@@ -52,7 +54,7 @@ export function newUser(user: UserInput, saved?: Saved | null): User {
   const places = new Places();
   const begun: User = { type: "user", user, token: { type: "unknown" }, places };
   if (!saved) return begun;
-  const { told, epoch, as_of, cursors } = saved;
+  const { told, epoch, as_of, cursors, predecessor } = saved;
   places.beginAt(new Map(Object.entries(cursors)));
-  return { ...begun, ...(told && { told }), log: { epoch, as_of } };
+  return { ...begun, ...(told && { told }), ...(predecessor && { predecessor }), log: { epoch, as_of } };
 }

@@ -79,5 +79,8 @@ export interface Transition {
   code?: CloseCode;
 }
 
+/** Why the public state changes, if it does. */
+export type Why = Pick<Transition, "cause" | "code">;
+
 /** The state as a banner would show it. */
 export type UiStatus = "online" | "reconnecting" | "offline" | "signed_out" | "needs_action";
