@@ -13,6 +13,8 @@ mod token_life;
 mod topics;
 
 use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -242,7 +244,7 @@ pub enum SessionOutput<F> {
 /// assert!(matches!(&out[..], [SessionOutput::Admit(hello)] if hello.app_key.as_str() == "dev"));
 /// ```
 pub struct Session<F> {
-    config: SessionConfig,
+    config: Arc<SessionConfig>,
     ping_phase: f64,
     frame_limit: FrameLimit,
     phase: Phase,
@@ -280,7 +282,8 @@ struct Listening {
 impl<F: Clone> Session<F> {
     /// A session that waits for `hello`. `ping_phase` (0 to 1) spreads the first pings of connections that
     /// came together.
-    pub fn new(now: Millis, config: SessionConfig, ping_phase: f64) -> Self {
+    pub fn new(now: Millis, config: impl Into<Arc<SessionConfig>>, ping_phase: f64) -> Self {
+        let config = config.into();
         Self {
             ping_phase,
             frame_limit: FrameLimit::new(now, config.frames_per_second, config.frames_burst),
@@ -350,6 +353,16 @@ impl<F: Clone> Session<F> {
             }
             // Answers to nothing that was asked.
             (Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Listening(_), _) => {}
+        }
+    }
+
+    /// Offers live events of one topic in the order in which they came, where nothing else is to be done for them: the
+    /// shared bytes of those in the answer are to be sent, what stands before them was had. What stands behind them
+    /// is to be given as [`SessionInput::Live`]: it asks for more than bytes, or cannot be judged now.
+    pub fn pass(&mut self, events: &[Live<F>]) -> Range<usize> {
+        match &mut self.phase {
+            Phase::Listening(listening) => listening.topics.pass(events),
+            Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Closed => 0..0,
         }
     }
 

@@ -26,7 +26,7 @@ use crate::gateway::intake::Intake;
 use crate::http::{LengthStatedTwice, PeerAddress};
 use crate::node::Node;
 use heads::Doubt;
-use peer::Peer;
+pub(crate) use peer::Peer;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;

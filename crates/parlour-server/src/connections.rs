@@ -296,6 +296,8 @@ impl Connections {
             }
             evicted.end(TOOK_ITS_PLACE, &newcomer);
         }
+        // Most users have one.
+        of_user.reserve_exact(1);
         of_user.push(Admitted {
             seat: mailbox.number,
             lasts_by,
@@ -606,6 +608,7 @@ mod tests {
             ConnectionId::parse(&format!("c{number}")).unwrap(),
             1_000_000,
             Intake::default(),
+            None,
         ))
     }
 

@@ -1,10 +1,13 @@
 //! Who listens to what on this node, and the handing out of events to them.
 //!
 //! Each event is encoded once, if anybody listens at all; all receivers share the bytes; nobody is waited
-//! for. The hub also looks at the heads: live delivery is only a faster copy of the log, and what it lost is
+//! for. Connections are spread over [`Lane`]s, one for each core, and an event is one entry for each lane, however
+//! many listen. The hub also looks at the heads: live delivery is only a faster copy of the log, and what it lost is
 //! found here, for all sessions with one query.
 
-use std::collections::{BTreeMap, HashMap};
+mod lane;
+
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +18,9 @@ use parlour_wire::frames::EventFrame;
 use parlour_wire::{Event, Open, Seq, ServerFrame, Timestamp, Topic};
 
 use crate::clock::Clock;
-use crate::mailbox::{Frame, Mail, Mailbox};
+use crate::frame::Frame;
+use crate::mailbox::Mailbox;
+use lane::{Lane, Publication, Work};
 
 const SHARDS: usize = 16;
 
@@ -23,6 +28,7 @@ const SHARDS: usize = 16;
 pub(crate) struct Hub {
     shards: [Mutex<HashMap<(AppId, Topic), Listeners>>; SHARDS],
     hasher: RandomState,
+    lanes: Vec<Arc<Lane>>,
     /// The time of the last completed head check, in Unix milliseconds.
     checked_at: AtomicI64,
 }
@@ -38,19 +44,26 @@ pub(crate) enum Log {
 
 #[derive(Default)]
 struct Listeners {
-    /// By number: in the order in which they came, the same in every run of a simulation.
-    mailboxes: BTreeMap<u64, Arc<Mailbox>>,
+    /// By lane, then by number: in the order in which they came, the same in every run of a simulation. Shared with
+    /// the lanes while they work on it.
+    mailboxes: Arc<Vec<Arc<Mailbox>>>,
     /// The highest seq that was handed out or announced; 0 until the first.
     announced: Seq,
 }
 
 impl Hub {
-    pub(crate) fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp, lanes: usize) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
+            lanes: (0..lanes.max(1)).map(|number| Arc::new(Lane::new(number, lanes.max(1)))).collect(),
             checked_at: AtomicI64::new(now.unix_ms()),
         }
+    }
+
+    /// The loops that carry out what is handed to them: each is to be run for as long as the node.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = impl Future<Output = ()> + Send + 'static> {
+        self.lanes.iter().map(|lane| Arc::clone(lane).run())
     }
 
     fn with_shard<T>(
@@ -64,11 +77,23 @@ impl Hub {
         act(&mut self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn lane_of(&self, mailbox: &Mailbox) -> &Lane {
+        &self.lanes[lane::of(mailbox, self.lanes.len())]
+    }
+
+    fn place(&self, mailboxes: &[Arc<Mailbox>], mailbox: &Mailbox) -> Result<usize, usize> {
+        let key = |mailbox: &Mailbox| (lane::of(mailbox, self.lanes.len()), mailbox.number);
+        mailboxes.binary_search_by_key(&key(mailbox), |other| key(other))
+    }
+
     /// From now on, the mailbox gets every event of the topic.
     pub(crate) fn attach(&self, app: AppId, topic: &Topic, mailbox: &Arc<Mailbox>) {
         let key = (app, topic.clone());
         self.with_shard(&key.clone(), |topics| {
-            topics.entry(key).or_default().mailboxes.insert(mailbox.number, Arc::clone(mailbox));
+            let mailboxes = &mut topics.entry(key).or_default().mailboxes;
+            if let Err(at) = self.place(mailboxes, mailbox) {
+                Arc::make_mut(mailboxes).insert(at, Arc::clone(mailbox));
+            }
         });
     }
 
@@ -76,31 +101,27 @@ impl Hub {
     pub(crate) fn detach(&self, app: AppId, topic: &Topic, mailbox: &Mailbox) {
         let key = (app, topic.clone());
         self.with_shard(&key, |topics| {
-            if let Some(listeners) = topics.get_mut(&key) {
-                listeners.mailboxes.remove(&mailbox.number);
-                if listeners.mailboxes.is_empty() {
-                    topics.remove(&key);
-                }
+            let Some(listeners) = topics.get_mut(&key) else { return };
+            if let Ok(at) = self.place(&listeners.mailboxes, mailbox) {
+                Arc::make_mut(&mut listeners.mailboxes).remove(at);
+            }
+            if listeners.mailboxes.is_empty() {
+                topics.remove(&key);
             }
         });
     }
 
     /// Hands an event to all who listen to its topic.
-    pub(crate) fn deliver(&self, logged: &Logged) {
+    pub(crate) fn deliver(&self, logged: &Arc<Logged>) {
         let key = (logged.app, logged.topic.clone());
         self.with_shard(&key, |topics| {
             let Some(listeners) = topics.get_mut(&key) else { return };
-            listeners.announced = listeners.announced.max(logged.seq);
-            let live = encode(logged);
-            let changed = match logged.event.known() {
-                Some(Event::UserUpdated { user, .. }) => Some(Arc::new(user.clone())),
-                _ => None,
-            };
-            for mailbox in listeners.mailboxes.values() {
-                if let Some(user) = &changed {
-                    mailbox.put(Mail::UserChanged(Arc::clone(user)));
-                }
-                mailbox.put(Mail::Live(live.clone()));
+            let publication = Arc::new(Publication::new(Arc::clone(logged)));
+            let to = &listeners.mailboxes;
+            let work = || Work::Event { to: Arc::clone(to), publication: Arc::clone(&publication) };
+            // What a lane has no room for is as good as never published: the head check will find it.
+            if self.hand_out(to, work) {
+                listeners.announced = listeners.announced.max(logged.seq);
             }
         });
     }
@@ -109,11 +130,23 @@ impl Hub {
     pub(crate) fn signal(&self, app: AppId, topic: &Topic, frame: &Frame, except: Option<u64>) {
         let key = (app, topic.clone());
         self.with_shard(&key, |topics| {
-            let Some(listeners) = topics.get(&key) else { return };
-            for mailbox in listeners.mailboxes.values().filter(|mailbox| Some(mailbox.number) != except) {
-                mailbox.put(Mail::Signal(frame.clone()));
-            }
+            let Some(Listeners { mailboxes: to, .. }) = topics.get(&key) else { return };
+            self.hand_out(to, || Work::Signal { to: Arc::clone(to), frame: frame.clone(), except });
         });
+    }
+
+    /// Gives work to each lane that has listeners among these; answers whether all had room for it.
+    fn hand_out(&self, to: &[Arc<Mailbox>], work: impl Fn() -> Work) -> bool {
+        let mut had_room = true;
+        for lane in self.lanes.iter().filter(|lane| !lane.own(to).is_empty()) {
+            had_room &= lane.put(work());
+        }
+        had_room
+    }
+
+    /// Returns when everything that was handed out before for this connection is with it.
+    pub(crate) async fn settled(&self, mailbox: &Mailbox) {
+        self.lane_of(mailbox).settled().await;
     }
 
     /// When everything up to this moment had been handed out, or announced as a head.
@@ -135,7 +168,7 @@ impl Hub {
         // The maps' own order differs from run to run; what is told to whom first should not.
         listened.sort_unstable();
         let heads = store.heads(listened.iter().map(|(key, _)| key.clone()).collect()).await?;
-        let mut log = Log::GoesOn;
+        let (mut log, mut all_told) = (Log::GoesOn, true);
         for ((key, announced), head) in listened.into_iter().zip(heads) {
             self.with_shard(&key, |topics| {
                 let Some(listeners) = topics.get_mut(&key) else { return };
@@ -148,13 +181,22 @@ impl Hub {
                 if head <= listeners.announced {
                     return;
                 }
-                listeners.announced = head;
-                for mailbox in listeners.mailboxes.values() {
-                    mailbox.put(Mail::Head { topic: key.1.clone(), head });
+                let to = &listeners.mailboxes;
+                let topic = &key.1;
+                if self.hand_out(to, || Work::Head { to: Arc::clone(to), topic: topic.clone(), head }) {
+                    listeners.announced = head;
+                } else {
+                    all_told = false;
                 }
             });
         }
-        self.checked_at.store(as_of.unix_ms(), Ordering::Release);
+        // What was published or announced before this is with the connections before they hear of the check.
+        for lane in &self.lanes {
+            lane.settled().await;
+        }
+        if all_told {
+            self.checked_at.store(as_of.unix_ms(), Ordering::Release);
+        }
         Ok(log)
     }
 }
@@ -169,15 +211,9 @@ pub(crate) fn encode(logged: &Logged) -> Live<Frame> {
     Live {
         topic: logged.topic.clone(),
         seq: logged.seq,
-        frame: to_frame(&frame),
+        frame: Frame::new(&frame),
         effect: effect(&logged.event),
     }
-}
-
-/// A frame as text.
-pub(crate) fn to_frame(frame: &ServerFrame) -> Frame {
-    let text = serde_json::to_string(frame).expect("frames have string keys and finite numbers only");
-    Frame::from(text)
 }
 
 /// What an event of a user's topic does to the sessions of that user.

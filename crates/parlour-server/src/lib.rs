@@ -17,6 +17,7 @@ pub mod config;
 mod connections;
 pub mod dice;
 mod error;
+mod frame;
 pub mod gateway;
 mod http;
 mod hub;
@@ -38,8 +39,8 @@ pub use app_file::AppFile;
 pub use clock::Clock;
 pub use config::Config;
 pub use dice::Dice;
+pub use frame::Frame;
 pub use http::{DEMO_USERS, openapi, router};
-pub use mailbox::Frame;
 pub use node::{Node, Parts};
 pub use start::{Running, StartError, served_by, start};
 

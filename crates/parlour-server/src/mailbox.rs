@@ -1,23 +1,25 @@
-//! What waits for one connection.
+//! What waits for one connection, and the short way past it.
+//!
+//! A connection that has nothing to do lays its session down here. Then the hub offers its events to the session
+//! itself, and what follows the cursor goes straight onto the wire: no queue, and nobody is woken. Everything else
+//! waits until the gateway comes for it.
 //!
 //! Bounded in bytes. Events that do not fit are left out, not queued: the log has them, and the session
 //! looks at the heads when it reads again. Signals go first.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::ws::Utf8Bytes;
-use parlour_proto::{Live, Millis};
+use parlour_proto::{Live, Millis, Session};
 use parlour_wire::users::User;
 use parlour_wire::{CloseCode, ConnectionId, Seq, ServerFrame, Topic};
 use tokio::sync::Notify;
 
 use crate::connections::Unanswered;
+use crate::frame::Frame;
 use crate::gateway::intake::Intake;
-
-/// An encoded frame, shared by all who receive it.
-pub type Frame = Utf8Bytes;
+use crate::gateway::{Flushed, Outlet};
 
 /// What the rest of the server tells a connection.
 #[derive(Debug)]
@@ -26,13 +28,13 @@ pub(crate) enum Mail {
     Signal(Frame),
     /// The connection's own user is this one now.
     UserChanged(Arc<User>),
+    /// Somebody wants its place: is its client there?
+    Probe(Unanswered),
     /// A head check found the topic here.
     Head {
         topic: Topic,
         head: Seq,
     },
-    /// Somebody wants its place: is its client there?
-    Probe(Unanswered),
     /// The server goes away: the connection is over, and its client's turn to come back is after this long.
     Drain {
         retry_after_ms: u32,
@@ -57,7 +59,6 @@ pub(crate) struct Delivery {
 }
 
 /// The queue of one connection.
-#[derive(Debug)]
 pub(crate) struct Mailbox {
     /// Tells mailboxes apart within this process.
     pub(crate) number: u64,
@@ -67,26 +68,36 @@ pub(crate) struct Mailbox {
     heard_at: AtomicU64,
     /// How it takes what it is sent.
     pub(crate) intake: Intake,
+    /// Where frames go out without the gateway, if its transport has such a way.
+    outlet: Option<Arc<dyn Outlet>>,
     queue: Mutex<Queue>,
     arrived: Notify,
 }
 
 const NOT_HEARD: Millis = Millis::MAX;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queue {
     delivery: Delivery,
     bytes: usize,
     closed: bool,
+    /// While the gateway waits.
+    session: Option<Box<Session<Frame>>>,
 }
 
 /// What a queued entry costs beside its shared payload.
 const ENTRY_BYTES: usize = size_of::<Mail>();
 
 impl Mailbox {
-    pub(crate) fn new(number: u64, connection: ConnectionId, bytes_max: usize, intake: Intake) -> Self {
-        let (heard_at, arrived) = (AtomicU64::new(NOT_HEARD), Notify::new());
-        Self { number, connection, bytes_max, heard_at, intake, queue: Mutex::default(), arrived }
+    pub(crate) fn new(
+        number: u64,
+        connection: ConnectionId,
+        bytes_max: usize,
+        intake: Intake,
+        outlet: Option<Arc<dyn Outlet>>,
+    ) -> Self {
+        let (heard_at, queue) = (AtomicU64::new(NOT_HEARD), Mutex::default());
+        Self { number, connection, bytes_max, heard_at, intake, outlet, queue, arrived: Notify::new() }
     }
 
     /// The client says something, or is told that it may.
@@ -99,50 +110,69 @@ impl Mailbox {
         Some(self.heard_at.load(Ordering::Relaxed)).filter(|at| *at != NOT_HEARD)
     }
 
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts something in; never waits.
     pub(crate) fn put(&self, mail: Mail) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.closed {
-            return;
-        }
-        let (bytes, room) = match &mail {
-            Mail::Live(live) => (live.frame.len() + ENTRY_BYTES, self.bytes_max),
-            Mail::Signal(frame) => (frame.len() + ENTRY_BYTES, self.bytes_max / 2),
-            Mail::Head { .. } => (ENTRY_BYTES, self.bytes_max),
-            // What the server itself acts on always fits.
-            Mail::UserChanged(_) | Mail::Probe(_) | Mail::Drain { .. } | Mail::End { .. } => (0, usize::MAX),
-        };
-        if queue.bytes + bytes > room {
-            match mail {
-                Mail::Signal(_) => queue.delivery.signals_dropped = true,
-                Mail::Live(_)
-                | Mail::UserChanged(_)
-                | Mail::Head { .. }
-                | Mail::Probe(_)
-                | Mail::Drain { .. }
-                | Mail::End { .. } => {
-                    queue.delivery.overflowed = true;
+        self.put_all(self.queue(), [mail]);
+    }
+
+    /// Offers events of one topic. Answers whether some of them now stand on the wire, and have to be flushed.
+    pub(crate) fn offer(&self, events: &[Live<Frame>]) -> bool {
+        let mut queue = self.queue();
+        let run = match (&self.outlet, queue.session_at_rest()) {
+            (Some(outlet), Some(session)) if outlet.has_room() => {
+                let run = session.pass(events);
+                if !run.is_empty() {
+                    outlet.push(&mut events[run.clone()].iter().map(|live| &live.frame));
                 }
+                run
             }
-            return;
+            _ => 0..0,
+        };
+        self.put_all(queue, events[run.end..].iter().cloned().map(Mail::Live));
+        !run.is_empty()
+    }
+
+    /// Offers a signal; the answer is that of [`Self::offer`].
+    pub(crate) fn offer_signal(&self, frame: &Frame) -> bool {
+        let mut queue = self.queue();
+        if let (Some(outlet), Some(_)) = (&self.outlet, queue.session_at_rest())
+            && outlet.has_room()
+        {
+            outlet.push(&mut std::iter::once(frame));
+            return true;
         }
-        if matches!(mail, Mail::UserChanged(_)) {
-            // Only the latest counts: a user who changes often cannot fill the memory of a reader who stalls.
-            queue.delivery.mail.retain(|waiting| !matches!(waiting, Mail::UserChanged(_)));
+        self.put_all(queue, [Mail::Signal(frame.clone())]);
+        false
+    }
+
+    /// Lets what was offered leave. What the other side does not take at once is the gateway's to see to.
+    pub(crate) fn flush(&self) {
+        if let Some(outlet) = &self.outlet
+            && outlet.flush() != Flushed::All
+        {
+            self.arrived.notify_one();
         }
-        queue.bytes += bytes;
-        queue.closed = matches!(mail, Mail::Drain { .. } | Mail::End { .. });
+    }
+
+    fn put_all(&self, mut queue: MutexGuard<'_, Queue>, mail: impl IntoIterator<Item = Mail>) {
         let was_empty = queue.delivery.mail.is_empty();
-        queue.delivery.mail.push_back(mail);
+        for mail in mail {
+            queue.put(mail, self.bytes_max);
+        }
+        let has_come = was_empty && !queue.delivery.mail.is_empty();
         drop(queue);
-        if was_empty {
+        if has_come {
             self.arrived.notify_one();
         }
     }
 
     /// Another mailbox is this connection's from now on; nothing comes here any more.
     pub(crate) fn is_succeeded(&self) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue();
         queue.closed = true;
         queue.delivery.succeeded = true;
         drop(queue);
@@ -151,14 +181,67 @@ impl Mailbox {
 
     /// Takes everything that waits.
     pub(crate) fn take(&self) -> Delivery {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue();
         queue.bytes = 0;
         std::mem::take(&mut queue.delivery)
+    }
+
+    /// Leaves the session here while the gateway waits; what is here already is found by [`Self::arrived`].
+    pub(crate) fn lay_down(&self, session: Box<Session<Frame>>) {
+        self.queue().session = Some(session);
+    }
+
+    /// Takes the session back.
+    pub(crate) fn take_up(&self) -> Option<Box<Session<Frame>>> {
+        self.queue().session.take()
     }
 
     /// Returns when something waits. May return early; may be dropped at any time.
     pub(crate) async fn arrived(&self) {
         self.arrived.notified().await;
+    }
+}
+
+impl Queue {
+    /// The session, if nothing that came before has still to be told to it.
+    fn session_at_rest(&mut self) -> Option<&mut Session<Frame>> {
+        let Delivery { mail, overflowed, .. } = &self.delivery;
+        let nothing_waits = mail.is_empty() && !overflowed && !self.closed;
+        self.session.as_deref_mut().filter(|_| nothing_waits)
+    }
+
+    fn put(&mut self, mail: Mail, bytes_max: usize) {
+        if self.closed {
+            return;
+        }
+        let (bytes, room) = match &mail {
+            Mail::Live(live) => (live.frame.len() + ENTRY_BYTES, bytes_max),
+            Mail::Signal(frame) => (frame.len() + ENTRY_BYTES, bytes_max / 2),
+            Mail::Head { .. } => (ENTRY_BYTES, bytes_max),
+            // What the server itself acts on always fits.
+            Mail::UserChanged(_) | Mail::Probe(_) | Mail::Drain { .. } | Mail::End { .. } => (0, usize::MAX),
+        };
+        if self.bytes + bytes > room {
+            match mail {
+                Mail::Signal(_) => self.delivery.signals_dropped = true,
+                Mail::Live(_)
+                | Mail::UserChanged(_)
+                | Mail::Head { .. }
+                | Mail::Probe(_)
+                | Mail::Drain { .. }
+                | Mail::End { .. } => {
+                    self.delivery.overflowed = true;
+                }
+            }
+            return;
+        }
+        if matches!(mail, Mail::UserChanged(_)) {
+            // Only the latest counts: a user who changes often cannot fill the memory of a reader who stalls.
+            self.delivery.mail.retain(|waiting| !matches!(waiting, Mail::UserChanged(_)));
+        }
+        self.bytes += bytes;
+        self.closed = matches!(mail, Mail::Drain { .. } | Mail::End { .. });
+        self.delivery.mail.push_back(mail);
     }
 }
 
@@ -169,12 +252,12 @@ mod tests {
 
     fn live(seq: Seq) -> Mail {
         let topic = "channel:messaging:a".parse().unwrap();
-        Mail::Live(Live { topic, seq, frame: Frame::from("x".repeat(100)), effect: Effect::None })
+        Mail::Live(Live { topic, seq, frame: Frame::from(&*"x".repeat(100)), effect: Effect::None })
     }
 
     #[test]
     fn a_full_mailbox_leaves_events_out_and_says_so_l6_40() {
-        let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000, Intake::default());
+        let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000, Intake::default(), None);
         (1..=1_000).for_each(|seq| mailbox.put(live(seq)));
         let delivery = mailbox.take();
         assert!(delivery.overflowed);
@@ -186,7 +269,7 @@ mod tests {
 
     #[test]
     fn signals_are_left_out_before_events_and_the_end_always_fits_l6_40() {
-        let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000, Intake::default());
+        let mailbox = Mailbox::new(1, ConnectionId::parse("c").unwrap(), 10_000, Intake::default(), None);
         (0..1_000).for_each(|_| mailbox.put(Mail::Signal(Frame::from("s"))));
         mailbox.put(live(1));
         let bye = ServerFrame::Bye {

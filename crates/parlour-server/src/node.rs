@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use parlour_proto::SessionConfig;
 use parlour_store::{App, AppMode, Store};
 use parlour_wire::{AppKey, CloseCode, ErrorBody, ErrorCode, Event};
+use tokio::task::JoinSet;
 
 use crate::bus::{Bus, BusMessage};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::connections::{Connections, Returns};
+use crate::connections::{Connections, LastsBy, Returns};
 use crate::dice::Dice;
+use crate::gateway::session_config;
 use crate::hub::{Hub, Log};
 use crate::meter::Meter;
 use crate::pace::Pace;
@@ -42,6 +45,8 @@ pub struct Node {
     pub(crate) meter: Meter,
     pub(crate) pace: Pace,
     apps: RwLock<HashMap<AppKey, Arc<App>>>,
+    link_sessions: Arc<SessionConfig>,
+    lease_sessions: Arc<SessionConfig>,
     mailboxes: AtomicU64,
     requests: AtomicU64,
     draining: AtomicBool,
@@ -58,13 +63,15 @@ impl Node {
         let grace = Duration::from_millis(config.limits.presence_grace_ms);
         let away_after = Duration::from_millis(config.limits.away_after_ms);
         let node = Arc::new(Self {
-            hub: Hub::new(clock.now()),
+            hub: Hub::new(clock.now(), tokio::runtime::Handle::current().metrics().num_workers()),
             connections: Connections::default(),
             presence: Presence::new(grace, away_after),
             typing: Typing::default(),
             meter: Meter::default(),
             pace: Pace::new(config.limits.hellos_per_second, config.limits.hellos_burst),
             apps: RwLock::new(apps),
+            link_sessions: Arc::new(session_config(&config.limits, LastsBy::Link)),
+            lease_sessions: Arc::new(session_config(&config.limits, LastsBy::Lease)),
             mailboxes: AtomicU64::new(1),
             requests: AtomicU64::new(1),
             draining: AtomicBool::new(false),
@@ -99,7 +106,7 @@ impl Node {
         Ok(node)
     }
 
-    /// Runs everything that is not asked for by a request: head checks, presence, typing, metering, retention.
+    /// Runs everything that is not asked for by a request: delivery, head checks, presence, typing, metering, retention.
     /// Never returns.
     pub async fn run(self: Arc<Self>) {
         let node = &self;
@@ -126,7 +133,12 @@ impl Node {
                 }
             }
         };
+        let mut lanes = JoinSet::new();
+        for lane in node.hub.lanes() {
+            lanes.spawn(lane);
+        }
         tokio::join!(
+            lanes.join_all(),
             head_checks,
             retention,
             node.presence.run(&node.clock),
@@ -153,6 +165,14 @@ impl Node {
         self.config.limits.connections_per_user.unwrap_or(match app.mode {
             AppMode::Development => 3,
             AppMode::Production => 50,
+        })
+    }
+
+    /// What the sessions of connections that last by this are held to.
+    pub(crate) fn session_config(&self, lasts_by: LastsBy) -> Arc<SessionConfig> {
+        Arc::clone(match lasts_by {
+            LastsBy::Link => &self.link_sessions,
+            LastsBy::Lease => &self.lease_sessions,
         })
     }
 

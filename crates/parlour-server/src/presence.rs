@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::hub::to_frame;
+use crate::frame::Frame;
 use crate::mailbox::{Mail, Mailbox};
 
 /// Changes are collected for this long.
@@ -399,8 +399,8 @@ fn presence_of(user: &UserId, person: &Person) -> PresenceOf {
     }
 }
 
-fn signal(users: Vec<PresenceOf>, snapshot: bool) -> crate::mailbox::Frame {
+fn signal(users: Vec<PresenceOf>, snapshot: bool) -> Frame {
     let signal =
         if snapshot { Signal::PresenceSnapshot { users } } else { Signal::PresenceChanged { users } };
-    to_frame(&ServerFrame::Signal { topic: None, signal: Open::Known(signal) })
+    Frame::new(&ServerFrame::Signal { topic: None, signal: Open::Known(signal) })
 }

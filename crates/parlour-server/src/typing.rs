@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::bus::{Bus, BusMessage};
-use crate::hub::to_frame;
+use crate::frame::Frame;
 
 /// When a user has not said again that she types for this long, she does not.
 const EXPIRES_AFTER: Duration = Duration::from_secs(6);
@@ -79,6 +79,6 @@ impl Typing {
 
 fn tell(bus: &dyn Bus, app: AppId, cid: &Cid, signal: Signal, from: u64) {
     let topic = Topic::Channel(cid.clone());
-    let frame = to_frame(&ServerFrame::Signal { topic: Some(topic.clone()), signal: Open::Known(signal) });
+    let frame = Frame::new(&ServerFrame::Signal { topic: Some(topic.clone()), signal: Open::Known(signal) });
     bus.publish(BusMessage::Signal { app, topic, frame, except: Some(from) });
 }

@@ -5,7 +5,7 @@
 //! there, or its answer on the way back.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use parlour_client::{Body, CloseCode, Frames, Net, NetError, Received};
 use parlour_server::Frame;
-use parlour_server::gateway::{self, SendError, Transport};
+use parlour_server::gateway::{self, Flushed, Outlet, SendError, Transport};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -118,40 +118,130 @@ impl End {
     }
 }
 
-/// The server's end.
-struct ServerEnd(End);
+/// The server's end: what it says goes out by the wire, its own words and what the hub puts there.
+struct ServerEnd {
+    end: End,
+    wire: Arc<ServerWire>,
+}
+
+struct ServerWire {
+    world: Arc<World>,
+    state: watch::Receiver<LinkState>,
+    row: Mutex<Row>,
+}
+
+/// What is about to go into the pipe.
+struct Row {
+    waiting: VecDeque<Frame>,
+    /// `None` once the link was closed.
+    to_other: Option<mpsc::Sender<(Instant, Item)>>,
+    last_due: Instant,
+}
+
+/// When the pipe has had no room for this long, the client is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl ServerEnd {
+    fn new(mut end: End) -> Self {
+        let row = Row { waiting: VecDeque::new(), to_other: end.to_other.take(), last_due: end.last_due };
+        let wire =
+            ServerWire { world: Arc::clone(&end.world), state: end.state.clone(), row: Mutex::new(row) };
+        Self { end, wire: Arc::new(wire) }
+    }
+}
+
+impl ServerWire {
+    fn row(&self) -> std::sync::MutexGuard<'_, Row> {
+        self.row.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the pipe has room; `false`: the link is gone.
+    async fn has_room_again(&self) -> bool {
+        let Some(to_other) = self.row().to_other.clone() else { return false };
+        let mut state = self.state.clone();
+        tokio::select! {
+            biased;
+            _ = state.wait_for(|state| *state == LinkState::Cut) => false,
+            permit = to_other.reserve() => permit.is_ok(),
+        }
+    }
+}
+
+impl Outlet for ServerWire {
+    fn has_room(&self) -> bool {
+        self.row().waiting.is_empty()
+    }
+
+    fn push(&self, frames: &mut dyn Iterator<Item = &Frame>) {
+        self.row().waiting.extend(frames.cloned());
+    }
+
+    fn flush(&self) -> Flushed {
+        let row = &mut *self.row();
+        let state = *self.state.borrow();
+        let to_other = row.to_other.as_ref().filter(|_| state != LinkState::Cut && !self.world.is_dead());
+        let Some(to_other) = to_other else {
+            row.waiting.clear();
+            return Flushed::Broken;
+        };
+        if state == LinkState::BlackHole {
+            row.waiting.clear();
+        }
+        let mut bytes = 0;
+        while let Some(frame) = row.waiting.front() {
+            let Ok(permit) = to_other.try_reserve() else { return Flushed::Some { bytes } };
+            row.last_due = row.last_due.max(Instant::now() + self.world.latency());
+            permit.send((row.last_due, Item::Text(frame.text().to_owned())));
+            bytes += frame.text().len();
+            row.waiting.pop_front();
+        }
+        Flushed::All
+    }
+}
 
 impl Transport for ServerEnd {
     const NAME: &'static str = "simulated";
 
+    fn outlet(&self) -> Option<Arc<dyn Outlet>> {
+        Some(Arc::clone(&self.wire) as _)
+    }
+
     async fn recv(&mut self) -> gateway::Received {
-        match self.0.recv().await {
-            Some(Item::Text(text)) => gateway::Received::Text(Frame::from(text)),
+        match self.end.recv().await {
+            Some(Item::Text(text)) => gateway::Received::Text(text),
             Some(Item::Close(code, _)) => gateway::Received::Closed(Some(code)),
             None => gateway::Received::Closed(None),
         }
     }
 
     async fn send(&mut self, frame: Frame) -> Result<(), SendError> {
-        if self.0.world.is_dead() {
-            return Err(SendError::Gone);
-        }
-        match tokio::time::timeout(
-            Duration::from_secs(30),
-            self.0.send(Item::Text(frame.as_str().to_owned())),
-        )
-        .await
-        {
-            Ok(sent) => sent.map_err(|()| SendError::Gone),
-            Err(_) => Err(SendError::Stalled),
+        self.wire.push(&mut std::iter::once(&frame));
+        Ok(())
+    }
+
+    async fn drain(&mut self) -> Result<(), SendError> {
+        loop {
+            match self.wire.flush() {
+                Flushed::All => return Ok(()),
+                Flushed::Broken => return Err(SendError::Gone),
+                Flushed::Some { .. } => {}
+            }
+            match tokio::time::timeout(PATIENCE, self.wire.has_room_again()).await {
+                Ok(true) => {}
+                Ok(false) => return Err(SendError::Gone),
+                Err(_) => return Err(SendError::Stalled),
+            }
         }
     }
 
     async fn close(&mut self, code: CloseCode, reason: &str) {
-        if !self.0.world.is_dead() {
-            let _ = self.0.send(Item::Close(code, reason.to_owned())).await;
+        if self.drain().await.is_ok() && self.wire.has_room_again().await {
+            let row = self.wire.row();
+            if let Some(to_other) = &row.to_other {
+                let _ = to_other.try_send((row.last_due, Item::Close(code, reason.to_owned())));
+            }
         }
-        self.0.to_other = None;
+        self.wire.row().to_other = None;
     }
 }
 
@@ -207,7 +297,9 @@ impl Net for SimNet {
             let (control, state) = watch::channel(LinkState::Up);
             let (client, at_server) = End::pair(world, &state);
             let node = Arc::clone(&server.node);
-            server.tasks.spawn(async move { gateway::serve(node, ServerEnd(at_server), None, None).await });
+            server
+                .tasks
+                .spawn(async move { gateway::serve(node, ServerEnd::new(at_server), None, None).await });
             server.links.retain(|link| !link.is_closed());
             server.links.push(control);
             client

@@ -3,6 +3,7 @@
 //! Per topic at most one load is under way, so that an answer needs no number to be told from another.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 use parlour_wire::frames::{CURSORS_MAX, ResetReason, Resume, Resumed, ServerFrame, WatchTopic};
 use parlour_wire::{Epoch, ErrorBody, ErrorCode, Seq, Topic};
@@ -18,7 +19,7 @@ const RETRY_MS: Millis = 1_000;
 
 #[derive(Default)]
 pub(super) struct Topics {
-    places: BTreeMap<Topic, Place>,
+    places: Places,
     /// Topics about which `Watch` was asked.
     asked: BTreeMap<Topic, Asked>,
     /// When a time here comes, the stalled topic is loaded again. In order of time; those that are no longer
@@ -27,6 +28,46 @@ pub(super) struct Topics {
     /// The user's own topic, and the last of its events whose effect is in force.
     own: Option<(Topic, Cursor)>,
     replay_max: u64,
+}
+
+/// The places, in the order of their topics. A row as long as it has to be: most connections have few topics, and
+/// there are many connections.
+#[derive(Default)]
+struct Places(Vec<(Topic, Place)>);
+
+impl Places {
+    fn at(&self, topic: &Topic) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| other.cmp(topic))
+    }
+
+    fn get(&self, topic: &Topic) -> Option<&Place> {
+        self.at(topic).ok().map(|at| &self.0[at].1)
+    }
+
+    fn get_mut(&mut self, topic: &Topic) -> Option<&mut Place> {
+        self.at(topic).ok().map(|at| &mut self.0[at].1)
+    }
+
+    fn insert(&mut self, topic: Topic, place: Place) {
+        match self.at(&topic) {
+            Ok(at) => self.0[at].1 = place,
+            Err(at) => {
+                // One at a time: the next may never come.
+                self.0.reserve_exact(1);
+                self.0.insert(at, (topic, place));
+            }
+        }
+    }
+
+    fn remove(&mut self, topic: &Topic) {
+        if let Ok(at) = self.at(topic) {
+            self.0.remove(at);
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = &Place> {
+        self.0.iter().map(|(_, place)| place)
+    }
 }
 
 enum Place {
@@ -125,6 +166,7 @@ impl Topics {
                 resumed = Resumed::CaughtUp;
             }
         }
+        topics.places.0.reserve_exact(starts.len());
         for start in starts {
             if matches!(start.topic, Topic::User(_)) {
                 topics.own = Some((start.topic.clone(), Cursor::new(start.head)));
@@ -168,6 +210,27 @@ impl Topics {
 
     pub(super) fn deadline(&self) -> Option<Millis> {
         self.retries.front().map(|(at, _)| *at)
+    }
+
+    /// The run of events that follow the cursor of a topic to which the session listens and that changes nothing else.
+    pub(super) fn pass<F>(&mut self, events: &[Live<F>]) -> Range<usize> {
+        let Some(Live { topic, .. }) = events.first() else { return 0..0 };
+        if self.own.as_ref().is_some_and(|(own, _)| own == topic) {
+            return 0..0;
+        }
+        let Some(Place::Attached(Attachment { cursor, feed: Feed::Live, .. })) = self.places.get_mut(topic)
+        else {
+            return 0..0;
+        };
+        let mut run = 0..0;
+        for (at, event) in events.iter().enumerate() {
+            match cursor.offer(event.seq) {
+                Offer::Next => run.end = at + 1,
+                Offer::Seen if run.is_empty() => run = at + 1..at + 1,
+                Offer::Seen | Offer::Gap => break,
+            }
+        }
+        run
     }
 
     pub(super) fn live<F>(&mut self, event: Live<F>, out: &mut Vec<SessionOutput<F>>) {

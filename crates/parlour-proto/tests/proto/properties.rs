@@ -11,7 +11,7 @@ use parlour_wire::frames::{
 };
 use parlour_wire::{CloseCode, ErrorCode, Open};
 use proptest::collection::vec;
-use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::{Config as ProptestConfig, TestCaseError};
 
 use crate::kit::{
@@ -195,6 +195,37 @@ proptest! {
             witness.sees(&outcome(&mut session, now, input))?;
         }
         prop_assert!(!witness.closed || session.deadline().is_none());
+    }
+
+    #[test]
+    fn the_short_way_of_live_events_says_what_the_long_one_says(
+        steps in vec((pauses(), session_inputs(), places(), vec((seqs(), effects()), 1..6)), 0..60),
+    ) {
+        let config = SessionConfig { frames_burst: 1_000, ..session_config() };
+        let (mut long, mut short) = (Session::new(0, config.clone(), 0.5), Session::new(0, config, 0.5));
+        let topics = vec![start(ALICE, 3), start(GENERAL, 5)];
+        let admission = Admission { ready: Box::new(ready()), topics, token_expires_in_ms: None };
+        for input in [
+            In::Frame(Open::Known(ClientFrame::Hello(Box::new(hello(None))))),
+            In::Admitted(Box::new(admission)),
+        ] {
+            prop_assert_eq!(outcome(&mut long, 0, input.clone()), outcome(&mut short, 0, input));
+        }
+        let mut now = 0;
+        for (pause, input, place, events) in steps {
+            now += pause;
+            prop_assert_eq!(outcome(&mut long, now, input.clone()), outcome(&mut short, now, input));
+            let events: Vec<_> = events.into_iter().map(|(seq, effect)| live(place, seq, effect)).collect();
+            let run = short.pass(&events);
+            let mut said: Vec<_> =
+                events[run.clone()].iter().map(|live| SessionOutput::SendShared(live.frame.clone())).collect();
+            for event in &events[run.end..] {
+                said.extend(outcome(&mut short, now, In::Live(event.clone())));
+            }
+            let expected = events.into_iter().flat_map(|event| outcome(&mut long, now, In::Live(event)));
+            prop_assert_eq!(said, expected.collect::<Vec<_>>());
+            prop_assert_eq!(long.deadline(), short.deadline());
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::gateway::intake::Intake;
 use crate::node::Node;
 
 /// One client's stream.
-pub(super) struct Peer<S> {
+pub(crate) struct Peer<S> {
     stream: S,
     address: IpAddr,
     stall: Duration,
@@ -57,6 +57,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             node,
             refusal: None,
         }
+    }
+
+    /// What is left when HTTP is over.
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
     }
 
     fn judge<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

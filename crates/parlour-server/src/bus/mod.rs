@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parlour_store::{AppId, Logged};
 use parlour_wire::Topic;
 
-use crate::mailbox::Frame;
+use crate::frame::Frame;
 
 pub use local::LocalBus;
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::inbox::Inbox;
 use super::intake::Intake;
 use super::{Received, SendError, Transport};
-use crate::mailbox::Frame;
+use crate::frame::Frame;
 
 /// Goes out with the headers: a proxy that waits for the first bytes of a body has them at once.
 const OPENING: Bytes = Bytes::from_static(b":\n\n");
@@ -71,7 +71,7 @@ impl Transport for EventStream {
 
     async fn send(&mut self, frame: Frame) -> Result<(), SendError> {
         let Some(body) = &self.body else { return Err(SendError::Gone) };
-        let mut rest = Bytes::from(format!("data: {frame}\n\n"));
+        let mut rest = Bytes::from(format!("data: {}\n\n", frame.text()));
         while !rest.is_empty() {
             let piece = rest.split_to(rest.len().min(PIECE_BYTES));
             let sending = body.send(piece);

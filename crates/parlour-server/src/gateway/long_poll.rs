@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::inbox::Inbox;
 use super::{LastsBy, Received, SendError, Transport};
 use crate::connections::Arrival;
-use crate::mailbox::Frame;
+use crate::frame::Frame;
 
 /// What happens within this time goes into one answer.
 const COLLECT: Duration = Duration::from_millis(50);

@@ -9,13 +9,14 @@ pub mod intake;
 pub mod long_poll;
 pub mod websocket;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlour_proto::{Live, Load, Session, SessionConfig, SessionInput, SessionOutput};
+use parlour_proto::{Live, Load, Millis, Session, SessionConfig, SessionInput, SessionOutput};
 use parlour_store::{App, Events, Reader};
 use parlour_wire::events::ClientSignal;
 use parlour_wire::frames::{AppState, ByeIntent, ClientInfo, Hello};
@@ -31,10 +32,12 @@ use crate::access::{self, Caller, Wish};
 use crate::auth::Bearer;
 use crate::channel_types;
 use crate::chat::connect_user::{self, Door, NotWelcome, Refusal, Welcome};
+use crate::config::LimitsConfig;
 pub use crate::connections::LastsBy;
 use crate::connections::{Arrival, Unanswered};
-use crate::hub::{encode, to_frame};
-use crate::mailbox::{Frame, Mail, Mailbox};
+use crate::frame::Frame;
+use crate::hub::encode;
+use crate::mailbox::{Mail, Mailbox};
 use crate::node::Node;
 use crate::presence::Departure;
 use inbox::Inbox;
@@ -44,7 +47,7 @@ use intake::Intake;
 #[derive(Debug)]
 pub enum Received {
     /// A whole text.
-    Text(Frame),
+    Text(String),
     /// A frame that was read with what it came in.
     Frame(Value),
     /// Bytes that are no text: frames are JSON texts.
@@ -70,6 +73,27 @@ pub enum SendError {
     Full,
 }
 
+/// What came of a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing waits any more.
+    All,
+    /// So much of it; the other side takes no more now.
+    Some { bytes: usize },
+    /// The other side is gone.
+    Broken,
+}
+
+/// Where frames go out without anybody waiting: the way of the hub, past the gateway that waits.
+pub trait Outlet: Send + Sync {
+    /// Whether the other side took everything so far, and not too much is waiting since.
+    fn has_room(&self) -> bool;
+    /// Puts frames behind those that wait.
+    fn push(&self, frames: &mut dyn Iterator<Item = &Frame>);
+    /// Lets out what waits, as far as the other side takes it now. What is left is the gateway's: it drains.
+    fn flush(&self) -> Flushed;
+}
+
 /// What carries frames: a WebSocket, or anything else that can.
 pub trait Transport: Send + 'static {
     /// The transport's name in logs.
@@ -84,13 +108,21 @@ pub trait Transport: Send + 'static {
     fn inbox(&self) -> Option<&Arc<Inbox>> {
         None
     }
+    /// Where frames go out past the gateway; `None`: it sends them all itself.
+    fn outlet(&self) -> Option<Arc<dyn Outlet>> {
+        None
+    }
     /// Waits for what comes next. May be dropped at any time without losing anything.
     fn recv(&mut self) -> impl Future<Output = Received> + Send;
-    /// Sends a frame; waits while the other side is slow.
+    /// Sends a frame, or keeps it for the next drain; waits while the other side is slow and much waits.
     fn send(&mut self, frame: Frame) -> impl Future<Output = Result<(), SendError>> + Send;
     /// How the other side takes what it is sent, where that is known.
     fn intake(&self) -> Intake {
         Intake::default()
+    }
+    /// Waits until everything that was sent, here or by the outlet, is on its way.
+    fn drain(&mut self) -> impl Future<Output = Result<(), SendError>> + Send {
+        async { Ok(()) }
     }
     /// Whether the other side is still reading what it was sent before the last ping.
     fn is_behind(&self) -> bool {
@@ -109,22 +141,14 @@ const LATE_MS: u64 = 1_000;
 /// A poll ends at least this long before it would be pinged.
 const HOLD_MARGIN_MS: u64 = 5_000;
 
-/// Serves one connection until it ends.
-pub async fn serve<T: Transport>(
-    node: Arc<Node>,
-    transport: T,
-    address: Option<IpAddr>,
-    pending: Option<Pending>,
-) {
-    let limits = &node.config.limits;
-    let (heartbeat_ms, ping_phase) = match T::LASTS_BY {
-        LastsBy::Link => (limits.heartbeat_ms, node.dice.fraction()),
-        // Each poll is a sign of life: it is over before it is asked for another.
-        LastsBy::Lease => (limits.poll_hold_ms + HOLD_MARGIN_MS, 1.0),
-    };
-    let config = SessionConfig {
+/// What sessions are held to on connections that last by this.
+pub(crate) fn session_config(limits: &LimitsConfig, lasts_by: LastsBy) -> SessionConfig {
+    SessionConfig {
         hello_wait_ms: limits.hello_wait_ms,
-        heartbeat_ms,
+        heartbeat_ms: match lasts_by {
+            LastsBy::Link => limits.heartbeat_ms,
+            LastsBy::Lease => limits.poll_hold_ms + HOLD_MARGIN_MS,
+        },
         pong_wait_ms: limits.pong_wait_ms,
         token_grace_ms: limits.token_grace_ms,
         lease_max_ms: limits.lease_max_ms,
@@ -132,21 +156,36 @@ pub async fn serve<T: Transport>(
         frames_per_second: limits.frames_per_second,
         frames_burst: limits.frames_burst,
         replay_max: limits.replay_max,
+    }
+}
+
+/// Serves one connection until it ends.
+pub async fn serve<T: Transport>(
+    node: Arc<Node>,
+    transport: T,
+    address: Option<IpAddr>,
+    pending: Option<Pending>,
+) {
+    let ping_phase = match T::LASTS_BY {
+        LastsBy::Link => node.dice.fraction(),
+        // Each poll is a sign of life: it is over before it is asked for another.
+        LastsBy::Lease => 1.0,
     };
     let opened_at = node.clock.millis();
-    let session = Session::new(opened_at, config, ping_phase);
+    let session = Box::new(Session::new(opened_at, node.session_config(T::LASTS_BY), ping_phase));
     let id =
         ConnectionId::parse(&format!("c-{}", &node.dice.hex()[..24])).expect("hexadecimal is in the charset");
-    let mailbox = Arc::new(Mailbox::new(node.next_mailbox(), id, limits.queue_bytes_max, transport.intake()));
+    let bytes_max = node.config.limits.queue_bytes_max;
+    let (intake, outlet) = (transport.intake(), transport.outlet());
+    let mailbox = Arc::new(Mailbox::new(node.next_mailbox(), id, bytes_max, intake, outlet));
     let mut gateway = Gateway {
         node: Arc::clone(&node),
         transport,
-        session,
         mailbox,
         pending,
         guest: None,
         arrival: None,
-        attached: BTreeSet::new(),
+        attached: Vec::new(),
         departure: Departure::Lost,
         unanswered: None,
         checked: node.hub.checked_at(),
@@ -155,7 +194,7 @@ pub async fn serve<T: Transport>(
         is_over: false,
         is_succeeded: false,
     };
-    gateway.run().await;
+    gateway.run(session).await;
     gateway.outlive().await;
     gateway.clean_up(address, opened_at);
 }
@@ -164,14 +203,14 @@ pub async fn serve<T: Transport>(
 struct Gateway<T> {
     node: Arc<Node>,
     transport: T,
-    session: Session<Frame>,
     mailbox: Arc<Mailbox>,
     /// Held until `hello` is accepted: the cap on connections that only wait.
     pending: Option<Pending>,
     /// Who is connected, once admitted.
     guest: Option<Guest>,
     arrival: Option<Arrival>,
-    attached: BTreeSet<Topic>,
+    /// In order, and no more room than it takes.
+    attached: Vec<Topic>,
     departure: Departure,
     /// Held while a newcomer waits to know whether the client is there.
     unanswered: Option<Unanswered>,
@@ -185,6 +224,17 @@ struct Gateway<T> {
     is_succeeded: bool,
 }
 
+/// Why a gateway that waited waits no longer.
+enum Woken {
+    Received(Received),
+    /// Something waits in the mailbox, or on the wire.
+    Mail,
+    /// A deadline has passed. `late`: long ago.
+    Due {
+        late: bool,
+    },
+}
+
 /// An admitted user.
 struct Guest {
     app: Arc<App>,
@@ -196,71 +246,97 @@ struct Guest {
 }
 
 impl<T: Transport> Gateway<T> {
-    async fn run(&mut self) {
+    async fn run(&mut self, mut session: Box<Session<Frame>>) {
         while !self.has_ended() {
-            if self.deliver().await.is_break() {
+            // Each step that is not waiting is a future of its own: a connection that waits holds no room for it.
+            if Box::pin(self.catch_up(&mut session)).await.is_break() {
                 return;
             }
-            let deadline = self.session.deadline();
-            let wake_at = deadline.map(|at| self.node.clock.instant(at));
-            let timer = async {
-                match wake_at {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let input = tokio::select! {
-                // What has come is looked at before anybody is judged for not having sent it.
-                biased;
-                received = self.transport.recv() => match received {
-                    Received::Text(text) => read_text(text.as_bytes()),
-                    Received::Frame(frame) => read_frame(frame),
-                    Received::Binary => SessionInput::Malformed {
-                        error: ErrorCode::BadFrame.because("Frames are JSON texts; this one is binary."),
-                    },
-                    Received::Control => SessionInput::Control,
-                    Received::Over => {
-                        self.is_over = true;
-                        return;
-                    }
-                    // The answer is lost, the connection is not: the client asks again. One that came anew leaves
-                    // nothing: nobody knows its id.
-                    Received::Closed(_) if self.arrival == Some(Arrival::Again) => {
-                        self.is_over = true;
-                        return;
-                    }
-                    Received::Closed(code) => {
-                        self.transport.answer_close().await;
-                        if code == Some(CloseCode::NORMAL) {
-                            self.departure = Departure::Left;
-                        }
-                        self.closed_with = Some((code.unwrap_or(CloseCode(1006)), "closed by the client".to_owned()));
-                        return;
-                    }
-                    Received::Broken { code, reason } => {
-                        self.close(code, reason).await;
-                        return;
-                    }
-                },
-                () = self.mailbox.arrived() => continue,
-                () = timer => {
-                    let late = deadline.is_some_and(|at| self.node.clock.millis() > at + LATE_MS);
-                    if self.transport.is_behind() {
-                        self.feed(SessionInput::Behind).await;
-                    }
-                    SessionInput::Tick { late }
-                }
-            };
-            if self.guest.is_some() && !matches!(input, SessionInput::Tick { .. }) {
-                self.mailbox.heard(self.node.clock.millis());
-                self.unanswered = None;
-            }
-            // What the server knew before it read the frame is in force for it: a setting, a removal.
-            if self.deliver().await.is_break() {
+            let deadline = session.deadline();
+            self.mailbox.lay_down(session);
+            let woken = self.wait(deadline).await;
+            session = self.mailbox.take_up().expect("only the gateway takes it up, and it was laid down");
+            if Box::pin(self.wake(&mut session, woken)).await.is_break() {
                 return;
             }
-            self.feed(input).await;
         }
+    }
+
+    /// Brings out what waits for the other side, and to the session what waits for it.
+    async fn catch_up(&mut self, session: &mut Session<Frame>) -> ControlFlow<()> {
+        self.drain().await?;
+        self.deliver(session).await?;
+        self.drain().await
+    }
+
+    /// Waits for something to do.
+    async fn wait(&mut self, deadline: Option<Millis>) -> Woken {
+        let wake_at = deadline.map(|at| self.node.clock.instant(at));
+        let timer = async {
+            match wake_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // What has come is looked at before anybody is judged for not having sent it.
+            biased;
+            received = self.transport.recv() => Woken::Received(received),
+            () = self.mailbox.arrived() => Woken::Mail,
+            () = timer => {
+                let late = deadline.is_some_and(|at| self.node.clock.millis() > at + LATE_MS);
+                Woken::Due { late }
+            }
+        }
+    }
+
+    async fn wake(&mut self, session: &mut Session<Frame>, woken: Woken) -> ControlFlow<()> {
+        let input = match woken {
+            Woken::Mail => return ControlFlow::Continue(()),
+            Woken::Due { late } => {
+                if self.transport.is_behind() {
+                    self.feed(session, SessionInput::Behind).await;
+                }
+                SessionInput::Tick { late }
+            }
+            Woken::Received(Received::Text(text)) => read_text(text.as_bytes()),
+            Woken::Received(Received::Frame(frame)) => read_frame(frame),
+            Woken::Received(Received::Binary) => SessionInput::Malformed {
+                error: ErrorCode::BadFrame.because("Frames are JSON texts; this one is binary."),
+            },
+            Woken::Received(Received::Control) => SessionInput::Control,
+            Woken::Received(Received::Over) => {
+                self.is_over = true;
+                return ControlFlow::Break(());
+            }
+            // The answer is lost, the connection is not: the client asks again. One that came anew leaves
+            // nothing: nobody knows its id.
+            Woken::Received(Received::Closed(_)) if self.arrival == Some(Arrival::Again) => {
+                self.is_over = true;
+                return ControlFlow::Break(());
+            }
+            Woken::Received(Received::Closed(code)) => {
+                self.transport.answer_close().await;
+                if code == Some(CloseCode::NORMAL) {
+                    self.departure = Departure::Left;
+                }
+                self.closed_with = Some((code.unwrap_or(CloseCode(1006)), "closed by the client".to_owned()));
+                return ControlFlow::Break(());
+            }
+            Woken::Received(Received::Broken { code, reason }) => {
+                self.close(code, reason).await;
+                return ControlFlow::Break(());
+            }
+        };
+        if self.guest.is_some() && !matches!(input, SessionInput::Tick { .. }) {
+            self.mailbox.heard(self.node.clock.millis());
+            self.unanswered = None;
+        }
+        // What the server knew before it read the frame is in force for it: a setting, a removal.
+        self.node.hub.settled(&self.mailbox).await;
+        self.deliver(session).await?;
+        self.feed(session, input).await;
+        ControlFlow::Continue(())
     }
 
     fn has_ended(&self) -> bool {
@@ -312,13 +388,13 @@ impl<T: Transport> Gateway<T> {
     }
 
     /// Takes what waits in the mailbox to the session.
-    async fn deliver(&mut self) -> std::ops::ControlFlow<()> {
+    async fn deliver(&mut self, session: &mut Session<Frame>) -> ControlFlow<()> {
         // Read before the mailbox is emptied: everything up to then is in it, or was.
         let checked = self.node.hub.checked_at();
         let delivery = self.mailbox.take();
         if delivery.succeeded {
             (self.is_over, self.is_succeeded) = (true, true);
-            return std::ops::ControlFlow::Break(());
+            return ControlFlow::Break(());
         }
         let mut ended = false;
         for mail in delivery.mail {
@@ -333,7 +409,7 @@ impl<T: Transport> Gateway<T> {
                 }
                 Mail::Signal(frame) => {
                     if self.send(frame).await.is_break() {
-                        return std::ops::ControlFlow::Break(());
+                        return ControlFlow::Break(());
                     }
                     continue;
                 }
@@ -343,8 +419,8 @@ impl<T: Transport> Gateway<T> {
                 }
                 Mail::Drain { retry_after_ms } => {
                     ended = true;
-                    if self.send(to_frame(&ServerFrame::Drain { retry_after_ms })).await.is_break() {
-                        return std::ops::ControlFlow::Break(());
+                    if self.send(Frame::new(&ServerFrame::Drain { retry_after_ms })).await.is_break() {
+                        return ControlFlow::Break(());
                     }
                     let bye = ServerFrame::Bye {
                         code: CloseCode::RESTART,
@@ -359,13 +435,13 @@ impl<T: Transport> Gateway<T> {
                     SessionInput::End { bye, code }
                 }
             };
-            self.feed(input).await;
+            self.feed(session, input).await;
             if self.has_ended() {
-                return std::ops::ControlFlow::Break(());
+                return ControlFlow::Break(());
             }
         }
         if delivery.overflowed && !ended {
-            self.look_at_heads().await;
+            self.look_at_heads(session).await;
         }
         if delivery.signals_dropped {
             tracing::debug!(connection = %self.mailbox.connection, "signals were left out");
@@ -373,16 +449,16 @@ impl<T: Transport> Gateway<T> {
         }
         if checked != self.checked && !delivery.overflowed {
             self.checked = checked;
-            self.feed(SessionInput::Checked { as_of: checked }).await;
+            self.feed(session, SessionInput::Checked { as_of: checked }).await;
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 
-    async fn feed(&mut self, input: SessionInput<Frame>) {
+    async fn feed(&mut self, session: &mut Session<Frame>, input: SessionInput<Frame>) {
         let mut inputs = VecDeque::from([input]);
         let mut outputs = Vec::new();
         while let Some(input) = inputs.pop_front() {
-            self.session.handle(self.node.clock.millis(), input, &mut outputs);
+            session.handle(self.node.clock.millis(), input, &mut outputs);
             for output in std::mem::take(&mut outputs) {
                 if self.perform(output, &mut inputs).await.is_break() {
                     return;
@@ -395,21 +471,25 @@ impl<T: Transport> Gateway<T> {
         &mut self,
         output: SessionOutput<Frame>,
         inputs: &mut VecDeque<SessionInput<Frame>>,
-    ) -> std::ops::ControlFlow<()> {
+    ) -> ControlFlow<()> {
         match output {
             SessionOutput::Send(frame) => {
                 self.said_bye = matches!(*frame, ServerFrame::Bye { .. });
-                return self.send(to_frame(&frame)).await;
+                return self.send(Frame::new(&frame)).await;
             }
             SessionOutput::SendShared(frame) => return self.send(frame).await,
             SessionOutput::Admit(hello) => inputs.push_back(self.admit(*hello).await),
             SessionOutput::Attach(topic) => self.attach(topic),
             SessionOutput::Detach(topic) => self.detach(&topic),
             SessionOutput::Load { topic, after, limit } => {
+                self.drain().await?;
                 let load = self.load(&topic, after, limit).await;
                 inputs.push_back(SessionInput::Loaded { topic, load });
             }
-            SessionOutput::LookAtHeads => inputs.extend(self.heads().await),
+            SessionOutput::LookAtHeads => {
+                self.drain().await?;
+                inputs.extend(self.heads().await);
+            }
             SessionOutput::Watch(topic) => inputs.push_back(self.watch(topic).await),
             SessionOutput::VerifyToken(token) => inputs.extend(self.verify_token(&token)),
             SessionOutput::Signal { topic, signal } => self.signal(&topic, &signal),
@@ -426,34 +506,44 @@ impl<T: Transport> Gateway<T> {
                     )
                     .await;
                     let signal = Open::Known(parlour_wire::events::Signal::PresenceSnapshot { users: there });
-                    return self.send(to_frame(&ServerFrame::Signal { topic: None, signal })).await;
+                    return self.send(Frame::new(&ServerFrame::Signal { topic: None, signal })).await;
                 }
             }
             SessionOutput::Leaving(intent) => self.leaving(&intent),
             SessionOutput::Close { code, reason } => {
                 self.close(code, reason).await;
-                return std::ops::ControlFlow::Break(());
+                return ControlFlow::Break(());
             }
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 
-    async fn send(&mut self, frame: Frame) -> std::ops::ControlFlow<()> {
-        match self.transport.send(frame).await {
-            Ok(()) => std::ops::ControlFlow::Continue(()),
+    async fn send(&mut self, frame: Frame) -> ControlFlow<()> {
+        let sent = self.transport.send(frame).await;
+        self.judge(sent).await
+    }
+
+    async fn drain(&mut self) -> ControlFlow<()> {
+        let drained = self.transport.drain().await;
+        self.judge(drained).await
+    }
+
+    async fn judge(&mut self, sent: Result<(), SendError>) -> ControlFlow<()> {
+        match sent {
+            Ok(()) => ControlFlow::Continue(()),
             Err(SendError::Gone) => {
                 self.closed_with = Some((CloseCode(1006), "the link broke".to_owned()));
-                std::ops::ControlFlow::Break(())
+                ControlFlow::Break(())
             }
             Err(SendError::Full) => {
                 self.is_over = true;
-                std::ops::ControlFlow::Break(())
+                ControlFlow::Break(())
             }
             Err(SendError::Stalled) => {
                 let (code, reason) = (CloseCode::SLOW_READER, "nothing was read while events waited");
                 self.transport.close(code, reason).await;
                 self.closed_with = Some((code, reason.to_owned()));
-                std::ops::ControlFlow::Break(())
+                ControlFlow::Break(())
             }
         }
     }
@@ -475,7 +565,7 @@ impl<T: Transport> Gateway<T> {
             let bye =
                 ServerFrame::Bye { code, reason: reason.clone(), retry_after_ms: None, replaced_by: None };
             // Whoever takes no more frames is told nothing more.
-            let _ = self.transport.send(to_frame(&bye)).await;
+            let _ = self.transport.send(Frame::new(&bye)).await;
         }
         self.transport.close(code, &reason).await;
         self.closed_with = Some((code, reason));
@@ -512,13 +602,18 @@ impl<T: Transport> Gateway<T> {
     fn attach(&mut self, topic: Topic) {
         let Some(guest) = &self.guest else { return };
         self.node.hub.attach(guest.app.id, &topic, &self.mailbox);
-        self.attached.insert(topic);
+        if let Err(at) = self.attached.binary_search(&topic) {
+            self.attached.reserve_exact(1);
+            self.attached.insert(at, topic);
+        }
     }
 
     fn detach(&mut self, topic: &Topic) {
         let Some(guest) = &self.guest else { return };
         self.node.hub.detach(guest.app.id, topic, &self.mailbox);
-        self.attached.remove(topic);
+        if let Ok(at) = self.attached.binary_search(topic) {
+            self.attached.remove(at);
+        }
     }
 
     async fn load(&mut self, topic: &Topic, after: Seq, limit: u64) -> Load<Frame> {
@@ -549,7 +644,7 @@ impl<T: Transport> Gateway<T> {
 
     async fn heads(&mut self) -> Vec<SessionInput<Frame>> {
         let Some(guest) = &self.guest else { return Vec::new() };
-        let topics: Vec<Topic> = self.attached.iter().cloned().collect();
+        let topics = self.attached.clone();
         let asked = topics.iter().map(|topic| (guest.app.id, topic.clone())).collect();
         match self.node.store.heads(asked).await {
             Ok(heads) => topics
@@ -565,9 +660,9 @@ impl<T: Transport> Gateway<T> {
         }
     }
 
-    async fn look_at_heads(&mut self) {
+    async fn look_at_heads(&mut self, session: &mut Session<Frame>) {
         for input in self.heads().await {
-            self.feed(input).await;
+            self.feed(session, input).await;
         }
     }
 

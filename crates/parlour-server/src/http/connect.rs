@@ -7,23 +7,21 @@ use std::time::Duration;
 
 use super::body::Object;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use parlour_wire::frames::{FRAME_BYTES_MAX, ServerFrames};
 use parlour_wire::{ClientFrame, ErrorBody, ErrorCode, ServerFrame};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::request::PeerAddress;
+use super::upgrade::Upgrade;
 use crate::accept::Pending;
 use crate::error::{ApiError, ApiResult};
 use crate::gateway::event_stream::EventStream;
 use crate::gateway::intake::Intake;
 use crate::gateway::long_poll::LongPoll;
-use crate::gateway::websocket;
 use crate::node::Node;
 
 /// No poll is answered sooner for want of anything to say, whatever is asked for.
@@ -38,33 +36,20 @@ pub(super) async fn connect(State(node): State<Arc<Node>>, request: Request) -> 
     let (mut parts, _) = request.into_parts();
     let peer = parts.extensions.get::<PeerAddress>().copied();
     let pending = parts.extensions.get::<Pending>().cloned();
-    let intake = parts.extensions.get::<Intake>().cloned().unwrap_or_default();
     if let Err(error) = refuse_query(&parts.uri) {
         return ApiError::from(error).into_response();
     }
-    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+    let upgrade = match Upgrade::from_request(&mut parts) {
         Ok(upgrade) => upgrade,
-        Err(rejection) => return refuse(&parts.method, &parts.headers, &rejection),
+        Err(error) => {
+            let mut response = ApiError::from(error).into_response();
+            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            return response;
+        }
     };
-    upgrade
-        // Small buffers: tungstenite's own default costs 128 KiB for every idle connection.
-        .read_buffer_size(1_024)
-        .write_buffer_size(0)
-        .max_write_buffer_size(2 * FRAME_BYTES_MAX)
-        .max_message_size(FRAME_BYTES_MAX)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .on_upgrade(move |socket| {
-            // A task of its own: the handshake's future, with its buffers, ends here.
-            let slow_reader = Duration::from_millis(node.config.limits.slow_reader_ms);
-            let address = peer.map(|PeerAddress(ip)| ip);
-            tokio::spawn(crate::gateway::serve(
-                node,
-                websocket::WebSocket::new(socket, intake, slow_reader),
-                address,
-                pending,
-            ));
-            std::future::ready(())
-        })
+    let slow_reader = Duration::from_millis(node.config.limits.slow_reader_ms);
+    let address = peer.map(|PeerAddress(ip)| ip);
+    upgrade.answer(slow_reader, move |socket| crate::gateway::serve(node, socket, address, pending))
 }
 
 /// Opens a connection where no WebSocket gets through. The body is `hello`, the answer what `Accept` names: a stream
@@ -142,7 +127,7 @@ async fn poll(node: Arc<Node>, mut hello: Value, address: Option<IpAddr>) -> Api
     tokio::spawn(crate::gateway::serve(node, poll, address, None));
     let batch = answer.await.map_err(|_| ErrorCode::Internal.error())?;
     // They are JSON already.
-    let frames: Vec<&str> = batch.iter().map(|frame| frame.as_str()).collect();
+    let frames: Vec<&str> = batch.iter().map(|frame| frame.text()).collect();
     let body = format!("{{\"frames\":[{}]}}", frames.join(","));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
@@ -174,28 +159,4 @@ fn check_hello(value: &Value) -> Result<(), ErrorBody> {
         Ok(_) => Err(ErrorCode::BadFrame.because("The body is the frame `hello`; this is another one.")),
         Err(error) => Err(ErrorCode::BadFrame.because(format!("The body is the frame `hello`: {error}."))),
     }
-}
-
-/// A request that did not arrive as a WebSocket's: most often because a proxy on the way took something off.
-fn refuse(method: &Method, headers: &HeaderMap, rejection: &WebSocketUpgradeRejection) -> Response {
-    if method != Method::GET {
-        return ApiError::from(ErrorCode::MethodNotAllowed).into_response();
-    }
-    let has = |name, word: &str| {
-        let values = headers.get_all(name).iter();
-        values.filter_map(|v| v.to_str().ok()).any(|v| v.to_ascii_lowercase().contains(word))
-    };
-    let why = if !has(header::CONNECTION, "upgrade") {
-        "The header `Connection: Upgrade` is missing. In nginx: proxy_http_version 1.1; proxy_set_header Connection \"upgrade\"; proxy_set_header Upgrade $http_upgrade;".to_owned()
-    } else if !has(header::UPGRADE, "websocket") {
-        "The header `Upgrade: websocket` is missing. In nginx: proxy_set_header Upgrade $http_upgrade;"
-            .to_owned()
-    } else if !has(header::SEC_WEBSOCKET_VERSION, "13") {
-        "The header `Sec-WebSocket-Version: 13` is missing.".to_owned()
-    } else {
-        format!("{rejection}.")
-    };
-    let mut response = ApiError::from(ErrorCode::UpgradeRequired.because(why)).into_response();
-    response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, http::HeaderValue::from_static("13"));
-    response
 }

@@ -15,6 +15,7 @@ mod messages;
 mod reads;
 mod reference;
 mod request;
+mod upgrade;
 mod usage;
 mod users;
 

@@ -117,7 +117,7 @@ impl Line {
     }
 
     pub(crate) async fn says(&self, frame: &Value) {
-        let _ = self.to_server.send(Received::Text(Frame::from(frame.to_string()))).await;
+        let _ = self.to_server.send(Received::Text(frame.to_string())).await;
     }
 
     pub(crate) async fn stands(&self, state: &str) {
@@ -209,7 +209,7 @@ async fn read(
         }
         if frame["type"] == "ping" && *hands.borrow() == Hand::Reads {
             let Some(to_server) = to_server.upgrade() else { return };
-            let _ = to_server.send(Received::Text(Frame::from(r#"{"type":"pong"}"#))).await;
+            let _ = to_server.send(Received::Text(r#"{"type":"pong"}"#.to_owned())).await;
         } else {
             let _ = log.send(Heard { after: began.elapsed(), frame }).await;
         }
@@ -230,7 +230,7 @@ impl Transport for Wire {
     }
 
     async fn send(&mut self, frame: Frame) -> Result<(), SendError> {
-        let frame = serde_json::from_str(&frame).unwrap();
+        let frame = serde_json::from_str(frame.text()).unwrap();
         let to_client = self.to_client.as_ref().ok_or(SendError::Gone)?;
         to_client.send(frame).await.map_err(|_| SendError::Gone)
     }

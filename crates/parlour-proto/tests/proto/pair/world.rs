@@ -1,6 +1,7 @@
 //! The world that a pair of machines lives in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 
 use parlour_proto::{
     Admission, AppLevel, Connection, Effect, Input, Load, Millis, NetworkLevel, Output, Session,
@@ -513,7 +514,16 @@ impl World {
         if let (Sabotage::EventsSkipped, SessionInput::Live(event)) = (self.sabotage, &input) {
             out.push(SessionOutput::SendShared(event.frame.clone()));
         }
-        line.session.handle(self.now, input, &mut out);
+        // The short way first, as the hub takes it.
+        let run = match &input {
+            SessionInput::Live(event) => line.session.pass(slice::from_ref(event)),
+            _ => 0..0,
+        };
+        match input {
+            SessionInput::Live(event) if !run.is_empty() => out.push(SessionOutput::SendShared(event.frame)),
+            SessionInput::Live(_) if run.end == 1 => {}
+            input => line.session.handle(self.now, input, &mut out),
+        }
         for output in out {
             if self.trace {
                 println!("{:>7} server {dial}: {}", self.now, kit::session_line(&output));
