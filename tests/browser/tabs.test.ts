@@ -18,6 +18,8 @@ let tabs: { page: Page; sockets: Sockets }[];
 let room: ReturnType<ReturnType<TestServer["backend"]["asUser"]>["channel"]>;
 let token: string;
 let rooms = 0;
+/** Which tabs gave a token, one after the other. */
+let asked: Page[];
 
 beforeAll(async () => {
   server = await TestServer.start();
@@ -33,16 +35,23 @@ beforeEach(async () => {
   await room.getOrCreate({ members: ["alice", "bob"] });
   context = await chrome.newContext();
   tabs = [];
+  asked = [];
 });
 afterEach(async () => {
   await context.close();
   await eventually(async () => (await server.connections()) === 0, "the end of all connections");
 });
 
-async function open(count: number, share = "on"): Promise<void> {
-  const query = new URLSearchParams({ url: server.url, app: server.appKey, token, share });
+/** `ttlSeconds`: the tabs are asked for tokens that live so long. */
+async function open(count: number, share = "on", ttlSeconds?: number): Promise<void> {
+  const query = new URLSearchParams({ url: server.url, app: server.appKey, share });
+  if (ttlSeconds === undefined) query.set("token", token);
   for (let n = 0; n < count; n++) {
     const page = await context.newPage();
+    await page.exposeFunction("giveToken", () => {
+      asked.push(page);
+      return server.backend.createToken("alice", { ttlSeconds });
+    });
     tabs.push({ page, sockets: await Sockets.of(page, server.url) });
     await page.goto(`${fixture.url}tabs.html?${query}`);
   }
@@ -104,6 +113,42 @@ it("with the option off each has its own (L8.9)", async () => {
   await open(3, "off");
   expect(sockets()).toBe(3);
   expect(await server.connections()).toBe(3);
+});
+
+it("with a worker no tab has a socket, and none takes the connection along when it is closed (L8.2)", async () => {
+  await open(4, "worker");
+  expect(sockets()).toBe(0);
+  expect(await server.connections()).toBe(1);
+  const all = [...tabs];
+  const { texts } = await talks(async () => {
+    for (const { page } of tabs.splice(0, 3)) await page.close();
+  });
+  await haveAll(texts);
+  expect(tabs.length).toBe(1);
+  expect(all.reduce((sum, { sockets }) => sum + sockets.opened, 0)).toBe(0);
+  expect(await tabs[0]!.page.locator("output").textContent()).toBe("connected");
+});
+
+it("a worker asks one of the tabs for tokens, and another when that one is gone (L8.3)", async () => {
+  await open(3, "worker", 10);
+  const [, , third] = tabs;
+  const gave = () => new Set(asked.map((page) => tabs.findIndex((tab) => tab.page === page)));
+  await eventually(() => asked.length > 3, "another token", 20_000);
+  const before = asked.length;
+  await third!.page.close();
+  tabs.pop();
+  await eventually(() => asked.length > before + 1, "a token of another tab", 40_000);
+  expect([...gave()].length).toBeGreaterThan(1);
+  await areConnected();
+  expect(sockets()).toBe(0);
+  const { texts } = await talks(async () => {});
+  await haveAll(texts);
+}, 90_000);
+
+it("where the worker's script is not to be had one of the tabs has the connection (L8.2)", async () => {
+  await open(3, "nowhere");
+  expect(sockets()).toBe(1);
+  expect(await server.connections()).toBe(1);
 });
 
 it("who logs out in one tab is logged out in all", async () => {

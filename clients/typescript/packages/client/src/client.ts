@@ -89,6 +89,11 @@ export interface ClientOptions {
    * are of one origin. Default: true.
    */
   shareConnection?: boolean;
+  /**
+   * Makes a SharedWorker of this name, with a script of the page's own origin that calls `serve` of
+   * `@parlour/client/worker`. It has the connection of all tabs then; where it does not begin, one of the tabs has it.
+   */
+  worker?: ((name: string) => SharedWorker) | undefined;
 }
 
 /** A user: all of it where the server has said it, and at least the id. */
@@ -465,6 +470,7 @@ export class Client {
       },
       platform,
       storage,
+      worker: this.#options.worker,
     });
     if (this.#options.shareConnection !== false) driver.runner.joined = loadTabs(driver);
     void driver.gone.then(() => {

@@ -42,6 +42,8 @@ export interface DriverOptions extends RunnerOptions {
   userId: string;
   platform: Platform | undefined;
   storage: StorageOption | undefined;
+  /** Makes the worker that is to have the connection of all tabs. */
+  worker: ((name: string) => SharedWorker) | undefined;
 }
 
 export const NOTHING_UNREAD: UnreadCounts = Object.freeze({

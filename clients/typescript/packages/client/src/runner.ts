@@ -7,7 +7,7 @@ import { Connection, type ConnectionConfig, type Input, type Output, type Saved,
 import { type Carrier, Dial, MEANS_TO_RESUME, type WebSocketConstructor } from "./dial.js";
 import { type ParlourError, textOf } from "./errors.js";
 import { loadHttp } from "./load_http.js";
-import type { Tabs } from "./tabs.js";
+import type { Tabs } from "./tabs/tab.js";
 import type { TokenSource } from "./token.js";
 
 /** While there is a connection to look after, the two clocks are compared this often. */

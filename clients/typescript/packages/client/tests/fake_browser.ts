@@ -9,7 +9,7 @@ import { type Endpoint, endpointOf } from "../src/address.js";
 import type { AppLevel, ConnectionConfig } from "../src/connection.js";
 import type { WebSocketConstructor, WebSocketLike } from "../src/dial.js";
 import { Driver } from "../src/driver.js";
-import { Tabs } from "../src/tabs.js";
+import { Tabs } from "../src/tabs/tab.js";
 import type { Page } from "../src/tabs/page.js";
 import type { Word } from "../src/tabs/words.js";
 import { TokenSource } from "../src/token.js";
@@ -136,7 +136,7 @@ export class Tab {
     const { options } = server.calls;
     // A path of its own: in one process, what is of one address is shared without any tabs.
     const endpoint = (this.#endpoint = endpointOf({ ...options, url: `${options.url}/${id}` }));
-    this.driver = new Driver({ userId: "alice", endpoint, webSocket, config, platform: undefined, storage: undefined });
+    this.driver = new Driver({ userId: "alice", endpoint, webSocket, config, platform: undefined, storage: undefined, worker: undefined });
     const { driver } = this;
     running.run(this, () => (driver.runner.tabs = new Tabs(driver, this.page())));
     driver.ready.subscribe(() => (this.begun ??= driver.ready.get()?.heads));

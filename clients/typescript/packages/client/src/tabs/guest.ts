@@ -1,6 +1,6 @@
 // The transport of a tab: its frames go to the tab that has the connection, and come from there.
 //
-// It is open from the beginning, and its hello waits until a connection is there. Not here: which tab has it (tabs.ts).
+// It is open from the beginning, and its hello waits until a connection is there. Not here: which tab has it (tab.ts).
 
 import type { Input, Why } from "../connection.js";
 import type { Carrier } from "../dial.js";

@@ -2,7 +2,7 @@
 // would.
 //
 // A tab's own machine never meets the server: its link goes to the host, also where that is in the same page. Not here:
-// which tab has it (tabs.ts), and what a tab says and hears (guest.ts).
+// which tab has it (tab.ts), and what a tab says and hears (guest.ts).
 
 import type { AppLevel, FailedWhy, Output, Saved, Why } from "../connection.js";
 import { watchBrowser } from "../browser.js";

@@ -29,14 +29,14 @@ export interface Page {
   watch(heard: (word: Word) => void, stops: () => void, goesOn: () => void, looked: () => void): () => void;
 }
 
-/** The page that this code runs in; `user` names what is shared: the address, the app key and the user. */
-export function page(user: string): Page {
+/** The page, or the worker, that this code runs in; `user` names what is shared: the address, the app key and the user. */
+export function pageOf(user: string): Page {
   const name = nameOf(user);
   const channel = new BroadcastChannel(name);
   return {
     id: PAGE,
     get isVisible() {
-      return document.visibilityState === "visible";
+      return globalThis.document?.visibilityState === "visible";
     },
     request: (options, granted) => navigator.locks.request(name, options, granted),
     isLed: async () => (await navigator.locks.query()).held?.some((lock) => lock.name === name) ?? false,
@@ -64,9 +64,10 @@ export function page(user: string): Page {
       const control = new AbortController();
       const { signal } = control;
       channel.addEventListener("message", ({ data }: MessageEvent<Word>) => heard(data), { signal });
-      document.addEventListener("freeze", stops, { signal });
-      document.addEventListener("resume", goesOn, { signal });
-      document.addEventListener("visibilitychange", looked, { signal });
+      const { document } = globalThis as { document?: Document };
+      document?.addEventListener("freeze", stops, { signal });
+      document?.addEventListener("resume", goesOn, { signal });
+      document?.addEventListener("visibilitychange", looked, { signal });
       addEventListener("pagehide", stops, { signal });
       addEventListener("pageshow", goesOn, { signal });
       return () => {

@@ -43,8 +43,8 @@ export type Word =
   /** Does the tab live that has it? */
   | { type: "ask" }
   | { type: "here"; host: string }
-  /** A tab needs a token, and not this one. */
-  | { type: "want_token"; refused: string | undefined }
+  /** A tab needs a token, and not this one. `of`: which tab is asked; else the one that has the connection. */
+  | { type: "want_token"; refused: string | undefined; of?: string }
   /** The token in force, from the provider of one of the tabs. */
   | { type: "token"; token: string }
   /** It is of no use, and none is to go on with it. */
