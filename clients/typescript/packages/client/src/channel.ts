@@ -207,7 +207,7 @@ export class Channel {
   /** Says that the user types; call it at every keystroke: it is sent every 3 s at most, and only while connected. */
   keystroke(): void {
     const now = performance.now();
-    if (now - this.#typingSentAt < TYPING_RESEND_MS) return;
+    if (now - this.#typingSentAt < TYPING_RESEND_MS || this.#drivers.get()?.desk?.pauses("typing")) return;
     this.#typingSentAt = now;
     this.#signal("typing.start");
   }

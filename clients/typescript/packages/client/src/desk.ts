@@ -41,6 +41,8 @@ import type { ChannelState, Me, Presence, UnreadTotals } from "./wire.js";
 
 /** Loads of unread counts at the same time, at most. */
 const LOADS_MAX = 4;
+/** Paused features that are remembered: far more than a server has. */
+const PAUSES_MAX = 100;
 /** When a load failed, the next one is tried after up to this, or after what the server asks for. */
 const LOAD_RETRY_MS = 4_000;
 
@@ -83,6 +85,9 @@ export class Desk {
   readonly tally = new Tally();
   readonly #driver: Driver;
   readonly #endpoint: Endpoint;
+  /** Paused features, and until when. */
+  readonly #pauses = new Map<string, number>();
+  #arePausesNews = false;
   #pings = 0;
   #ponged = 0;
   #unwatch = () => {};
@@ -107,7 +112,7 @@ export class Desk {
       driver.listeners.tell(event);
       driver.settle();
     };
-    outbox.attach({ ask, ready: driver.ready });
+    outbox.attach({ ask, ready: driver.ready, throttled: (forMs) => this.#pause("messages", forMs) });
     if (watchesBrowser) this.#unwatch = watchBrowser((news) => driver.input(news));
   }
 
@@ -153,6 +158,9 @@ export class Desk {
       case "pong":
         this.#ponged = output.id;
         break;
+      case "throttled":
+        this.#pause(output.feature, output.for_ms);
+        break;
       case "reset":
         this.tally.reset(output.topic, output.reason, output.head);
     }
@@ -161,6 +169,7 @@ export class Desk {
   /** Shows the counts after everything that happened, and while connected loads what is missing for them. */
   settle(isConnected: boolean): void {
     if (isConnected) this.#loadUnread();
+    this.#showPauses();
     const counts = this.tally.counts();
     const { me, unreadCounts } = this.#driver;
     unreadCounts.patch(counts);
@@ -169,8 +178,35 @@ export class Desk {
   }
 
   /** When to settle again. */
-  get deadline(): number {
-    return this.tally.hasWants() ? this.#loadsFrom : Infinity;
+  get deadlines(): readonly number[] {
+    return [this.tally.hasWants() ? this.#loadsFrom : Infinity, ...this.#pauses.values()];
+  }
+
+  /** Whether the server wants this feature left alone. */
+  pauses(feature: string): boolean {
+    return (this.#pauses.get(feature) ?? 0) > performance.now();
+  }
+
+  #pause(feature: string, retryAfterMs: number): void {
+    if (this.#pauses.size < PAUSES_MAX || this.#pauses.has(feature)) {
+      this.#pauses.set(feature, performance.now() + retryAfterMs);
+    }
+    this.#arePausesNews = true;
+    this.#driver.listeners.tell({ type: "throttled", feature, retryAfterMs });
+    this.#driver.settle();
+  }
+
+  #showPauses(): void {
+    const now = performance.now();
+    for (const [feature, until] of this.#pauses) {
+      if (until > now) continue;
+      this.#pauses.delete(feature);
+      this.#arePausesNews = true;
+    }
+    if (!this.#arePausesNews) return;
+    this.#arePausesNews = false;
+    const throttled = [...this.#pauses].map(([feature, until]) => ({ feature, until: Math.round(Date.now() + until - now) }));
+    this.#driver.connection.patch({ throttled: throttled.length ? throttled : undefined });
   }
 
   end(): void {

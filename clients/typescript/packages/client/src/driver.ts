@@ -325,10 +325,8 @@ export class Driver implements Owner {
         this.#tell({ type: "refused", error: this.#told(output.error), topic: output.topic ?? undefined });
         break;
       case "pong":
-        this.#heard(output);
-        break;
       case "throttled":
-        this.#tell({ type: "throttled", feature: output.feature, retryAfterMs: output.for_ms });
+        this.#heard(output);
         break;
       case "changed": {
         const from = this.connection.get();
@@ -413,8 +411,8 @@ export class Driver implements Owner {
   }
 
   /** When the app is shown a longer downtime, or the desk wants to be looked at. */
-  get deadline(): number {
-    return Math.min(this.#uiChangesAt, this.desk?.deadline ?? Infinity);
+  get deadlines(): readonly number[] {
+    return [this.#uiChangesAt, ...(this.desk?.deadlines ?? [])];
   }
 
   async #loadLive(): Promise<Live> {

@@ -48,6 +48,8 @@ export interface Sender {
   ask: Ask;
   /** What the server says when the connection comes up: each time another object. */
   ready: Source<Ready | undefined>;
+  /** The server wants fewer messages, and none for so long. */
+  throttled: (forMs: number) => void;
 }
 
 const outboxes = new Map<string, Outbox>();
@@ -166,6 +168,7 @@ export class Outbox {
         const error = thrown as ParlourError;
         // The user left meanwhile: the message waits for its return.
         if (this.#sender !== sender) continue;
+        if (error.status === 429 && error.retryAfter) sender.throttled(error.retryAfter * 1_000);
         if (mayChange(error) && Date.now() - queuedAt < EXPIRY_MS) {
           await pause(attempt++, error, sender.ready);
         } else {

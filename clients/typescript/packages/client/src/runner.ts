@@ -28,8 +28,8 @@ export interface Owner {
   output(output: Output): void;
   /** Everything that was to be taken is taken, and these were among it. */
   taken(types: readonly Input["type"][]): void;
-  /** When something else than the machine wants a tick. */
-  readonly deadline: number;
+  /** When something else than the machine wants a tick, as far as it is still to come. */
+  readonly deadlines: readonly number[];
 }
 
 const clockOffset = () => Math.floor(Date.now() - performance.now());
@@ -117,8 +117,8 @@ export class Runner {
     clearTimeout(this.#timer);
     if (this.isOver) return;
     const now = this.now();
-    const also = this.#owner.deadline;
-    const at = Math.min(this.machine.deadline() ?? Infinity, also > now ? also : Infinity);
+    const others = this.#owner.deadlines.filter((at) => at > now);
+    const at = Math.min(this.machine.deadline() ?? Infinity, ...others);
     if (at < Infinity) this.#timer = setTimeout(() => this.tick(), Math.max(0, Math.min(at - now, CLOCKS_EVERY_MS)));
   }
 

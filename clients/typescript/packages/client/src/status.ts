@@ -11,6 +11,14 @@ export interface FellBack {
   readonly because: string;
 }
 
+/** A feature that is paused. */
+export interface Throttled {
+  /** As the server calls it, such as `typing`; `messages` where sends were too many: the outbox waits for it. */
+  readonly feature: string;
+  /** When it may be used again, in milliseconds since 1970; it is not listed any more then. */
+  readonly until: number;
+}
+
 export interface ConnectionStatus {
   /**
    * `idle` no user · `offline` down by wish · `connecting` the first dial · `connected` · `reconnecting` waits or
@@ -32,6 +40,8 @@ export interface ConnectionStatus {
   rttMs?: number | undefined;
   /** The last time that nothing got through by a transport, and why. */
   fellBack?: FellBack | undefined;
+  /** Features that the server wants left alone for a while; the connection and everything else go on. */
+  throttled?: readonly Throttled[] | undefined;
   /** Why it failed. */
   error?: ParlourError | undefined;
   /** Why the state last changed. */

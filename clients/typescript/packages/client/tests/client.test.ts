@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { Client, type ConnectionStatus } from "../src/index.js";
-import { FakeServer, Refusal } from "./fake_server.js";
+import { FakeServer, message, Refusal } from "./fake_server.js";
 
 let server: FakeServer;
 
@@ -11,7 +11,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.useRealTimers());
 
-const soon = () => vi.advanceTimersByTimeAsync(10);
+const soon = (ms = 10) => vi.advanceTimersByTimeAsync(ms);
 const later = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
 describe("connectUser", () => {
@@ -388,6 +388,30 @@ describe("what a page is told", () => {
     server.socket.says({ type: "error", error, topic: "channel:messaging:x" });
     server.socket.says({ type: "throttle", feature: "typing", retry_after_ms: 500 });
     expect(heard).toEqual(["not_found", "channel:messaging:x", "typing", 500]);
+  });
+
+  it("what the server wants left alone is shown beside the state until then, and not used (L3.13)", async () => {
+    const client = await server.connected();
+    const paused = () => client.connection.get().throttled?.map(({ feature }) => feature);
+    const typed = () => server.socket.heard.filter(({ type }) => type === "signal").length;
+    server.socket.says({ type: "throttle", feature: "typing", retry_after_ms: 4_000 });
+    expect(client.connection.get()).toMatchObject({ state: "connected", throttled: [{ feature: "typing" }] });
+    expect(client.connection.get().throttled![0]!.until - Date.now()).toBe(4_000);
+    client.channel("messaging", "general").keystroke();
+    expect(typed()).toBe(0);
+    server.on(/^POST .*messages$/, () => {
+      throw new Refusal(429, "rate_limited", 2);
+    });
+    void client.channel("messaging", "general").send("too many").catch(() => {});
+    await soon(100);
+    expect(paused()).toEqual(["typing", "messages"]);
+    await soon(3_950);
+    expect(paused()).not.toContain("typing");
+    client.channel("messaging", "general").keystroke();
+    expect(typed()).toBe(1);
+    server.on(/^POST .*messages$/, () => ({ message: message("messaging:general", 1) }));
+    await soon(10_000);
+    expect(paused()).toBeUndefined();
   });
 
   it("what a newer server says is passed on, and breaks nothing", async () => {

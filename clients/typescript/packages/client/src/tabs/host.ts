@@ -69,7 +69,7 @@ export interface House {
 }
 
 export class Host implements Owner {
-  readonly deadline = Infinity;
+  readonly deadlines = [];
   readonly id: string;
   readonly #house: House;
   /** It is no host any more, and so long nobody else is to be one. */
