@@ -34,8 +34,8 @@ const HEADERS_MAX: usize = 100;
 /// When the server stops, requests under way have this long to end.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
-/// A place among the connections of one address that only wait; given back at the latest when it is dropped
-/// everywhere.
+/// A place among the connections of one address that only wait, given back at the latest when it is dropped everywhere;
+/// and one among all that are open, until then: an upgraded connection outlives the requests on it.
 #[derive(Clone)]
 pub struct Pending(Arc<PendingGuard>);
 
@@ -43,6 +43,7 @@ struct PendingGuard {
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
     address: IpAddr,
     is_held: AtomicBool,
+    _open: Open,
 }
 
 impl Pending {
@@ -104,17 +105,13 @@ pub(crate) async fn serve(
             tracing::warn!(%address, "refused: as many connections are open as `server.connections_max` allows");
             continue;
         }
-        let Some(place) = take_place(&pending, address, server.pending_per_address_max) else {
+        let pending_max = server.pending_per_address_max;
+        let Some(place) = take_place(&pending, address, pending_max, Open::one_more(&open)) else {
             tracing::warn!(%address, "refused: too many connections of this address only wait");
             continue;
         };
-        open.fetch_add(1, Ordering::Relaxed);
-        let count = CountGuard(Arc::clone(&open));
         let (router, node, stop) = (router.clone(), Arc::clone(&node), stop.clone());
-        tasks.spawn(async move {
-            let _count = count;
-            serve_connection(stream, address, place, router, node, stop).await;
-        });
+        tasks.spawn(serve_connection(stream, address, place, router, node, stop));
     }
     drop(listener);
     let _ = tokio::time::timeout(STOP_WAIT, async { while tasks.join_next().await.is_some() {} }).await;
@@ -128,7 +125,7 @@ pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     address: IpAddr,
 ) {
     let (_never, stop) = watch::channel(false);
-    if let Some(place) = take_place(&Arc::default(), address, 1) {
+    if let Some(place) = take_place(&Arc::default(), address, 1, Open::one_more(&Arc::default())) {
         speak(stream, address, place, router, node, stop).await;
     }
 }
@@ -138,15 +135,28 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-struct CountGuard(Arc<AtomicUsize>);
+/// One of all connections that are open.
+struct Open(Arc<AtomicUsize>);
 
-impl Drop for CountGuard {
+impl Open {
+    fn one_more(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn take_place(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr, max: usize) -> Option<Pending> {
+fn take_place(
+    counts: &Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+    max: usize,
+    open: Open,
+) -> Option<Pending> {
     let mut held = counts.lock().unwrap_or_else(PoisonError::into_inner);
     let count = held.entry(address).or_default();
     if *count >= max {
@@ -157,6 +167,7 @@ fn take_place(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr, max:
         counts: Arc::clone(counts),
         address,
         is_held: AtomicBool::new(true),
+        _open: open,
     })))
 }
 

@@ -575,7 +575,7 @@ impl<T: Transport> Gateway<T> {
         let door = Door { mailbox: &self.mailbox, inbox: self.transport.inbox(), lasts_by: T::LASTS_BY };
         match connect_user::connect_user(&self.node, &door, &hello).await {
             Ok(Welcome { app, admission, arrival, seat }) => {
-                if let Some(pending) = self.pending.take() {
+                if let Some(pending) = &self.pending {
                     pending.give_back();
                 }
                 self.arrival = Some(arrival);

@@ -365,3 +365,26 @@ async fn those_who_only_wait_have_a_limit_per_address_and_others_go_on() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn connections_have_a_limit_in_all_and_live_ones_count_until_they_end() {
+    let server = TestServer::with(|config| config.server.connections_max = 3).await;
+    let alive = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let mut lives = Vec::new();
+    for n in 0..3 {
+        lives.push(server.user(&format!("u{n}")).connects().await);
+    }
+    let mut refused = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(read_to_end(&mut refused).await, b"");
+    for live in &mut lives {
+        live.settles().await;
+    }
+    drop(lives.pop());
+    soon(async {
+        let mut pace = tokio::time::interval(Duration::from_millis(10));
+        while !raw(server.address, alive).await.starts_with(b"HTTP/1.1 200") {
+            pace.tick().await;
+        }
+    })
+    .await;
+}
