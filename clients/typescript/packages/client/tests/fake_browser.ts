@@ -306,6 +306,8 @@ class Socket implements WebSocketLike {
   readonly heard: ClientFrame[] = [];
   readonly watched = new Set<Topic>();
   isGreeted = false;
+  /** What either side says is swallowed on the way. */
+  isDead = false;
 
   constructor(
     readonly server: LogServer,
@@ -323,12 +325,13 @@ class Socket implements WebSocketLike {
   send(text: string): void {
     if (this.tab.isDead || this.tab.isFrozen || this.readyState !== 1) return;
     const frame: ClientFrame = JSON.parse(text);
+    if (this.isDead) return;
     this.heard.push(frame);
     setTimeout(() => this.server.hears(this, frame), 2);
   }
 
   says(frame: ServerFrame): void {
-    if (this.readyState !== 1) return;
+    if (this.readyState !== 1 || this.isDead) return;
     const data = JSON.stringify(frame);
     setTimeout(() => this.tab.does(() => this.onmessage?.({ data } as never)), 2);
   }

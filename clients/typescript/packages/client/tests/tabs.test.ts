@@ -189,6 +189,23 @@ describe("five tabs", () => {
     areWhole();
   });
 
+  it("when the line has died in a sleep that shows within three seconds, once, and to all (L9.10)", async () => {
+    const breaks: unknown[] = [];
+    for (const { driver } of tabs) {
+      driver.listeners.on("connection.changed", ({ from, to }) => from.state === "connected" && breaks.push(to.cause));
+    }
+    server.live[0]!.isDead = true;
+    for (const tab of tabs) tab.app("hidden");
+    for (const tab of tabs) tab.app("foreground");
+    await soon(2_900);
+    expect(breaks).toEqual([]);
+    await soon(1_000);
+    expect(breaks).toEqual(tabs.map(() => "dead_link"));
+    await happens();
+    expect(states(tabs)).toEqual(new Set(["connected"]));
+    for (const tab of tabs) hasAll(tab);
+  });
+
   it("when the server ends it for good, it is over for all", async () => {
     server.live[0]!.ends(4005);
     await soon();

@@ -149,7 +149,8 @@ export class Host implements Owner {
       guest.presence = frame.presence;
       this.#asks(frame);
     }
-    if (this.#ready && this.#isUp) this.#take([guest], this.#present());
+    // Who redials because the link does not answer is not greeted over that link.
+    if (this.#ready && this.#isUp && (guest.isUp || !this.#isInDoubt)) this.#take([guest], this.#present());
   }
 
   parted(seat: Seat): void {
@@ -201,7 +202,7 @@ export class Host implements Owner {
 
   /** Connects, from where the last of the tabs stands. `told`: the fields of the user that the server has. */
   #connect(told: UserInput | null, predecessor: ConnectionId | undefined): void {
-    const waiting = [...this.#guests.values()].filter(({ isUp }) => !isUp);
+    const waiting = this.#waiting();
     const own = waiting.find(({ seat }) => tabOf(seat) === this.#house.tab);
     const wished = waiting.map(({ said }) => helloIn(said)?.resume);
     const resumes = [this.#ready && this.#saved, ...wished].filter((resume) => resume !== undefined);
@@ -362,6 +363,11 @@ export class Host implements Owner {
     if (!equal(presence, before?.presence)) this.#runner.input({ type: "presence", subscription: presence });
   }
 
+  /** Those who have no answer to their hello. */
+  #waiting(): Listener[] {
+    return [...this.#guests.values()].filter(({ isUp }) => !isUp);
+  }
+
   #listeners(): Listener[] {
     return [...this.#guests.values()].filter(({ isUp }) => isUp);
   }
@@ -433,7 +439,9 @@ export class Host implements Owner {
         return this.#hear(this.#listeners(), { type: "throttle", feature, retry_after_ms });
       }
       case "pong":
-        return this.#ponged(output.id);
+        this.#ponged(output.id);
+        if (!this.#isInDoubt) this.#take(this.#waiting(), this.#present());
+        return;
       case "fell_back": {
         const { type: _, ...news } = output;
         return this.#house.post({ type: "fell_back", host: this.id, news });
@@ -450,6 +458,11 @@ export class Host implements Owner {
     const pinged = this.#pings.get(id);
     this.#pings.delete(id);
     if (pinged) this.#hear([pinged.guest], { type: "pong", id: pinged.id });
+  }
+
+  /** A tab's machine has asked whether the link lives, and there is no answer yet. */
+  get #isInDoubt(): boolean {
+    return [...this.#pings.values()].some(({ id }) => id === PROBE_ID);
   }
 
   /** Channels come, and go, by right. */
@@ -474,12 +487,12 @@ export class Host implements Owner {
     this.#house.post({ type: "up", host: this.id, way: { transport: this.#runner.machine.transport(), worked_in: this.#saved.worked_in } });
     // A poll has no pings: this tells the tabs that the connection lives.
     this.#hear(this.#listeners(), { type: "pong", id: PROBE_ID });
-    // What an earlier connection was asked has its answer in this one.
-    for (const id of this.#pings.keys()) this.#ponged(id);
     // From now on it goes on from where it stands itself.
     const begin = this.#begin;
     this.#begin = undefined;
     if (!goesOn) this.#take([...this.#guests.values()], ready, begin);
+    // What an earlier connection was asked has its answer in this one.
+    for (const id of this.#pings.keys()) this.#ponged(id);
   }
 
   #isAlive(): void {
