@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_its_page_in_both_folders() {
+    fn every_code_has_its_page_in_both_folders_and_every_page_its_code_f14_4() {
         let paths: Vec<String> = all().iter().map(|page| page.path.display().to_string()).collect();
         for folder in FOLDERS {
             for code in ErrorCode::ALL {
@@ -144,6 +144,11 @@ mod tests {
             }
             for code in CloseCode::ALL {
                 assert!(paths.contains(&format!("{folder}/close-{}.md", code.0)), "{code}");
+            }
+            for file in std::fs::read_dir(crate::run::root().join(folder)).unwrap() {
+                let file = file.unwrap().file_name();
+                let path = format!("{folder}/{}", file.display());
+                assert!(paths.contains(&path), "{path} is of no code");
             }
         }
     }

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_token_names_its_user_by_user_id_or_sub() {
+    fn a_user_token_names_its_user_by_user_id_or_sub_f1_4_f1_7() {
         let alice = Bearer::User(UserId::parse("alice").unwrap());
         assert_eq!(hs256(json!({"user_id": "alice"})), Ok(alice.clone()));
         assert_eq!(hs256(json!({"sub": "alice"})), Ok(alice.clone()));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_and_wrong_types_are_malformed() {
+    fn contradictions_and_wrong_types_are_malformed_f1_17_f1_26_f1_27() {
         for claims in [
             json!({}),
             json!({"user_id": "alice", "sub": "bob"}),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_time_has_its_own_error_and_five_seconds_are_forgiven() {
+    fn each_wrong_time_has_its_own_error_and_five_seconds_are_forgiven_f1_12_f1_13_f1_14_f1_29() {
         let at = |name: &str, offset: i64| hs256(json!({"user_id": "alice", name: NOW_S + offset})).err();
         assert_eq!([at("exp", -4), at("exp", -5), at("exp", -30)], [None, Some(40), Some(40)]);
         assert_eq!([at("nbf", 5), at("nbf", 6)], [None, Some(41)]);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_algorithm_belongs_to_the_key() {
+    fn the_algorithm_belongs_to_the_key_f1_11_f1_15() {
         let claims = json!({"user_id": "alice"});
         for header in [
             json!({"alg": "none"}),

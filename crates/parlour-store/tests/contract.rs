@@ -58,13 +58,13 @@ macro_rules! stories {
 stories! {
     users {
         connect_merges_key_by_key_and_keeps_a_null,
-        a_user_who_comes_again_is_as_old_as_before_and_seen_now,
+        a_user_who_comes_again_is_as_old_as_before_and_seen_now_f4_2,
         upsert_replaces_and_keeps_role_and_teams_that_are_not_named,
         a_partial_update_sets_and_unsets,
         a_user_of_the_limit_is_refused_and_nothing_is_stored_on_every_path_l6_39,
         only_a_real_change_is_an_event,
         users_are_found_in_the_order_asked,
-        friends_share_a_channel_that_is_no_livestream,
+        friends_share_a_channel_that_is_no_livestream_f4_8,
         me_is_made_by_nothing_but_connecting,
     }
 
@@ -148,14 +148,14 @@ stories! {
     }
 
     usage {
-        a_user_counts_once_a_month,
-        peaks_carry_in_what_was_there_before,
+        a_user_counts_once_a_month_f5_1_f5_3,
+        peaks_carry_in_what_was_there_before_f5_8_f5_12,
         closing_is_recorded_with_the_users,
         a_clock_set_back_loses_no_peak,
     }
 
     tenancy {
-        two_apps_share_nothing,
+        two_apps_share_nothing_f1_1,
         an_app_is_made_once,
     }
 

@@ -233,7 +233,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn codes_are_distinct_and_found_by_name() {
+    fn codes_are_distinct_and_found_by_name_f14_2() {
         let names: HashSet<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(names.len(), ErrorCode::ALL.len());
         for code in ErrorCode::ALL {

@@ -228,7 +228,7 @@ async fn a_longer_loss_is_shown_after_two_seconds_and_hidden_at_once_l3_11() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_token_is_replaced_once_for_the_connection_and_all_calls_l6_27() {
+async fn an_expired_token_is_replaced_once_for_the_connection_and_all_calls_l6_27_f1_20() {
     let server = Server::default();
     let asked = Arc::new(AtomicUsize::new(0));
     let provider = {

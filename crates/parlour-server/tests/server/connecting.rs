@@ -148,7 +148,7 @@ async fn a_named_predecessor_goes_and_is_not_counted_beside_its_successor_l4_14_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_dials_at_once_never_make_more_than_fifty_connections_l6_30() {
+async fn two_hundred_dials_at_once_never_make_more_than_fifty_connections_l6_30_f5_18() {
     let server = TestServer::with(|config| config.app.mode = Some(Mode::Production)).await;
     let alice = server.user("alice");
     let current = async |server: &TestServer| {

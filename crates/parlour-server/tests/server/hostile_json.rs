@@ -36,7 +36,7 @@ fn refused_values() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn what_two_parsers_could_read_differently_is_refused_at_both_doors() {
+async fn what_two_parsers_could_read_differently_is_refused_at_both_doors_f2_5() {
     let server = TestServer::with(|config| config.limits.connections_per_user = Some(1_000)).await;
     server.knows(&["alice"]).await;
     let alice = server.user("alice");
@@ -68,7 +68,7 @@ async fn what_two_parsers_could_read_differently_is_refused_at_both_doors() {
 }
 
 #[tokio::test]
-async fn what_every_client_can_read_back_comes_back_as_it_was() {
+async fn what_every_client_can_read_back_comes_back_as_it_was_f2_6() {
     let server = TestServer::with_users(&["alice"]).await;
     let alice = server.user("alice");
     alice.makes(GENERAL, &[]).await;

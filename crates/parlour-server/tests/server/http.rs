@@ -39,7 +39,7 @@ async fn the_reference_is_served_and_the_page_to_try_it_only_while_developing() 
 }
 
 #[tokio::test]
-async fn every_error_has_a_page() {
+async fn every_error_has_a_page_f14_3() {
     let server = TestServer::start().await;
     for code in ErrorCode::ALL {
         let page = server.anybody().get(&format!("/docs/errors/{code}")).await;
@@ -108,7 +108,7 @@ const OVER_HTTP: &[ErrorCode] = &[
 ];
 
 #[tokio::test]
-async fn every_error_that_http_gives_is_given_with_its_own_status() {
+async fn every_error_that_http_gives_is_given_with_its_own_status_f14_1() {
     let server = TestServer::with(|config| config.limits.request_wait_ms = 200).await;
     server.knows(&["alice", "bob"]).await;
     let (alice, bob, backend) = (server.user("alice"), server.user("bob"), server.backend());

@@ -28,7 +28,7 @@ impl Live {
 }
 
 #[tokio::test]
-async fn who_connects_is_online_and_who_leaves_is_offline_at_once_l2_15_l5_20() {
+async fn who_connects_is_online_and_who_leaves_is_offline_at_once_l2_15_l5_20_f4_1_f4_10() {
     let server = server(60_000).await;
     let mut watcher = server.user("alice").connects_with(json!({"presence": "all"})).await;
     assert_eq!(watcher.ready["presence"], json!([]));
@@ -91,7 +91,7 @@ async fn a_broken_link_is_offline_after_the_grace_l2_15_l6_21() {
 }
 
 #[tokio::test]
-async fn a_blip_shorter_than_the_grace_and_a_second_device_show_nothing() {
+async fn a_blip_shorter_than_the_grace_and_a_second_device_show_nothing_f4_12() {
     let server = server(60_000).await;
     let (bob, mut watcher) =
         (server.user("bob"), server.user("alice").connects_with(json!({"presence": "all"})).await);
@@ -120,7 +120,7 @@ async fn a_blip_shorter_than_the_grace_and_a_second_device_show_nothing() {
 }
 
 #[tokio::test]
-async fn who_is_invisible_is_seen_by_nobody_until_she_says_otherwise() {
+async fn who_is_invisible_is_seen_by_nobody_until_she_says_otherwise_f4_5() {
     let server = server(60_000).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     let mut watcher = alice.connects_with(json!({"presence": "all"})).await;
@@ -159,7 +159,7 @@ async fn becoming_invisible_and_visible_holds_on_connections_that_are_up() {
 }
 
 #[tokio::test]
-async fn friends_and_roles_are_whom_they_name_l1_3() {
+async fn friends_and_roles_are_whom_they_name_l1_3_f4_7_f4_11() {
     let server = server(60_000).await;
     let users = json!({"users": [
         {"id": "alice"}, {"id": "friend"}, {"id": "stranger"}, {"id": "mod", "role": "moderator"},

@@ -51,7 +51,7 @@ fn told<const N: usize>(told: [(u64, &str); N]) -> Vec<(u64, String)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blip_of_five_seconds_is_told_to_nobody_and_a_loss_of_twenty_once_l9_15_l6_21() {
+async fn a_blip_of_five_seconds_is_told_to_nobody_and_a_loss_of_twenty_once_l9_15_l6_21_f4_13() {
     let server = server().await;
     let mut watcher = watcher(&server).await;
     let bob = server.connects("bob", json!({})).await;
@@ -87,7 +87,7 @@ async fn a_device_that_vanishes_is_offline_within_48_seconds_l6_1_l6_3_l6_21() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_hidden_for_five_minutes_is_away_and_back_at_once_when_seen_l6_22() {
+async fn who_is_hidden_for_five_minutes_is_away_and_back_at_once_when_seen_l6_22_f4_6() {
     let server = server().await;
     let mut watcher = watcher(&server).await;
     let bob = server.connects("bob", json!({})).await;

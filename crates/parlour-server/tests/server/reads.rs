@@ -158,7 +158,7 @@ async fn unread_totals_are_what_a_naive_recount_says() {
 }
 
 #[tokio::test]
-async fn who_keeps_receipts_to_herself_is_seen_reading_by_nobody_else() {
+async fn who_keeps_receipts_to_herself_is_seen_reading_by_nobody_else_f3_1_f3_4_f3_5_f3_6_f3_7_f3_8() {
     let server = TestServer::with_users(&["alice", "bob"]).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.makes(GENERAL, &["bob"]).await;

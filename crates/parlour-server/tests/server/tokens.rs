@@ -44,7 +44,7 @@ async fn are_refused_at_both_doors(tokens: Vec<Bad>) {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_token_has_its_own_error_at_both_doors_l7_9() {
+async fn what_is_wrong_with_a_token_has_its_own_error_at_both_doors_l7_9_f1_10_f1_26_f1_27() {
     let now = now_s();
     are_refused_at_both_doors(vec![
         bad(sign(&json!({"user_id": "alice", "exp": now - 30})), "token_expired"),
@@ -74,7 +74,7 @@ async fn what_is_wrong_with_a_token_has_its_own_error_at_both_doors_l7_9() {
 }
 
 #[tokio::test]
-async fn the_algorithm_belongs_to_the_key_at_both_doors() {
+async fn the_algorithm_belongs_to_the_key_at_both_doors_f1_11() {
     let claims = json!({"user_id": "alice"});
     let mut tokens = Vec::new();
     for algorithm in
@@ -157,7 +157,7 @@ async fn five_seconds_of_difference_between_clocks_are_forgiven_l6_29() {
 }
 
 #[tokio::test]
-async fn apps_and_tokens_that_are_missing_or_unknown_are_told_apart_l7_8() {
+async fn apps_and_tokens_that_are_missing_or_unknown_are_told_apart_l7_8_f1_16() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     server.anybody().get("/v1/me").await.refused("app_key_missing");
@@ -186,7 +186,7 @@ async fn apps_and_tokens_that_are_missing_or_unknown_are_told_apart_l7_8() {
 }
 
 #[tokio::test]
-async fn a_server_token_does_everything_over_http_and_never_connects_l1_28_l7_14() {
+async fn a_server_token_does_everything_over_http_and_never_connects_l1_28_l7_14_f1_8_f1_9() {
     let server = TestServer::start().await;
     let backend = server.backend();
     backend.post("/v1/users", json!({"users": [{"id": "alice"}]})).await.ok();

@@ -22,7 +22,7 @@ impl Live {
 }
 
 #[tokio::test]
-async fn the_others_hear_who_types_and_the_typist_does_not() {
+async fn the_others_hear_who_types_and_the_typist_does_not_f3_2() {
     let (server, alice, bob) = pair().await;
     server.knows(&["carol"]).await;
     let mut alices = alice.connects_as(json!({"id": "alice", "name": "Alice"})).await;
@@ -79,7 +79,7 @@ async fn the_server_ends_what_the_typist_forgot_to_end_l6_24() {
 }
 
 #[tokio::test]
-async fn who_hides_typing_reaches_nobody() {
+async fn who_hides_typing_reaches_nobody_f3_3() {
     let (_server, alice, bob) = pair().await;
     let hidden = json!({"id": "alice", "privacy_settings": {"typing_indicators": {"enabled": false}}});
     let mut alices = alice.connects_as(hidden).await;
@@ -90,7 +90,7 @@ async fn who_hides_typing_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn a_privacy_setting_holds_at_once_on_connections_that_are_up() {
+async fn a_privacy_setting_holds_at_once_on_connections_that_are_up_f3_1_f3_3() {
     let (_server, alice, bob) = pair().await;
     let mut alices = alice.connects().await;
     let mut bobs = bob.connects().await;

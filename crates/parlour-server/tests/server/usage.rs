@@ -9,7 +9,7 @@ async fn usage(server: &TestServer) -> Value {
 }
 
 #[tokio::test]
-async fn active_is_who_connected_this_month_and_repeats_are_free() {
+async fn active_is_who_connected_this_month_and_repeats_are_free_f5_1_f5_3_f5_5_f5_17() {
     let server = TestServer::with_users(&["upserted"]).await;
     assert_eq!(usage(&server).await["monthly_active_users"], 0);
     for _ in 0..3 {
@@ -28,7 +28,7 @@ async fn active_is_who_connected_this_month_and_repeats_are_free() {
 }
 
 #[tokio::test]
-async fn connections_are_counted_at_every_change_and_peaks_stay() {
+async fn connections_are_counted_at_every_change_and_peaks_stay_f5_7_f5_8() {
     let server = TestServer::start().await;
     let (first, second) = (server.user("alice").connects().await, server.user("alice").connects().await);
     let bob = server.user("bob").connects().await;
@@ -56,7 +56,7 @@ async fn connections_are_counted_at_every_change_and_peaks_stay() {
 }
 
 #[tokio::test]
-async fn what_was_counted_is_still_known_after_a_restart() {
+async fn what_was_counted_is_still_known_after_a_restart_f5_6() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("data");
     let start = async || TestServer::with(|config| config.storage.data_dir = Some(dir.clone())).await;

@@ -20,7 +20,7 @@ fn with_id(id: &str, fields: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn connecting_makes_the_user_and_merges_what_is_sent_l1_7() {
+async fn connecting_makes_the_user_and_merges_what_is_sent_l1_7_f2_9() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     assert_eq!(alice.sees("alice").await, None);
@@ -42,7 +42,7 @@ async fn connecting_makes_the_user_and_merges_what_is_sent_l1_7() {
 }
 
 #[tokio::test]
-async fn what_only_the_server_sets_is_ignored_on_every_path() {
+async fn what_only_the_server_sets_is_ignored_on_every_path_f2_7_f2_8() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let reserved = json!({
@@ -64,7 +64,7 @@ async fn what_only_the_server_sets_is_ignored_on_every_path() {
 }
 
 #[tokio::test]
-async fn the_merged_user_is_smaller_than_5120_bytes_or_nothing_is_stored_l6_39() {
+async fn the_merged_user_is_smaller_than_5120_bytes_or_nothing_is_stored_l6_39_f2_3_f2_4() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let stored = json!({"name": "Alice", "kept": "é".repeat(600)});
@@ -101,7 +101,7 @@ async fn the_merged_user_is_smaller_than_5120_bytes_or_nothing_is_stored_l6_39()
 }
 
 #[tokio::test]
-async fn nobody_raises_her_own_role_or_teams_on_any_path() {
+async fn nobody_raises_her_own_role_or_teams_on_any_path_f2_13_f2_14() {
     let server = TestServer::start().await;
     let (alice, backend) = (server.user("alice"), server.backend());
     for raised in [json!({"role": "admin"}), json!({"teams": ["red"]})] {
@@ -143,7 +143,7 @@ async fn a_connecting_user_cannot_be_another_than_the_tokens_l7_9() {
 }
 
 #[tokio::test]
-async fn upsert_replaces_and_a_partial_update_sets_and_unsets() {
+async fn upsert_replaces_and_a_partial_update_sets_and_unsets_f2_10_f2_11() {
     let server = TestServer::start().await;
     let (backend, alice) = (server.backend(), server.user("alice"));
     let users = json!({"users": [{"id": "alice", "name": "Alice", "colour": "green", "role": "moderator"}]});
@@ -178,7 +178,7 @@ async fn her_devices_hear_when_a_users_own_fields_change() {
 }
 
 #[tokio::test]
-async fn a_batch_has_1_to_100_users() {
+async fn a_batch_has_1_to_100_users_f2_12() {
     let server = TestServer::start().await;
     let backend = server.backend();
     let batch = |count: usize| json!({"users": (0..count).map(|n| json!({"id": format!("u{n}")})).collect::<Vec<_>>()});
@@ -199,7 +199,7 @@ async fn a_batch_has_1_to_100_users() {
 }
 
 #[tokio::test]
-async fn a_user_id_is_1_to_128_of_its_characters_and_the_error_names_the_wrong_one() {
+async fn a_user_id_is_1_to_128_of_its_characters_and_the_error_names_the_wrong_one_f2_1_f2_2() {
     let server = TestServer::start().await;
     let backend = server.backend();
     for good in ["a", "0", "a@b_c-d", "x".repeat(128).as_str()] {

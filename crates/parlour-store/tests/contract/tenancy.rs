@@ -14,7 +14,7 @@ use crate::kit::{
 
 const GENERAL: &str = "messaging:general";
 
-pub(crate) async fn two_apps_share_nothing(kit: Kit) {
+pub(crate) async fn two_apps_share_nothing_f1_1(kit: Kit) {
     let other = kit.other_app("second").await;
     kit.connects("alice", json!({"name": "Alice of the first"})).await.unwrap();
     kit.connects("bob", json!({})).await.unwrap();

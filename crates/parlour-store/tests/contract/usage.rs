@@ -12,7 +12,7 @@ async fn connects_at(kit: &Kit, id: &str, concurrent: u64, ms: i64) {
     kit.store.connect(Connect { concurrent, now: at(ms), ..kit.connect(id) }).await.unwrap();
 }
 
-pub(crate) async fn a_user_counts_once_a_month(kit: Kit) {
+pub(crate) async fn a_user_counts_once_a_month_f5_1_f5_3(kit: Kit) {
     kit.has_users(&["only-upserted"]).await;
     for id in ["alice", "bob", "alice"] {
         connects_at(&kit, id, 1, 0).await;
@@ -29,7 +29,7 @@ pub(crate) async fn a_user_counts_once_a_month(kit: Kit) {
     assert_eq!(count("2026-11").await, 2);
 }
 
-pub(crate) async fn peaks_carry_in_what_was_there_before(kit: Kit) {
+pub(crate) async fn peaks_carry_in_what_was_there_before_f5_8_f5_12(kit: Kit) {
     let usage =
         async |minutes, now| kit.store.concurrent_connections(kit.app, minutes, at(now)).await.unwrap();
     let empty = usage(2, 0).await;

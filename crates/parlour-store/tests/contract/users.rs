@@ -28,7 +28,7 @@ pub(crate) async fn connect_merges_key_by_key_and_keeps_a_null(kit: Kit) {
     assert_eq!(third.value.me.user.custom["pet"], json!({"name": "Tom"}));
 }
 
-pub(crate) async fn a_user_who_comes_again_is_as_old_as_before_and_seen_now(kit: Kit) {
+pub(crate) async fn a_user_who_comes_again_is_as_old_as_before_and_seen_now_f4_2(kit: Kit) {
     // When she connects, with what, and when she is then said to have changed and to have been seen.
     for (now, sent, updated, seen) in [
         (10, json!({"name": "Alice"}), 10, 10),
@@ -135,7 +135,7 @@ pub(crate) async fn users_are_found_in_the_order_asked(kit: Kit) {
     assert_eq!(ids, ["carol", "alice"]);
 }
 
-pub(crate) async fn friends_share_a_channel_that_is_no_livestream(kit: Kit) {
+pub(crate) async fn friends_share_a_channel_that_is_no_livestream_f4_8(kit: Kit) {
     kit.has_channel("messaging:general", &["alice", "carol", "bob"]).await;
     kit.has_channel("team:two", &["bob", "alice"]).await;
     kit.has_channel("livestream:show", &["alice", "dave"]).await;

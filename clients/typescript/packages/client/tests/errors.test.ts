@@ -18,7 +18,7 @@ const body: ErrorBody = {
   docs: "/docs/errors/text_too_long",
 };
 
-test("an error of the server comes through as it is, with a link that can be opened", () => {
+test("an error of the server comes through as it is, with a link that can be opened (F14.1, F14.3)", () => {
   const error = new ParlourError(body, "https://chat.example.com/parlour");
   expect(error).toBeInstanceOf(Error);
   expect({ ...error, message: error.message }).toEqual({
@@ -71,7 +71,7 @@ test("the client's table has no error that the client does not make", () => {
   for (const code of Object.keys(CLIENT_ERRORS)) expect(text).toContain(`"${code}"`);
 });
 
-test("an error of the client has everything that one of the server has", () => {
+test("an error of the client has everything that one of the server has (F14.1)", () => {
   const error = parlourError("not_logged_in", "nobody is here", "https://chat.example.com");
   expect(error).toMatchObject({ code: "not_logged_in", status: 401, retryable: false, number: 5 });
   expect(error).toMatchObject({ message: "nobody is here", hint: expect.stringContaining("docs") });

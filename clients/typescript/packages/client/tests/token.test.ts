@@ -28,14 +28,14 @@ async function failure(promise: Promise<unknown>): Promise<ParlourError> {
 /** What a source says when it has nothing but this provider. */
 const refusalOf = (provider: unknown) => failure(new TokenSource(provider as TokenProvider, ENDPOINT).fresh());
 
-test("a fixed token stays as it is, also when it was refused", async () => {
+test("a fixed token stays as it is, also when it was refused (F1.18)", async () => {
   const source = new TokenSource("fixed", ENDPOINT);
   expect(await source.fresh()).toBe("fixed");
   expect(await source.otherThan()).toBe("fixed");
   expect(await source.otherThan("fixed")).toBe("fixed");
 });
 
-test("a function may answer at once", async () => {
+test("a function may answer at once (F1.18)", async () => {
   expect(await new TokenSource(() => "at-once", ENDPOINT).fresh()).toBe("at-once");
 });
 
@@ -68,7 +68,7 @@ test("a fresh token is asked for although there is one", async () => {
   expect(await source.otherThan()).toBe("second");
 });
 
-test("whoever needs a token while the provider is asked gets the same answer (L6.27)", async () => {
+test("whoever needs a token while the provider is asked gets the same answer (L6.27, F1.18, F1.20)", async () => {
   const { asked, source } = backend();
   const all = Promise.all([source.fresh(), source.otherThan(), source.fresh(), source.otherThan("refused")]);
   await vi.advanceTimersByTimeAsync(0);

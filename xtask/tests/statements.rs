@@ -1,5 +1,5 @@
-//! Holds `spec/lifecycle.md` and the tests together: each of its statements stands in the name of a test or is
-//! marked as open, and what stands in the name of a test is a statement.
+//! Holds what `spec` states and the tests together: each statement stands in the name of a test or is marked as
+//! open, and what stands in the name of a test is a statement.
 //!
 //! Only names are read. Whether a test proves what its name says is for who writes and reads it.
 
@@ -9,16 +9,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// `L1.4`: the fourth statement of section 1.
+/// The pages that state something, with the letter of their ids.
+const PAGES: &[(&str, char)] = &[("spec/lifecycle.md", 'L'), ("spec/features.md", 'F')];
+
+/// `L1.4`: the fourth statement of section 1 of the page whose letter is L.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Id {
+    page: char,
     section: u32,
     number: u32,
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "L{}.{}", self.section, self.number)
+        write!(f, "{}{}.{}", self.page, self.section, self.number)
     }
 }
 
@@ -64,7 +68,7 @@ fn complaints(statements: &[Statement], tests: &[Test]) -> Vec<String> {
 // What is read.
 
 /// The lines `- **L1.4** …` and `- **L1.4** (open) …`, each below the heading of its section.
-fn statements(page: &str) -> Vec<Statement> {
+fn statements(letter: char, page: &str) -> Vec<Statement> {
     let mut section = String::new();
     let mut found = Vec::new();
     for line in page.lines() {
@@ -76,6 +80,7 @@ fn statements(page: &str) -> Vec<Statement> {
             continue;
         };
         let [id] = ids_in_title(name)[..] else { panic!("{name} is no id: {line}") };
+        assert_eq!(id.page, letter, "{id} stands on another page");
         assert_eq!(id.section.to_string(), section, "{id} stands below the heading of another section");
         found.push(Statement { id, is_open: text.starts_with("(open) ") });
     }
@@ -128,26 +133,34 @@ fn transcript(text: &str) -> Test {
     Test { ids: ids_in_title(about), name: about.to_owned() }
 }
 
-/// `…_l1_4_l2_2` names L1.4 and L2.2.
+/// The letter of a page, in either case, and what follows it.
+fn lettered(word: &str) -> Option<(char, &str)> {
+    let (first, rest) = word.split_at_checked(1)?;
+    let letter = first.chars().next()?.to_ascii_uppercase();
+    PAGES.iter().any(|(_, known)| *known == letter).then_some((letter, rest))
+}
+
+/// `…_l1_4_f2_2` names L1.4 and F2.2.
 fn ids_of_suffix(name: &str) -> Vec<Id> {
     let mut parts: Vec<&str> = name.split('_').collect();
     let mut ids = Vec::new();
     while let [.., section, number] = parts[..]
-        && let Some(Ok(section)) = section.strip_prefix('l').map(str::parse)
-        && let Ok(number) = number.parse()
+        && let Some((page, section)) = lettered(section)
+        && let (Ok(section), Ok(number)) = (section.parse(), number.parse())
     {
-        ids.insert(0, Id { section, number });
+        ids.insert(0, Id { page, section, number });
         parts.truncate(parts.len() - 2);
     }
     ids
 }
 
-/// `… (L1.4, L2.2)` and `L1.4: …` name them as well.
+/// `… (L1.4, F2.2)` and `L1.4: …` name them as well.
 fn ids_in_title(title: &str) -> Vec<Id> {
     let words = title.split(|c: char| !c.is_alphanumeric() && c != '.');
     let id = |word: &str| {
-        let (section, number) = word.strip_prefix('L')?.trim_end_matches('.').split_once('.')?;
-        Some(Id { section: section.parse().ok()?, number: number.parse().ok()? })
+        let (page, rest) = lettered(word).filter(|_| word.starts_with(char::is_uppercase))?;
+        let (section, number) = rest.trim_end_matches('.').split_once('.')?;
+        Some(Id { page, section: section.parse().ok()?, number: number.parse().ok()? })
     };
     words.filter_map(id).collect()
 }
@@ -176,7 +189,7 @@ fn files(folder: &str) -> Vec<(PathBuf, String)> {
 fn all_tests() -> Vec<Test> {
     let mut found = Vec::new();
     let is = |path: &Path, end: &str| path.to_string_lossy().ends_with(end);
-    for (path, text) in files("crates") {
+    for (path, text) in [files("crates"), files("xtask/src")].concat() {
         if is(&path, ".rs") {
             found.extend(rust_tests(&text));
         }
@@ -199,9 +212,11 @@ fn all_tests() -> Vec<Test> {
 }
 
 #[test]
-fn every_statement_of_the_lifecycle_is_held_by_a_test_or_open() {
-    let page = std::fs::read_to_string(root().join("spec/lifecycle.md")).unwrap();
-    let statements = statements(&page);
+fn every_statement_is_held_by_a_test_or_open() {
+    let read = |&(path, letter): &(&str, char)| {
+        statements(letter, &std::fs::read_to_string(root().join(path)).unwrap())
+    };
+    let statements: Vec<Statement> = PAGES.iter().flat_map(read).collect();
     let complaints = complaints(&statements, &all_tests());
     assert!(complaints.is_empty(), "{complaints:#?}");
     let open: Vec<String> =
@@ -215,7 +230,7 @@ const PAGE: &str = "# Title\n\n## 1. First\n\nWords.\n\n- **L1.1** One.\n- **L1.
                     ## 2. Second\n\n- **L2.1** Three.\n";
 
 fn said_of(page: &str, tests: &[Test]) -> String {
-    complaints(&statements(page), tests).join("; ")
+    complaints(&statements('L', page), tests).join("; ")
 }
 
 fn named(text: &str) -> String {
@@ -250,18 +265,26 @@ fn a_statement_is_stated_once() {
 #[test]
 #[should_panic(expected = "L1.3 stands below the heading of another section")]
 fn a_statement_stands_in_its_section() {
-    statements(&format!("{PAGE}- **L1.3** Elsewhere.\n"));
+    statements('L', &format!("{PAGE}- **L1.3** Elsewhere.\n"));
 }
 
 #[test]
 #[should_panic(expected = "a statement without an id")]
 fn a_statement_has_an_id() {
-    statements("## 1. First\n\n- Nameless.\n");
+    statements('L', "## 1. First\n\n- Nameless.\n");
+}
+
+#[test]
+#[should_panic(expected = "F2.2 stands on another page")]
+fn a_statement_stands_on_its_page() {
+    statements('L', &format!("{PAGE}- **F2.2** Elsewhere.\n"));
 }
 
 #[test]
 fn names_are_those_of_tests_alone() {
     assert_eq!(named("#[tokio::test(start_paused = true)]\nasync fn lasts_l2_13_l6_1() {"), "L2.13 L6.1");
+    assert_eq!(named("#[test]\nfn both_pages_f14_1_l6_1_f2_10() {"), "F2.10 F14.1 L6.1");
+    assert_eq!(named("#[test]\nfn another_letter_f1_1_x2_1() {"), "");
     assert_eq!(named("#[test]\n#[ignore = \"slow\"]\nfn all_of_2_l9_1() {"), "L9.1");
     assert_eq!(named("#[test]\nfn level_2_of_l1() {}\nfn helper_l1_1() {}\n// fn said_l1_2()"), "");
     assert_eq!(
@@ -279,10 +302,14 @@ fn titles_are_those_of_tests_alone() {
         "L1.4 L10.12"
     );
     assert_eq!(
+        named("it(\"counts (F5.1, L4.21)\", async () => {\nit(\"l1.4 f2.1 X3.1\", () => {"),
+        "F5.1 L4.21"
+    );
+    assert_eq!(
         named("it.each([\"a\", \"b\"])(\"by %s (L4.1)\", async () => {\n])(\"%s (L4.2)\", () => {"),
         "L4.1 L4.2"
     );
     assert_eq!(named("it(\"HTML5.2, UTF-8 and L are none\", () => {"), "");
     let transcript = transcript(r#"{"about": "A blip. (L9.16)", "steps": ["L9.15"]}"#);
-    assert_eq!(transcript.ids, [Id { section: 9, number: 16 }]);
+    assert_eq!(transcript.ids, [Id { page: 'L', section: 9, number: 16 }]);
 }
