@@ -4,6 +4,7 @@
 
 mod kit;
 
+mod authorisation;
 mod channels;
 mod connecting;
 mod demo;

@@ -26,7 +26,9 @@ use tower::ServiceExt;
 use crate::kit::{Heard, SECRET, config, kind, sign};
 
 /// A Saturday morning.
-const START_MS: i64 = 1_795_243_200_000;
+pub(crate) const START_MS: i64 = 1_795_243_200_000;
+/// The secret of `other`, the second app of the server.
+pub(crate) const SECRET_ELSEWHERE: &str = "the secret of another app on this server";
 /// Bytes on the way to a client that it has not read.
 const PIPE_BYTES: usize = 16 * 1024;
 
@@ -46,13 +48,15 @@ impl World {
         let mut config = config();
         change(&mut config);
         let store = Sqlite::in_memory().unwrap();
-        let app = NewApp {
-            key: AppKey::parse("dev").unwrap(),
-            secret: SECRET.to_owned(),
-            mode: AppMode::Development,
-            now: Timestamp::from_unix_ms(START_MS),
-        };
-        store.create_app(app).await.unwrap();
+        for (key, secret) in [("dev", SECRET), ("other", SECRET_ELSEWHERE)] {
+            let app = NewApp {
+                key: AppKey::parse(key).unwrap(),
+                secret: secret.to_owned(),
+                mode: AppMode::Development,
+                now: Timestamp::from_unix_ms(START_MS),
+            };
+            store.create_app(app).await.unwrap();
+        }
         let node = Node::new(Parts {
             config,
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -82,6 +86,11 @@ impl World {
             .uri(path)
             .header("X-Parlour-App", "dev")
             .header("Authorization", format!("Bearer {}", sign(&claims)));
+        self.carries_out(request, body).await
+    }
+
+    /// The answer to a request with this body; `null`: without one.
+    pub(crate) async fn carries_out(&self, request: http::request::Builder, body: Value) -> (u16, Value) {
         let request = match body {
             Value::Null => request.body(Body::empty()),
             body => request.header("Content-Type", "application/json").body(Body::from(body.to_string())),
@@ -108,6 +117,11 @@ impl World {
 
     /// Opens a WebSocket whose client takes this many bytes per second, says hello, and waits for nothing.
     pub(crate) async fn dials(&self, user: &str, bytes_per_second: u32) -> Live {
+        self.dials_with(&hello(user), bytes_per_second).await
+    }
+
+    /// The same with this hello.
+    pub(crate) async fn dials_with(&self, hello: &Value, bytes_per_second: u32) -> Live {
         let (client, server) = tokio::io::duplex(PIPE_BYTES);
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let serving =
@@ -116,7 +130,7 @@ impl World {
         let slow = Slow { stream: client, bytes_per_second, pause: None };
         let (socket, _) = tokio_tungstenite::client_async("ws://simulated/v1/connect", slow).await.unwrap();
         let mut live = Live { socket };
-        live.says(&hello(user)).await;
+        live.says(hello).await;
         live
     }
 
