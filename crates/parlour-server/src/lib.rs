@@ -26,6 +26,7 @@ mod meter;
 mod node;
 mod pace;
 mod presence;
+mod profile;
 mod start;
 mod typing;
 mod user_fields;

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlour_proto::{Live, Millis, Session};
-use parlour_wire::users::User;
 use parlour_wire::{CloseCode, ConnectionId, Seq, ServerFrame, Topic};
 use tokio::sync::Notify;
 
@@ -26,8 +25,6 @@ use crate::gateway::{Flushed, Outlet};
 pub(crate) enum Mail {
     Live(Live<Frame>),
     Signal(Frame),
-    /// The connection's own user is this one now.
-    UserChanged(Arc<User>),
     /// Somebody wants its place: is its client there?
     Probe(Unanswered),
     /// A head check found the topic here.
@@ -219,13 +216,12 @@ impl Queue {
             Mail::Signal(frame) => (frame.len() + ENTRY_BYTES, bytes_max / 2),
             Mail::Head { .. } => (ENTRY_BYTES, bytes_max),
             // What the server itself acts on always fits.
-            Mail::UserChanged(_) | Mail::Probe(_) | Mail::Drain { .. } | Mail::End { .. } => (0, usize::MAX),
+            Mail::Probe(_) | Mail::Drain { .. } | Mail::End { .. } => (0, usize::MAX),
         };
         if self.bytes + bytes > room {
             match mail {
                 Mail::Signal(_) => self.delivery.signals_dropped = true,
                 Mail::Live(_)
-                | Mail::UserChanged(_)
                 | Mail::Head { .. }
                 | Mail::Probe(_)
                 | Mail::Drain { .. }
@@ -234,10 +230,6 @@ impl Queue {
                 }
             }
             return;
-        }
-        if matches!(mail, Mail::UserChanged(_)) {
-            // Only the latest counts: a user who changes often cannot fill the memory of a reader who stalls.
-            self.delivery.mail.retain(|waiting| !matches!(waiting, Mail::UserChanged(_)));
         }
         self.bytes += bytes;
         self.closed = matches!(mail, Mail::Drain { .. } | Mail::End { .. });

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use parlour_proto::SessionConfig;
-use parlour_store::{App, AppMode, Store};
+use parlour_store::{App, AppMode, Logged, Store};
 use parlour_wire::{AppKey, CloseCode, ErrorBody, ErrorCode, Event};
 use tokio::task::JoinSet;
 
@@ -20,6 +20,7 @@ use crate::hub::{Hub, Log};
 use crate::meter::Meter;
 use crate::pace::Pace;
 use crate::presence::Presence;
+use crate::profile::{Learnt, Profiles};
 use crate::typing::Typing;
 
 /// What a server is made of. Clock, dice, bus and store are arguments: that is what lets the simulator hold it.
@@ -40,6 +41,7 @@ pub struct Node {
     pub(crate) dice: Dice,
     pub(crate) hub: Hub,
     pub(crate) connections: Connections,
+    pub(crate) profiles: Arc<Profiles>,
     pub(crate) presence: Presence,
     pub(crate) typing: Typing,
     pub(crate) meter: Meter,
@@ -65,6 +67,7 @@ impl Node {
         let node = Arc::new(Self {
             hub: Hub::new(clock.now(), tokio::runtime::Handle::current().metrics().num_workers()),
             connections: Connections::default(),
+            profiles: Arc::default(),
             presence: Presence::new(grace, away_after),
             typing: Typing::default(),
             meter: Meter::default(),
@@ -93,9 +96,7 @@ impl Node {
             let Some(node) = hub.upgrade() else { return };
             match message {
                 BusMessage::Event(logged) => {
-                    if let Some(Event::UserUpdated { user, .. }) = logged.event.known() {
-                        node.presence.user_changed(logged.app, user);
-                    }
+                    node.learn(logged);
                     node.hub.deliver(logged);
                 }
                 BusMessage::Signal { app, topic, frame, except } => {
@@ -145,6 +146,19 @@ impl Node {
             node.typing.run(&*node.bus),
             node.meter.run(&*node.store, &node.connections, &node.clock),
         );
+    }
+
+    /// Takes what an event says of a user into account, at once and on all of the user's connections.
+    pub(crate) fn learn(&self, logged: &Logged) {
+        let Some(Event::UserUpdated { user, .. }) = logged.event.known() else { return };
+        match self.profiles.learn(logged.app, user, logged.seq) {
+            Learnt::Older => return,
+            Learnt::Face(face) if !face.shows_typing => {
+                self.typing.hide(&*self.bus, logged.app, &user.id);
+            }
+            Learnt::Face(_) | Learnt::Nobody => {}
+        }
+        self.presence.user_changed(logged.app, user);
     }
 
     /// The app with this key.

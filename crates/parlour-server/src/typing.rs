@@ -13,14 +13,17 @@ use tokio::time::Instant;
 
 use crate::bus::{Bus, BusMessage};
 use crate::frame::Frame;
+use crate::profile::Holder;
 
 /// When a user has not said again that she types for this long, she does not.
 const EXPIRES_AFTER: Duration = Duration::from_secs(6);
 
+type Where = (AppId, Cid, UserId);
+
 /// Everybody who types now.
 #[derive(Default)]
 pub(crate) struct Typing {
-    typists: Mutex<BTreeMap<(AppId, Cid, UserId), Typist>>,
+    typists: Mutex<BTreeMap<Where, Typist>>,
     started: Notify,
 }
 
@@ -31,12 +34,20 @@ struct Typist {
 }
 
 impl Typing {
-    /// The user types, on this connection.
-    pub(crate) fn start(&self, bus: &dyn Bus, app: AppId, cid: &Cid, user: UserBrief, mailbox: u64) {
+    /// The user types, on this connection. It reaches nobody where she does not wish it.
+    pub(crate) fn start(&self, bus: &dyn Bus, app: AppId, cid: &Cid, user: &Holder, mailbox: u64) {
+        let mut typists = self.lock();
+        // Asked and told under the lock: once her wish not to be seen has come to `hide`, nothing follows it.
+        let Some(user) = user.typist() else { return };
         let typist = Typist { user: user.clone(), mailbox, expires_at: Instant::now() + EXPIRES_AFTER };
-        self.lock().insert((app, cid.clone(), user.id.clone()), typist);
+        typists.insert((app, cid.clone(), user.id.clone()), typist);
         self.started.notify_one();
         tell(bus, app, cid, Signal::TypingStart { cid: cid.clone(), user }, mailbox);
+    }
+
+    /// The user does not wish to be seen typing any more: what others see of it ends.
+    pub(crate) fn hide(&self, bus: &dyn Bus, app: AppId, user: &UserId) {
+        self.stop_where(bus, |(of, _, typist), _| *of == app && typist == user);
     }
 
     /// The user does not type any more; says nothing if she did not.
@@ -49,7 +60,7 @@ impl Typing {
 
     /// The connection is gone, and with it what its user typed there.
     pub(crate) fn stop_all(&self, bus: &dyn Bus, mailbox: u64) {
-        self.stop_where(bus, |typist| typist.mailbox == mailbox);
+        self.stop_where(bus, |_, typist| typist.mailbox == mailbox);
     }
 
     /// Ends what expires, for as long as the server runs.
@@ -61,18 +72,18 @@ impl Typing {
                 Some(at) => tokio::time::sleep_until(at).await,
             }
             let now = Instant::now();
-            self.stop_where(bus, |typist| typist.expires_at <= now);
+            self.stop_where(bus, |_, typist| typist.expires_at <= now);
         }
     }
 
-    fn stop_where(&self, bus: &dyn Bus, ended: impl Fn(&Typist) -> bool) {
-        let stopped: Vec<_> = self.lock().extract_if(.., |_, typist| ended(typist)).collect();
+    fn stop_where(&self, bus: &dyn Bus, ended: impl Fn(&Where, &Typist) -> bool) {
+        let stopped: Vec<_> = self.lock().extract_if(.., |at, typist| ended(at, typist)).collect();
         for ((app, cid, _), Typist { user, mailbox, .. }) in stopped {
             tell(bus, app, &cid, Signal::TypingStop { cid: cid.clone(), user }, mailbox);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(AppId, Cid, UserId), Typist>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Where, Typist>> {
         self.typists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

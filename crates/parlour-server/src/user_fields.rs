@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use parlour_wire::users::{PrivacySettings, Role, USER_BYTES_LIMIT, USER_READ_ONLY_FIELDS};
+use parlour_wire::users::{Role, USER_BYTES_LIMIT, USER_READ_ONLY_FIELDS};
 use parlour_wire::{ErrorBody, ErrorCode};
 use serde_json::Value;
+
+/// Own fields that only the user itself and servers see.
+pub(crate) const PRIVATE_FIELDS: &[&str] = &["privacy_settings", "invisible"];
+/// What `privacy_settings` may hold.
+const PRIVACY_SETTINGS: &[&str] = &["typing_indicators", "read_receipts", "delivery_receipts"];
 
 /// A user object taken apart.
 #[derive(Debug, Default, PartialEq)]
@@ -48,11 +53,12 @@ pub(crate) fn take_apart(fields: BTreeMap<String, Value>) -> Result<UserFields, 
                 return Err(wrong("invisible", format!("is {other}; it has to be true or false")));
             }
             ("privacy_settings", value) => {
-                let parsed: Result<PrivacySettings, _> = serde_json::from_value(value.clone());
-                if let Err(error) = parsed {
-                    return Err(wrong("privacy_settings", format!("does not fit: {error}")));
-                }
+                check_privacy(&value).map_err(|(field, why)| wrong(&field, why))?;
                 taken.own.insert(name, value);
+            }
+            (field, _) if field.starts_with("privacy_settings.") => {
+                let why = "is no field of its own; set `privacy_settings` as a whole".to_owned();
+                return Err(wrong(field, why));
             }
             ("", _) => return Err(wrong("", "has an empty name".to_owned())),
             (_, value) => {
@@ -68,6 +74,34 @@ pub(crate) fn take_apart(fields: BTreeMap<String, Value>) -> Result<UserFields, 
         )));
     }
     Ok(taken)
+}
+
+/// Privacy settings are exactly what they can be: one that is misspelt would be taken for one that is not there, and
+/// show what its user believes to be hidden. Answers the field that is wrong, and why.
+fn check_privacy(settings: &Value) -> Result<(), (String, String)> {
+    let at = |path: &[&str]| [&["privacy_settings"], path].concat().join(".");
+    let Value::Object(settings) = settings else {
+        return Err((at(&[]), "has to be an object of settings".to_owned()));
+    };
+    for (name, setting) in settings {
+        if !PRIVACY_SETTINGS.contains(&name.as_str()) {
+            let known = PRIVACY_SETTINGS.join(", ");
+            return Err((at(&[name]), format!("is no privacy setting; there are {known}")));
+        }
+        let Value::Object(setting) = setting else {
+            return Err((at(&[name]), "has to be an object such as {\"enabled\": false}".to_owned()));
+        };
+        if let Some(other) = setting.keys().find(|key| *key != "enabled") {
+            return Err((
+                at(&[name, other]),
+                "is not known; a setting has `enabled` and nothing else".to_owned(),
+            ));
+        }
+        if !setting.get("enabled").is_some_and(Value::is_boolean) {
+            return Err((at(&[name, "enabled"]), "has to be true or false".to_owned()));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -99,6 +133,34 @@ mod tests {
             json!({"": 1}),
         ] {
             assert_eq!(take(bad.clone()), Err("invalid_input".to_owned()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_privacy_setting_that_is_not_one_is_named_f3_1() {
+        let on = json!({ "enabled": true });
+        for (bad, field) in [
+            (json!(null), "privacy_settings"),
+            (json!(false), "privacy_settings"),
+            (json!([on]), "privacy_settings"),
+            (json!({"read_receipt": on}), "privacy_settings.read_receipt"),
+            (json!({"typing_indicators": on, "": on}), "privacy_settings."),
+            (json!({"read_receipts": false}), "privacy_settings.read_receipts"),
+            (json!({"read_receipts": null}), "privacy_settings.read_receipts"),
+            (json!({"delivery_receipts": {}}), "privacy_settings.delivery_receipts.enabled"),
+            (json!({"delivery_receipts": {"enabled": 0}}), "privacy_settings.delivery_receipts.enabled"),
+            (json!({"typing_indicators": {"enabled": "no"}}), "privacy_settings.typing_indicators.enabled"),
+            (json!({"typing_indicators": {"Enabled": false}}), "privacy_settings.typing_indicators.Enabled"),
+        ] {
+            let fields = [("privacy_settings".to_owned(), bad.clone())].into();
+            let error = take_apart(fields).unwrap_err();
+            assert_eq!(error.code, "invalid_input", "{bad}");
+            assert_eq!(error.fields.keys().collect::<Vec<_>>(), [field], "{bad}: {error:?}");
+        }
+        for good in
+            [json!({}), json!({"read_receipts": on}), json!({"delivery_receipts": {"enabled": false}})]
+        {
+            assert!(take(json!({ "privacy_settings": good })).is_ok(), "{good}");
         }
     }
 

@@ -120,6 +120,14 @@ pub struct Connected {
     pub channels: Vec<Unread>,
 }
 
+impl Connected {
+    /// The last seq of the user's own topic: [`Self::me`] is the user as of it.
+    pub fn own_head(&self) -> Seq {
+        let own = |start: &&TopicStart| matches!(&start.topic, Topic::User(_));
+        self.topics.iter().find(own).map_or(0, |start| start.head)
+    }
+}
+
 /// Where a topic stands for this user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicStart {

@@ -121,6 +121,7 @@ stories! {
         a_read_position_beyond_the_head_is_the_head,
         reading_nothing_new_is_no_event,
         receipts_off_hide_the_position_from_others,
+        each_time_of_hiding_hides_what_was_read_in_it_f3_11,
         marking_unread_goes_back_and_tells_nobody_else,
         only_members_read,
     }

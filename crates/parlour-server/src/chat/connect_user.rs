@@ -20,6 +20,7 @@ use crate::gateway::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::node::Node;
 use crate::presence::{Audience, is_invisible};
+use crate::profile::Holder;
 use crate::user_fields;
 
 /// Devices that a refused newcomer is told of by name.
@@ -35,6 +36,7 @@ pub(crate) struct Refusal {
 /// An admitted connection.
 pub(crate) struct Welcome {
     pub(crate) app: Arc<App>,
+    pub(crate) user: Holder,
     pub(crate) admission: Box<Admission>,
     pub(crate) arrival: Arrival,
     /// The connection's name among its user's.
@@ -106,6 +108,8 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
         }
         Standing::Ended { bye, code } => return Err(NotWelcome::Ended { bye, code }),
     };
+    // Held before the user is read: what changes meanwhile is not missed.
+    let holder = node.profiles.hold(app.id, &user);
     let connect = Connect {
         app: app.id,
         user: user.clone(),
@@ -124,6 +128,7 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
             return Err(store_refusal(error.into()).into());
         }
     };
+    holder.learn(&connected.me.user, connected.own_head());
     let now = node.clock.now();
     let seat = match arrival {
         Arrival::Anew => {
@@ -142,7 +147,7 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
     };
     let there = subscribe_presence(node, app.id, &user, mailbox, &hello.presence).await;
     let admission = admission(node, mailbox, hello, connected, there, per_user, expires_in_ms);
-    Ok(Welcome { app, admission, arrival, seat })
+    Ok(Welcome { app, user: holder, admission, arrival, seat })
 }
 
 /// A server that is about to stop takes nobody, and says when it will.

@@ -1,19 +1,20 @@
-//! Users as others see them: what is stored, and whether they are there.
+//! Users as the caller sees them: what is stored, and whether they are there.
 
-use parlour_store::AppId;
 use parlour_wire::users::User;
-use serde_json::Value;
 
+use crate::access::Caller;
 use crate::node::Node;
+use crate::user_fields::PRIVATE_FIELDS;
 
-/// Fills in who is online.
-pub(crate) fn show(node: &Node, app: AppId, mut users: Vec<User>) -> Vec<User> {
+/// Fills in who is online, and leaves out what is nobody else's business.
+pub(crate) fn show(node: &Node, caller: &Caller, mut users: Vec<User>) -> Vec<User> {
+    // A server keeps users, so it sees them whole; where it acts as one of them, it sees what that one sees.
+    let sees_whole = caller.is_server() && caller.user().is_none();
     for user in &mut users {
-        user.online = node.presence.is_online(app, &user.id);
+        user.online = node.presence.is_online(caller.app.id, &user.id);
         // Privacy and invisibility are settings, not facts for others.
-        user.custom.remove("privacy_settings");
-        if user.custom.remove("invisible") == Some(Value::Bool(true)) {
-            user.online = false;
+        if !sees_whole && caller.user() != Some(&user.id) {
+            user.custom.retain(|field, _| !PRIVATE_FIELDS.contains(&field.as_str()));
         }
     }
     users

@@ -20,11 +20,9 @@ use parlour_proto::{Live, Load, Millis, Session, SessionConfig, SessionInput, Se
 use parlour_store::{App, Events, Reader};
 use parlour_wire::events::ClientSignal;
 use parlour_wire::frames::{AppState, ByeIntent, ClientInfo, Hello};
-use parlour_wire::users::{PrivacySettings, User, UserBrief};
 use parlour_wire::{
     ClientFrame, CloseCode, ConnectionId, ErrorBody, ErrorCode, Open, Seq, ServerFrame, Topic, json,
 };
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::accept::Pending;
@@ -40,6 +38,7 @@ use crate::hub::encode;
 use crate::mailbox::{Mail, Mailbox};
 use crate::node::Node;
 use crate::presence::Departure;
+use crate::profile::Holder;
 use inbox::Inbox;
 use intake::Intake;
 
@@ -239,10 +238,8 @@ enum Woken {
 struct Guest {
     app: Arc<App>,
     seat: u64,
-    user: UserBrief,
+    user: Holder,
     client: ClientInfo,
-    /// Whether others may see this user type.
-    shows_typing: bool,
 }
 
 impl<T: Transport> Gateway<T> {
@@ -332,7 +329,7 @@ impl<T: Transport> Gateway<T> {
             self.mailbox.heard(self.node.clock.millis());
             self.unanswered = None;
         }
-        // What the server knew before it read the frame is in force for it: a setting, a removal.
+        // What the server knew before it read the frame is in force for it, such as a removal.
         self.node.hub.settled(&self.mailbox).await;
         self.deliver(session).await?;
         self.feed(session, input).await;
@@ -360,11 +357,7 @@ impl<T: Transport> Gateway<T> {
                 let code = match mail {
                     Mail::End { code, .. } => code,
                     Mail::Drain { .. } => CloseCode::RESTART,
-                    Mail::Live(_)
-                    | Mail::Signal(_)
-                    | Mail::UserChanged(_)
-                    | Mail::Head { .. }
-                    | Mail::Probe(_) => continue,
+                    Mail::Live(_) | Mail::Signal(_) | Mail::Head { .. } | Mail::Probe(_) => continue,
                 };
                 self.closed_with = Some((code, "ended between two polls".to_owned()));
             }
@@ -401,12 +394,6 @@ impl<T: Transport> Gateway<T> {
             let input = match mail {
                 Mail::Live(live) => SessionInput::Live(live),
                 Mail::Head { topic, head } => SessionInput::Head { topic, head },
-                Mail::UserChanged(user) => {
-                    if let Some(guest) = &mut self.guest {
-                        (guest.user, guest.shows_typing) = (brief(&user), shows_typing(&user));
-                    }
-                    continue;
-                }
                 Mail::Signal(frame) => {
                     if self.send(frame).await.is_break() {
                         return ControlFlow::Break(());
@@ -574,22 +561,20 @@ impl<T: Transport> Gateway<T> {
     async fn admit(&mut self, hello: Hello) -> SessionInput<Frame> {
         let door = Door { mailbox: &self.mailbox, inbox: self.transport.inbox(), lasts_by: T::LASTS_BY };
         match connect_user::connect_user(&self.node, &door, &hello).await {
-            Ok(Welcome { app, admission, arrival, seat }) => {
+            Ok(Welcome { app, user, admission, arrival, seat }) => {
                 if let Some(pending) = &self.pending {
                     pending.give_back();
                 }
                 self.arrival = Some(arrival);
                 self.mailbox.heard(self.node.clock.millis());
                 self.transport.admitted(arrival);
-                let me = &admission.ready.me.user;
                 if arrival == Arrival::Anew {
                     tracing::info!(
-                        connection = %self.mailbox.connection, user = %me.id, transport = T::NAME,
+                        connection = %self.mailbox.connection, user = %user.id, transport = T::NAME,
                         sdk = hello.client.sdk, platform = hello.client.platform, "connected"
                     );
                 }
-                let (user, shows_typing) = (brief(me), shows_typing(me));
-                self.guest = Some(Guest { app, seat, user, client: hello.client, shows_typing });
+                self.guest = Some(Guest { app, seat, user, client: hello.client });
                 SessionInput::Admitted(admission)
             }
             Err(NotWelcome::Refused(Refusal { code, error, retry_after_ms })) => {
@@ -630,6 +615,8 @@ impl<T: Transport> Gateway<T> {
         };
         match self.node.store.events(guest.app.id, topic, after, limit, reader).await {
             Ok(Events::Found { events, head }) => {
+                // What the bus has lost is learnt here.
+                events.iter().for_each(|logged| self.node.learn(logged));
                 let events: Vec<Live<Frame>> = events.iter().map(encode).collect();
                 Load::Events { events, head }
             }
@@ -709,13 +696,13 @@ impl<T: Transport> Gateway<T> {
     fn signal(&self, topic: &Topic, signal: &ClientSignal) {
         let (Some(guest), Topic::Channel(cid)) = (&self.guest, topic) else { return };
         let may_type = channel_types::settings(&cid.channel_type).is_ok_and(|settings| settings.typing);
-        if !may_type || !guest.shows_typing {
+        if !may_type {
             return;
         }
         let (app, bus) = (guest.app.id, &*self.node.bus);
         match signal {
             ClientSignal::TypingStart => {
-                self.node.typing.start(bus, app, cid, guest.user.clone(), self.mailbox.number);
+                self.node.typing.start(bus, app, cid, &guest.user, self.mailbox.number);
             }
             ClientSignal::TypingStop => self.node.typing.stop(bus, app, cid, &guest.user.id),
         }
@@ -765,19 +752,6 @@ impl<T: Transport> Gateway<T> {
             connection = %self.mailbox.connection, %user, transport = T::NAME, %code, reason, lasted_ms, "closed"
         );
     }
-}
-
-/// The user as others see who types.
-fn brief(user: &User) -> UserBrief {
-    let text = |field: &str| user.custom.get(field).and_then(Value::as_str).map(str::to_owned);
-    UserBrief { id: user.id.clone(), name: text("name"), image: text("image") }
-}
-
-/// Whether others may see this user type: they may, unless the user says that they may not.
-fn shows_typing(user: &User) -> bool {
-    let settings = user.custom.get("privacy_settings");
-    let settings = settings.and_then(|value| PrivacySettings::deserialize(value).ok());
-    settings.and_then(|settings| settings.typing_indicators).is_none_or(|setting| setting.enabled)
 }
 
 /// A text as a frame, or why it is none.

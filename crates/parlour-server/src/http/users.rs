@@ -37,7 +37,7 @@ pub(super) async fn upsert(
     Body(request): Body<UpsertUsers>,
 ) -> ApiResult<Json<UsersResponse>> {
     let users = update_users::upsert_users(&node, &caller, request).await?;
-    Ok(Json(UsersResponse { users: show_users::show(&node, caller.app.id, users) }))
+    Ok(Json(UsersResponse { users: show_users::show(&node, &caller, users) }))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -62,7 +62,7 @@ pub(super) async fn query(
         return Err(ErrorCode::InvalidInput.because(why).into());
     }
     let users = node.store.users(caller.app.id, &ids).await?;
-    Ok(Json(UsersResponse { users: show_users::show(&node, caller.app.id, users) }))
+    Ok(Json(UsersResponse { users: show_users::show(&node, &caller, users) }))
 }
 
 /// Sets some fields of a user, removes others. The user itself, or a server.

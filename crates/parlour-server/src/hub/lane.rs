@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use parlour_proto::{Effect, Live};
 use parlour_store::Logged;
-use parlour_wire::users::User;
-use parlour_wire::{Event, Seq, Topic};
+use parlour_wire::{Seq, Topic};
 use tokio::sync::{Notify, oneshot};
 
 use super::encode;
@@ -212,8 +211,6 @@ struct Round {
     events: Vec<Live<Frame>>,
     signals: Vec<(Frame, Option<u64>)>,
     head: Option<(Topic, Seq)>,
-    /// The listeners' own user, as it is now.
-    changed: Option<Arc<User>>,
 }
 
 impl Turn {
@@ -250,17 +247,12 @@ impl Turn {
 
 impl Round {
     fn new(to: Listeners) -> Self {
-        Self { to, events: Vec::new(), signals: Vec::new(), head: None, changed: None }
+        Self { to, events: Vec::new(), signals: Vec::new(), head: None }
     }
 
     fn add(&mut self, work: Work) {
         match work {
-            Work::Event { publication, .. } => {
-                if let Some(Event::UserUpdated { user, .. }) = publication.logged.event.known() {
-                    self.changed = Some(Arc::new(user.clone()));
-                }
-                self.events.push(publication.live().clone());
-            }
+            Work::Event { publication, .. } => self.events.push(publication.live().clone()),
             Work::Signal { frame, except, .. } => self.signals.push((frame, except)),
             Work::Head { topic, head, .. } => self.head = Some((topic, head)),
             Work::Mark(_) => {}
@@ -269,9 +261,6 @@ impl Round {
 
     /// Brings it to one of the listeners; answers whether something stands on its wire now.
     fn bring(&self, mailbox: &Mailbox) -> bool {
-        if let Some(user) = &self.changed {
-            mailbox.put(Mail::UserChanged(Arc::clone(user)));
-        }
         let mut is_written = !self.events.is_empty() && mailbox.offer(&self.events);
         for (frame, except) in &self.signals {
             if *except != Some(mailbox.number) {

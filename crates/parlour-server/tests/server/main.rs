@@ -19,6 +19,7 @@ mod messages;
 mod places;
 mod presence;
 mod presence_in_time;
+mod privacy;
 mod reads;
 mod resume;
 mod secrets;

@@ -59,7 +59,7 @@ fn admit(
     let Some(mut user) = users::find(tx, app, &id)? else {
         let mut user = users::new(id, now);
         user.custom = fields;
-        user.last_active = Some(now);
+        user.last_active = (!users::is_invisible(&user.custom)).then_some(now);
         users::insert(tx, app, &user)?;
         return Ok((user, true));
     };
@@ -69,8 +69,10 @@ fn admit(
         user.updated_at = now.max(user.updated_at);
         users::update(tx, app, &user)?;
     }
-    user.last_active = user.last_active.max(Some(now));
-    usage::touch(tx, app, &user.id, now)?;
+    if !users::is_invisible(&user.custom) {
+        user.last_active = user.last_active.max(Some(now));
+        usage::touch(tx, app, &user.id, now)?;
+    }
     Ok((user, false))
 }
 

@@ -129,8 +129,10 @@ pub(super) fn add(
     // Nothing is unread to who joins, but only `hide_history` keeps the past from being read.
     let hidden_up_to = if hide_history { place.seq - 1 } else { 0 };
     tx.prepare_cached(
-        "insert into members (app, channel, user_id, role, created_at, hidden_up_to, last_read_seq, last_read_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5)",
+        "insert into members (app, channel, user_id, role, created_at, hidden_up_to, last_read_seq, last_read_at,
+                              read_in)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5,
+                 (select receipts from users where app = ?1 and user_id = ?3))",
     )?
     .execute(params![
         channel.app.0,

@@ -62,6 +62,7 @@ pub(super) fn totals(conn: &Connection, app: AppId, user: &UserId) -> Result<Unr
 }
 
 /// How far the channel's first `limit` members have read, of those who let others see it, and the viewer.
+/// A position that was reached before they did so again is not among them.
 pub(super) fn shown(
     conn: &Connection,
     channel: i64,
@@ -71,7 +72,8 @@ pub(super) fn shown(
     let mut statement = conn.prepare_cached(
         "select first.user_id, first.last_read_seq, first.last_read_at
          from (select * from members where channel = ?1 order by id limit ?3) as first
-         join users on users.app = first.app and users.user_id = first.user_id and users.receipts = 1
+         join users on users.app = first.app and users.user_id = first.user_id
+                   and users.receipts > 0 and users.receipts = first.read_in
          where first.user_id is not ?2
          union all
          select user_id, last_read_seq, last_read_at from members where channel = ?1 and user_id = ?2",
@@ -116,7 +118,7 @@ pub(super) fn mark_read(
     if receipts == Receipts::Shown && users::shows_receipts(tx, app, user)? {
         tx.log(app, Topic::Channel(cid.clone()), &Entry::message_read(user, asked), now)?;
     }
-    move_to(tx, app, cid, channel, user, asked, now)
+    move_to(tx, app, cid, channel, user, Position::Reached(asked), now)
 }
 
 /// See [`crate::Store::mark_unread`]. A message that is unread already leaves the position where it is.
@@ -135,7 +137,17 @@ pub(super) fn mark_unread(
         let head = channels::head(tx, channel)?;
         return unread(tx, cid, channel, head, user, member.last_read_seq);
     }
-    move_to(tx, app, cid, channel, user, seq - 1, now)
+    move_to(tx, app, cid, channel, user, Position::TakenBack(seq - 1), now)
+}
+
+/// Where a read position comes to stand.
+#[derive(Clone, Copy)]
+enum Position {
+    /// By reading: others may see it from now on, if the user lets them at this moment.
+    Reached(Seq),
+    /// By marking as unread. Others see it if they saw the one before: a step back from a position that nobody was
+    /// to see would say that it was there.
+    TakenBack(Seq),
 }
 
 /// Puts the position, and tells the user's own devices.
@@ -145,14 +157,21 @@ fn move_to(
     cid: &Cid,
     channel: i64,
     user: &UserId,
-    last_read_seq: Seq,
+    position: Position,
     now: Timestamp,
 ) -> Result<Unread> {
+    let (last_read_seq, is_reached) = match position {
+        Position::Reached(seq) => (seq, true),
+        Position::TakenBack(seq) => (seq, false),
+    };
     tx.prepare_cached(
-        "update members set last_read_seq = ?3, last_read_at = max(last_read_at, ?4)
-         where channel = ?1 and user_id = ?2",
+        "update members set last_read_seq = ?4, last_read_at = max(last_read_at, ?5),
+                            read_in = case when ?6 then (select receipts from users
+                                                         where users.app = ?1 and users.user_id = ?3)
+                                           else read_in end
+         where channel = ?2 and user_id = ?3",
     )?
-    .execute(params![channel, user.as_str(), Count(last_read_seq), Time(now)])?;
+    .execute(params![app.0, channel, user.as_str(), Count(last_read_seq), Time(now), is_reached])?;
     let unread = unread(tx, cid, channel, channels::head(tx, channel)?, user, last_read_seq)?;
     let Unread { unread_messages, head, .. } = unread;
     let cid = cid.to_string();

@@ -19,10 +19,11 @@ pub(super) fn count_active(tx: &Tx<'_>, app: AppId, user: &UserId, now: Timestam
     Ok(())
 }
 
-/// Notes that the user was active now.
+/// Notes that the user was active now, unless it wishes to be seen by nobody.
 pub(super) fn touch(tx: &Tx<'_>, app: AppId, user: &UserId, now: Timestamp) -> Result<()> {
     tx.prepare_cached(
-        "update users set last_active = max(coalesce(last_active, ?3), ?3) where app = ?1 and user_id = ?2",
+        "update users set last_active = max(coalesce(last_active, ?3), ?3)
+         where app = ?1 and user_id = ?2 and invisible = 0",
     )?
     .execute(params![app.0, user.as_str(), Time(now)])?;
     Ok(())

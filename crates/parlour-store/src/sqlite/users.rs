@@ -58,7 +58,7 @@ pub(super) fn brief_with_receipts(
     app: AppId,
     id: &UserId,
 ) -> rusqlite::Result<Option<UserBrief>> {
-    conn.prepare_cached("select name, image from users where app = ?1 and user_id = ?2 and receipts = 1")?
+    conn.prepare_cached("select name, image from users where app = ?1 and user_id = ?2 and receipts > 0")?
         .query_row(params![app.0, id.as_str()], |row| brief_at(row, id.clone(), 0, 1))
         .optional()
 }
@@ -66,7 +66,7 @@ pub(super) fn brief_with_receipts(
 /// Whether the user lets others see what it has read.
 pub(super) fn shows_receipts(conn: &Connection, app: AppId, id: &UserId) -> Result<bool> {
     let receipts = conn
-        .prepare_cached("select receipts from users where app = ?1 and user_id = ?2")?
+        .prepare_cached("select receipts > 0 from users where app = ?1 and user_id = ?2")?
         .query_row(params![app.0, id.as_str()], |row| row.get(0))
         .optional()?;
     Ok(receipts.unwrap_or(true))
@@ -109,11 +109,11 @@ pub(super) fn must_exist<'a>(
 
 /// Stores a new user with these fields.
 pub(super) fn insert(tx: &Tx<'_>, app: AppId, user: &User) -> Result<()> {
-    let (name, image, receipts) = derived(&user.custom);
+    let Derived { name, image, shows_reads, invisible } = derived(&user.custom);
     tx.prepare_cached(
         "insert into users (app, user_id, role, teams, fields, name, image, receipts, created_at, updated_at,
-                            last_active)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                            last_active, invisible)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         app.0,
@@ -123,20 +123,24 @@ pub(super) fn insert(tx: &Tx<'_>, app: AppId, user: &User) -> Result<()> {
         fields_text(&user.custom)?,
         name,
         image,
-        receipts,
+        shows_reads,
         Time(user.created_at),
         Time(user.updated_at),
         user.last_active.map(Time),
+        invisible,
     ])?;
     Ok(())
 }
 
 /// Stores what has changed of a user, and tells it.
 pub(super) fn update(tx: &Tx<'_>, app: AppId, user: &User) -> Result<()> {
-    let (name, image, receipts) = derived(&user.custom);
+    let Derived { name, image, shows_reads, invisible } = derived(&user.custom);
+    // From hidden to shown is the next time of being shown; what was so before goes on.
     tx.prepare_cached(
-        "update users set role = ?3, teams = ?4, fields = ?5, name = ?6, image = ?7, receipts = ?8,
-                          updated_at = ?9
+        "update users set role = ?3, teams = ?4, fields = ?5, name = ?6, image = ?7,
+                          receipts = case when ?8 then max(receipts, 1 - receipts)
+                                          else min(receipts, -receipts) end,
+                          updated_at = ?9, invisible = ?10
          where app = ?1 and user_id = ?2",
     )?
     .execute(params![
@@ -147,8 +151,9 @@ pub(super) fn update(tx: &Tx<'_>, app: AppId, user: &User) -> Result<()> {
         fields_text(&user.custom)?,
         name,
         image,
-        receipts,
+        shows_reads,
         Time(user.updated_at),
+        invisible,
     ])?;
     tx.log(app, Topic::User(user.id.clone()), &Entry::user_updated(), user.updated_at)?;
     Ok(())
@@ -163,10 +168,26 @@ fn fields_text(fields: &BTreeMap<String, Value>) -> Result<String> {
 }
 
 /// The columns that are taken from the fields, so that no row has to be opened for them.
-fn derived(fields: &BTreeMap<String, Value>) -> (Option<&str>, Option<&str>, bool) {
+struct Derived<'a> {
+    name: Option<&'a str>,
+    image: Option<&'a str>,
+    shows_reads: bool,
+    invisible: bool,
+}
+
+fn derived(fields: &BTreeMap<String, Value>) -> Derived<'_> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str);
-    let receipts = privacy(fields).read_receipts.is_none_or(|setting| setting.enabled);
-    (text("name"), text("image"), receipts)
+    Derived {
+        name: text("name"),
+        image: text("image"),
+        shows_reads: privacy(fields).read_receipts.is_none_or(|setting| setting.enabled),
+        invisible: is_invisible(fields),
+    }
+}
+
+/// Whether the user wishes to be seen by nobody.
+pub(super) fn is_invisible(fields: &BTreeMap<String, Value>) -> bool {
+    fields.get("invisible") == Some(&Value::Bool(true))
 }
 
 /// A user that has only its id.

@@ -122,7 +122,44 @@ pub(crate) async fn receipts_off_hide_the_position_from_others(kit: Kit) {
     );
 
     kit.connects("bob", json!({"privacy_settings": {"read_receipts": {"enabled": true}}})).await.unwrap();
+    assert_eq!(
+        lines(&kit.events(&channel_topic(GENERAL), 4).await)[0],
+        "channel:messaging:general 5 message.read",
+        "what was shown then may be seen again"
+    );
+    // Not what was read in between; nor by a step back from it, nor by reading on without anything to read.
+    let only_alice = [("alice".to_owned(), 2)];
+    assert_eq!(positions_seen_by(&kit, "alice").await, only_alice);
+    kit.reads(GENERAL, "bob", ReadTo::Everything).await;
+    marks_unread(&kit, "bob", "m2").await;
+    assert_eq!(positions_seen_by(&kit, "alice").await, only_alice);
+    assert_eq!(kit.unread("bob").await, 1);
+    let shown = kit.reads(GENERAL, "bob", ReadTo::Everything).await;
+    assert_eq!(shown.events.len(), 2);
     assert_eq!(positions_seen_by(&kit, "alice").await, [("bob".to_owned(), 6), ("alice".to_owned(), 2)]);
+    marks_unread(&kit, "bob", "m2").await;
+    assert_eq!(positions_seen_by(&kit, "alice").await, [("bob".to_owned(), 5), ("alice".to_owned(), 2)]);
+}
+
+pub(crate) async fn each_time_of_hiding_hides_what_was_read_in_it_f3_11(kit: Kit) {
+    let enabled = |enabled: bool| json!({"privacy_settings": {"read_receipts": {"enabled": enabled}}});
+    // Bob comes and hides, and joins so.
+    kit.connects("bob", enabled(false)).await.unwrap();
+    kit.has_channel(GENERAL, &["alice", "bob"]).await;
+    let mut shown_at = None;
+    for (round, shows) in [false, true, true, false, false, true, false, true, true].into_iter().enumerate() {
+        kit.connects("bob", enabled(shows)).await.unwrap();
+        let position = async || {
+            let positions = positions_seen_by(&kit, "alice").await;
+            positions.into_iter().find(|(reader, _)| reader == "bob").map(|(_, seq)| seq)
+        };
+        assert_eq!(position().await, shown_at.filter(|_| shows), "round {round}, before reading");
+        kit.sends(GENERAL, "alice", &format!("m{round}")).await;
+        let read = kit.reads(GENERAL, "bob", ReadTo::Everything).await.value;
+        shown_at = shows.then_some(read.last_read_seq);
+        assert_eq!(position().await, shown_at, "round {round}, after reading");
+        assert_eq!(kit.unread("bob").await, 0);
+    }
 }
 
 pub(crate) async fn marking_unread_goes_back_and_tells_nobody_else(kit: Kit) {
