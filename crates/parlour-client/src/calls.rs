@@ -16,7 +16,7 @@ use parlour_wire::messages::{
 use parlour_wire::reads::{MarkRead, MarkUnread, Unread, UnreadResponse, UnreadTotals};
 use parlour_wire::usage::UsageResponse;
 use parlour_wire::users::{
-    MeResponse, PartialUpdate, UpsertUsers, User, UserInput, UserResponse, UsersResponse,
+    MeResponse, PartialUpdate, QueryUsers, UpsertUsers, User, UserInput, UserResponse, UsersResponse,
 };
 use parlour_wire::{AppKey, ChannelType, Cid, ErrorCode, MessageId, Seq, UserId};
 use reqwest::Url;
@@ -157,6 +157,10 @@ impl Calls {
         let answer: UsersResponse =
             self.call(Method::GET, &format!("users?ids={}", ids.join(",")), NOTHING).await?;
         Ok(answer.users)
+    }
+
+    pub(crate) async fn query_users(&self, query: &QueryUsers) -> Result<UsersResponse, Error> {
+        self.call(Method::POST, "users/query", Some(query)).await
     }
 
     pub(crate) async fn update_user(&self, id: &UserId, update: &PartialUpdate) -> Result<User, Error> {

@@ -67,6 +67,7 @@ impl Channel {
             members: user_ids(members)?,
             data: data.into_iter().collect(),
             messages: Some(STATE_MESSAGES),
+            team: None,
         };
         let answer = self.client.calls().get_or_create(&self.cid, &request).await?;
         self.seen(&answer.state);

@@ -505,6 +505,7 @@ impl Client {
             members: user_ids(members)?,
             data: data.into_iter().collect(),
             messages: None,
+            team: None,
         };
         let answer = self.calls().distinct_channel(&ChannelType::parse(channel_type)?, &request).await?;
         Ok((self.channel_at(answer.state.channel.cid.clone()), answer))

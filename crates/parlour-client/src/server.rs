@@ -12,7 +12,7 @@ use parlour_wire::members::{MembersResponse, UpdateMembers};
 use parlour_wire::messages::{EditMessage, Message, MessageDraft, MessagesResponse};
 use parlour_wire::reads::{MarkRead, Unread, UnreadTotals};
 use parlour_wire::usage::UsageResponse;
-use parlour_wire::users::{Me, PartialUpdate, User, UserInput};
+use parlour_wire::users::{Me, PartialUpdate, QueryUsers, User, UserInput, UsersResponse};
 use parlour_wire::{AppKey, ChannelId, ChannelType, Cid, ErrorCode, MessageId, UserId};
 use serde_json::{Value, json};
 
@@ -121,6 +121,11 @@ impl ServerClient {
         self.calls.users(&user_ids(ids)?).await
     }
 
+    /// The users that match, a page of them.
+    pub async fn query_users(&self, query: &QueryUsers) -> Result<UsersResponse, Error> {
+        self.calls.query_users(query).await
+    }
+
     /// What the app used, with the peaks of the last minutes.
     pub async fn usage(&self, minutes: u32) -> Result<UsageResponse, Error> {
         self.calls.usage(minutes).await
@@ -173,7 +178,7 @@ impl ActingUser {
         data: impl IntoIterator<Item = (String, Value)>,
     ) -> Result<ChannelResponse, Error> {
         let (members, data) = (user_ids(members)?, data.into_iter().collect());
-        let request = GetOrCreateChannel { members, data, messages: None };
+        let request = GetOrCreateChannel { members, data, ..GetOrCreateChannel::default() };
         self.calls.distinct_channel(&ChannelType::parse(channel_type)?, &request).await
     }
 
@@ -209,7 +214,7 @@ impl ActingChannel {
         data: impl IntoIterator<Item = (String, Value)>,
     ) -> Result<ChannelResponse, Error> {
         let (members, data): (_, BTreeMap<_, _>) = (user_ids(members)?, data.into_iter().collect());
-        let request = GetOrCreateChannel { members, data, messages: None };
+        let request = GetOrCreateChannel { members, data, ..GetOrCreateChannel::default() };
         self.calls.get_or_create(&self.cid, &request).await
     }
 

@@ -91,7 +91,7 @@ pub(crate) async fn channel(node: &Node, caller: &Caller, cid: &Cid, wish: Wish)
     };
     let role = channel.membership.as_ref().map(|member| &member.channel_role);
     let moderates = caller.is_server() || matches!(role, Some(ChannelRole::Owner | ChannelRole::Moderator));
-    let sees = caller.is_server() || settings.open || role.is_some();
+    let sees = caller.is_server() || role.is_some() || (settings.open && channel.inside);
     if !sees {
         return Err(not_found(cid));
     }

@@ -449,9 +449,15 @@ impl Connections {
     pub(crate) fn end_all(&self, code: CloseCode, reason: &str) {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         for connection in inner.users.values().flatten() {
-            let bye =
-                ServerFrame::Bye { code, reason: reason.to_owned(), retry_after_ms: None, replaced_by: None };
-            connection.mailbox.put(Mail::End { bye: Box::new(bye), code });
+            connection.end_with(code, reason);
+        }
+    }
+
+    /// Ends every connection of a user with this code.
+    pub(crate) fn end_user(&self, app: AppId, user: &UserId, code: CloseCode, reason: &str) {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in inner.users.get(&(app, user.clone())).into_iter().flatten() {
+            connection.end_with(code, reason);
         }
     }
 
@@ -522,6 +528,12 @@ impl Inner {
 }
 
 impl Admitted {
+    fn end_with(&self, code: CloseCode, reason: &str) {
+        let reason = reason.to_owned();
+        let bye = ServerFrame::Bye { code, reason, retry_after_ms: None, replaced_by: None };
+        self.mailbox.put(Mail::End { bye: Box::new(bye), code });
+    }
+
     /// The smallest goes first: background, then hidden, then longest without an act of the user.
     fn staleness(&self) -> (u8, Millis) {
         let place = match self.app_state {

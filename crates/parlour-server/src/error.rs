@@ -50,8 +50,17 @@ impl From<StoreError> for ApiError {
             StoreError::IdConflict => ErrorCode::IdConflict.error(),
             StoreError::UnknownUsers(users) => {
                 let names: Vec<_> = users.iter().map(ToString::to_string).collect();
-                ErrorCode::InvalidInput.because(format!("No such users: {}.", names.join(", ")))
+                let names = names.join(", ");
+                ErrorCode::InvalidInput
+                    .because(format!("No such users, or none of the channel's team: {names}."))
             }
+            StoreError::OutsideTeam(team) => {
+                ErrorCode::NotAllowed.because(format!("The user is not of the team {team}."))
+            }
+            StoreError::TeamNotNamed => ErrorCode::InvalidInput.because(
+                "The user has several teams: name the one that the channel is to belong to in `team`.",
+            ),
+            StoreError::NoSuchPlace => crate::chat::pages::no_page(),
             StoreError::TooLarge { bytes, limit } => ErrorCode::TooLarge.because(format!(
                 "The object would have {bytes} bytes as compact JSON; the limit is {limit}."
             )),

@@ -158,7 +158,10 @@ impl Node {
             }
             Learnt::Face(_) | Learnt::Nobody => {}
         }
-        self.presence.user_changed(logged.app, user);
+        if self.presence.user_changed(logged.app, user) {
+            let why = "the user is of other teams now";
+            self.connections.end_user(logged.app, &user.id, CloseCode::STATE_INVALID, why);
+        }
     }
 
     /// The app with this key.

@@ -13,7 +13,7 @@ use parlour_store::AppId;
 use parlour_wire::events::{Presence as PresenceOf, Signal};
 use parlour_wire::frames::AppState;
 use parlour_wire::users::{Role, User};
-use parlour_wire::{Open, ServerFrame, Timestamp, UserId};
+use parlour_wire::{Open, ServerFrame, Team, Timestamp, UserId};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -64,6 +64,7 @@ struct Inner {
 
 struct Person {
     role: Role,
+    teams: Vec<Team>,
     /// Those that are up.
     connections: Vec<Connected>,
     attention: Attention,
@@ -99,6 +100,13 @@ enum Standing {
     Offline,
     Online,
     Away,
+}
+
+/// What is to be told of a user, and who may hear it.
+struct Change {
+    role: Role,
+    teams: Vec<Team>,
+    presence: PresenceOf,
 }
 
 struct Subscriber {
@@ -162,6 +170,7 @@ impl Presence {
         let key = (app, user.id.clone());
         let person = inner.people.entry(key.clone()).or_insert_with(|| Person {
             role: user.role.clone(),
+            teams: user.teams.clone(),
             connections: Vec::new(),
             attention: Attention::Here,
             invisible: is_invisible(user),
@@ -170,6 +179,7 @@ impl Presence {
             told: Standing::Offline,
         });
         person.role = user.role.clone();
+        person.teams.clone_from(&user.teams);
         person.last_active = now;
         person.connections.push(Connected { seat, in_sight: is_in_sight(state) });
         person.offline_at = None;
@@ -194,11 +204,13 @@ impl Presence {
         self.changed.notify_one();
     }
 
-    /// The user's own fields changed, perhaps while connected.
-    pub(crate) fn user_changed(&self, app: AppId, user: &User) {
+    /// The user changed, perhaps while connected. Answers whether it now sees into other teams than its connections
+    /// were told of.
+    pub(crate) fn user_changed(&self, app: AppId, user: &User) -> bool {
         let mut inner = self.inner();
         let key = (app, user.id.clone());
-        let Some(person) = inner.people.get_mut(&key) else { return };
+        let Some(person) = inner.people.get_mut(&key) else { return false };
+        let teams = std::mem::replace(&mut person.teams, user.teams.clone());
         person.role = user.role.clone();
         let invisible = is_invisible(user);
         if person.invisible != invisible {
@@ -206,6 +218,7 @@ impl Presence {
             inner.pending.insert(key);
             self.changed.notify_one();
         }
+        teams != user.teams
     }
 
     /// The connection at this seat is gone.
@@ -309,14 +322,15 @@ impl Inner {
     }
 
     fn tell_changes(&mut self) {
-        let mut changes: BTreeMap<AppId, Vec<(Role, PresenceOf)>> = BTreeMap::new();
+        let mut changes: BTreeMap<AppId, Vec<Change>> = BTreeMap::new();
         for key in std::mem::take(&mut self.pending) {
             let Some(person) = self.people.get_mut(&key) else { continue };
             let standing = person.standing();
             if standing != person.told {
                 person.told = standing;
                 let presence = presence_of(&key.1, person);
-                changes.entry(key.0).or_default().push((person.role.clone(), presence));
+                let (role, teams) = (person.role.clone(), person.teams.clone());
+                changes.entry(key.0).or_default().push(Change { role, teams, presence });
             }
             if person.is_gone() {
                 self.people.remove(&key);
@@ -324,16 +338,20 @@ impl Inner {
         }
         for (app, changes) in changes {
             // Most subscribers want everything: they share one encoding.
-            let everything = signal(changes.iter().map(|(_, p)| p.clone()).collect(), false);
+            let everything = signal(changes.iter().map(|change| change.presence.clone()).collect(), false);
+            let anybody_has_teams = changes.iter().any(|change| !change.teams.is_empty());
             for subscriber in self.subscribers.values().filter(|s| s.app == app) {
-                if matches!(subscriber.audience, Audience::All) {
+                let own_teams = self.teams_of(subscriber);
+                let sees_all = own_teams.is_empty() && !anybody_has_teams;
+                if sees_all && matches!(subscriber.audience, Audience::All) {
                     subscriber.mailbox.put(Mail::Signal(everything.clone()));
                     continue;
                 }
                 let wanted: Vec<_> = changes
                     .iter()
-                    .filter(|(role, p)| subscriber.wants(&p.user_id, role))
-                    .map(|(_, p)| p.clone())
+                    .filter(|change| subscriber.wants(&change.presence.user_id, &change.role))
+                    .filter(|change| share_teams(own_teams, &change.teams))
+                    .map(|change| change.presence.clone())
                     .collect();
                 if !wanted.is_empty() {
                     subscriber.mailbox.put(Mail::Signal(signal(wanted, false)));
@@ -348,7 +366,14 @@ impl Inner {
         }
     }
 
+    /// The teams that a subscriber sees into.
+    fn teams_of(&self, subscriber: &Subscriber) -> &[Team] {
+        let person = self.people.get(&(subscriber.app, subscriber.user.clone()));
+        person.map_or(&[], |person| &person.teams)
+    }
+
     fn snapshot(&self, subscriber: &Subscriber) -> Vec<PresenceOf> {
+        let own_teams = self.teams_of(subscriber);
         let mut there: Vec<PresenceOf> = self
             .people
             .iter()
@@ -356,6 +381,7 @@ impl Inner {
                 *app == subscriber.app
                     && person.standing() != Standing::Offline
                     && subscriber.wants(user, &person.role)
+                    && share_teams(own_teams, &person.teams)
             })
             .take(SNAPSHOT_MAX)
             .map(|((_, user), person)| presence_of(user, person))
@@ -374,6 +400,11 @@ impl Subscriber {
                 Audience::Roles(roles) => roles.contains(role),
             }
     }
+}
+
+/// Whether users of these teams see each other: those of a team do, and those who are of none.
+fn share_teams(one: &[Team], other: &[Team]) -> bool {
+    (one.is_empty() && other.is_empty()) || one.iter().any(|team| other.contains(team))
 }
 
 /// Whether the user wishes to be seen by nobody.

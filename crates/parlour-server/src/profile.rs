@@ -138,7 +138,6 @@ impl Face {
 #[cfg(test)]
 mod tests {
     use parlour_wire::Timestamp;
-    use parlour_wire::users::Role;
     use serde_json::json;
 
     use super::*;
@@ -147,17 +146,8 @@ mod tests {
 
     fn bob(typing: bool) -> User {
         let settings = json!({ "typing_indicators": { "enabled": typing } });
-        let (created_at, updated_at) = (Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(0));
-        User {
-            id: UserId::parse("bob").unwrap(),
-            role: Role::User,
-            teams: Vec::new(),
-            created_at,
-            updated_at,
-            last_active: None,
-            online: false,
-            custom: [("privacy_settings".to_owned(), settings)].into(),
-        }
+        let custom = [("privacy_settings".to_owned(), settings)].into();
+        User { custom, ..User::new(UserId::parse("bob").unwrap(), Timestamp::from_unix_ms(0)) }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Which fields of a user object count, on every path alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use parlour_wire::users::{Role, USER_BYTES_LIMIT, USER_READ_ONLY_FIELDS};
-use parlour_wire::{ErrorBody, ErrorCode};
+use parlour_wire::users::{Role, TEAMS_PER_USER_MAX, USER_BYTES_LIMIT, USER_READ_ONLY_FIELDS};
+use parlour_wire::{ErrorBody, ErrorCode, Team};
 use serde_json::Value;
 
 /// Own fields that only the user itself and servers see.
@@ -17,7 +17,8 @@ pub(crate) struct UserFields {
     /// The user's own: `name`, `image`, custom.
     pub(crate) own: BTreeMap<String, Value>,
     pub(crate) role: Option<Role>,
-    pub(crate) teams: Option<Vec<String>>,
+    /// Each once, in their order.
+    pub(crate) teams: Option<Vec<Team>>,
 }
 
 /// Takes a user object apart: fields that only the server sets are left out (an app may send back the object
@@ -36,9 +37,13 @@ pub(crate) fn take_apart(fields: BTreeMap<String, Value>) -> Result<UserFields, 
             ("role", Value::String(role)) => taken.role = Some(Role::from(role.as_str())),
             ("role", other) => return Err(wrong("role", format!("is {other}; it has to be text"))),
             ("teams", value) => {
-                let teams = serde_json::from_value(value)
-                    .map_err(|_| wrong("teams", "is no list of team names".to_owned()))?;
-                taken.teams = Some(teams);
+                let teams: BTreeSet<Team> = serde_json::from_value(value)
+                    .map_err(|error| wrong("teams", format!("is no list of team names: {error}")))?;
+                if teams.len() > TEAMS_PER_USER_MAX {
+                    let why = format!("names {} teams; a user has at most {TEAMS_PER_USER_MAX}", teams.len());
+                    return Err(wrong("teams", why));
+                }
+                taken.teams = Some(teams.into_iter().collect());
             }
             (field @ ("name" | "image" | "status"), value @ (Value::String(_) | Value::Null)) => {
                 taken.own.insert(field.to_owned(), value);
@@ -128,6 +133,9 @@ mod tests {
             json!({"image": []}),
             json!({"role": true}),
             json!({"teams": "red"}),
+            json!({"teams": ["red team"]}),
+            json!({"teams": [""]}),
+            json!({"teams": (0..101).map(|n| format!("t{n}")).collect::<Vec<_>>()}),
             json!({"invisible": "yes"}),
             json!({"privacy_settings": {"read_receipts": true}}),
             json!({"": 1}),
@@ -162,6 +170,12 @@ mod tests {
         {
             assert!(take(json!({ "privacy_settings": good })).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn teams_are_each_once_and_in_order() {
+        let taken = take(json!({"teams": ["red", "blue", "red"]})).unwrap().teams.unwrap();
+        assert_eq!(taken.iter().map(Team::as_str).collect::<Vec<_>>(), ["blue", "red"]);
     }
 
     #[test]

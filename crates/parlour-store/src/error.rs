@@ -1,6 +1,6 @@
 //! What can go wrong in the store.
 
-use parlour_wire::UserId;
+use parlour_wire::{Team, UserId};
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -13,8 +13,14 @@ pub enum StoreError {
     IdConflict,
     #[error("the user is no member of the channel")]
     NotMember,
-    #[error("these users do not exist: {0:?}")]
+    #[error("these users do not exist, or are outside the team: {0:?}")]
     UnknownUsers(Vec<UserId>),
+    #[error("the user is not of the team {0}")]
+    OutsideTeam(Team),
+    #[error("the user has several teams, and none of them was named")]
+    TeamNotNamed,
+    #[error("the place is none in this order")]
+    NoSuchPlace,
     #[error("the object would have {bytes} bytes; the limit is {limit}")]
     TooLarge { bytes: usize, limit: usize },
     /// Nothing was stored; reads go on.

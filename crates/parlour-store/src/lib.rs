@@ -22,11 +22,11 @@ use parlour_wire::messages::{EditMessage, Message, MessagesResponse};
 use parlour_wire::reads::{Unread, UnreadTotals};
 use parlour_wire::usage::ConcurrentConnections;
 use parlour_wire::users::{Me, PrivacySettings, Role, User};
-use parlour_wire::{AppKey, Cid, Epoch, Event, MessageId, Open, Seq, Timestamp, Topic, UserId};
+use parlour_wire::{AppKey, Cid, Epoch, Event, MessageId, Open, Seq, Team, Timestamp, Topic, UserId};
 use serde_json::Value;
 
 pub use error::{Result, StoreError};
-pub use filter::{Comparison, Field, Filter, Order, SortKey};
+pub use filter::{ChannelField, Comparison, Field, Filter, Key, Kind, Order, Place, SortKey, UserField};
 pub use sqlite::{Probe, Sqlite, SqliteOptions, Synchronous, held_by};
 
 /// The store's own short name of an app.
@@ -150,7 +150,7 @@ pub struct UserWrite {
     /// Absent: as it was, or `user`.
     pub role: Option<Role>,
     /// Absent: as they were, or none.
-    pub teams: Option<Vec<String>>,
+    pub teams: Option<Vec<Team>>,
 }
 
 /// A change of some of a user's fields.
@@ -159,7 +159,7 @@ pub struct UserChange {
     pub set: BTreeMap<String, Value>,
     pub unset: Vec<String>,
     pub role: Option<Role>,
-    pub teams: Option<Vec<String>>,
+    pub teams: Option<Vec<Team>>,
 }
 
 /// A channel to be made, if it is not there.
@@ -171,6 +171,8 @@ pub struct NewChannel {
     pub creator: Option<UserId>,
     /// Further members.
     pub members: Vec<UserId>,
+    /// One of the creator's. Absent: the creator's only one, or none where it has none.
+    pub team: Option<Team>,
     pub data: BTreeMap<String, Value>,
     pub now: Timestamp,
 }
@@ -182,6 +184,8 @@ pub struct ChannelAccess {
     pub created_by: Option<UserId>,
     /// The user's own membership.
     pub membership: Option<Member>,
+    /// Whether the user's teams cover the channel's; every member's do.
+    pub inside: bool,
     pub head: Seq,
     pub member_count: u64,
 }
@@ -290,8 +294,8 @@ pub enum Events {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelPage {
     pub channels: Vec<ChannelState>,
-    /// Whether there are more after these.
-    pub more: bool,
+    /// Where the next page begins; absent after the last one.
+    pub next: Option<Place>,
 }
 
 /// Which channels, in which order.
@@ -301,13 +305,45 @@ pub struct ChannelQuery {
     /// Only channels of which this user is a member, or whose type stands in `public_types`. Absent: all.
     pub viewer: Option<UserId>,
     pub public_types: Vec<String>,
-    pub filter: Filter,
-    pub sort: Vec<SortKey>,
+    pub filter: Filter<ChannelField>,
+    pub sort: Vec<SortKey<ChannelField>>,
     pub limit: u32,
-    /// How many matching channels to pass over: pages are cut by count.
-    pub offset: u32,
+    /// Where the page begins.
+    pub after: Option<Place>,
     /// Messages to give with each.
     pub messages: u32,
+}
+
+/// Which users, in which order.
+#[derive(Clone, Debug)]
+pub struct UserQuery {
+    pub app: AppId,
+    /// Only users whom this one may see: itself, those of its teams, or those without any where it has none.
+    /// Absent: all.
+    pub viewer: Option<UserId>,
+    pub found: Found,
+    pub filter: Filter<UserField>,
+    /// Without any, by id, descending.
+    pub sort: Vec<SortKey<UserField>>,
+    pub limit: u32,
+    /// Where the page begins.
+    pub after: Option<Place>,
+}
+
+/// Which users there are to be found at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Those who are neither deactivated nor deleted.
+    Active,
+    All,
+}
+
+/// A page of users.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserPage {
+    pub users: Vec<User>,
+    /// Where the next page begins; absent after the last one.
+    pub next: Option<Place>,
 }
 
 /// How long events are kept.
@@ -367,6 +403,15 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Committed<User>>;
     /// The users with these ids, of those that exist.
     async fn users(&self, app: AppId, ids: &[UserId]) -> Result<Vec<User>>;
+    /// The users that match.
+    async fn query_users(&self, query: UserQuery) -> Result<UserPage>;
+    /// The team of a channel that this user would make, of whom nobody is named where a server makes it.
+    async fn team_of_new_channel(
+        &self,
+        app: AppId,
+        creator: Option<&UserId>,
+        named: Option<&Team>,
+    ) -> Result<Option<Team>>;
     /// The users who share a channel that has members with this one.
     async fn friends(&self, app: AppId, user: &UserId) -> Result<Vec<UserId>>;
 

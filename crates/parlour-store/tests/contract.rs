@@ -25,12 +25,16 @@ mod query;
 mod races;
 #[path = "contract/reads.rs"]
 mod reads;
+#[path = "contract/teams.rs"]
+mod teams;
 #[path = "contract/tenancy.rs"]
 mod tenancy;
 #[path = "contract/usage.rs"]
 mod usage;
 #[path = "contract/users.rs"]
 mod users;
+#[path = "contract/users_query.rs"]
+mod users_query;
 
 /// Makes each story a test of each backend.
 macro_rules! stories {
@@ -146,6 +150,20 @@ stories! {
         autocomplete_takes_its_text_literally_and_in_any_case,
         a_filter_cannot_widen_what_the_viewer_sees,
         orders_and_pages_neither_skip_nor_repeat,
+    }
+
+    users_query {
+        users_are_found_by_every_comparison_f2_15_f2_19,
+        users_come_in_the_order_asked_f2_16,
+        pages_neither_skip_nor_repeat_while_others_write_f2_17,
+        a_place_of_another_order_is_none,
+    }
+
+    teams {
+        random_teams_agree_with_a_naive_model_f2_34_f2_35,
+        a_channel_belongs_to_a_team_of_its_creator,
+        who_is_outside_becomes_no_member_and_is_not_mentioned_f2_34,
+        leaving_a_team_is_leaving_its_channels_f2_35,
     }
 
     usage {

@@ -55,6 +55,7 @@ async fn settle(store: &dyn Store) -> AppId {
     let app = store.create_app(new).await.unwrap().id;
     store.connect(connect(app, 1)).await.unwrap();
     let channel = NewChannel {
+        team: None,
         app,
         cid: general(),
         creator: Some("alice".parse().unwrap()),

@@ -9,7 +9,7 @@ use crate::members::Member;
 use crate::messages::Message;
 use crate::reads::{Read, Unread};
 use crate::users::UserBrief;
-use crate::{ChannelId, ChannelType, Cid, Seq, Timestamp, UserId};
+use crate::{ChannelId, ChannelType, Cid, Seq, Team, Timestamp, UserId};
 
 /// A channel's custom data, as compact UTF-8 JSON, is at most this many bytes.
 pub const CHANNEL_BYTES_MAX: usize = 5_120;
@@ -23,6 +23,7 @@ pub const CHANNEL_RESERVED_FIELDS: &[&str] = &[
     "cid",
     "id",
     "type",
+    "team",
     "created_by",
     "created_at",
     "updated_at",
@@ -49,6 +50,9 @@ pub struct Channel {
     #[serde(rename = "type")]
     pub channel_type: ChannelType,
     pub id: ChannelId,
+    /// The team that the channel belongs to: nobody outside it sees the channel or is its member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<Team>,
     /// Who made it; absent when a server did without naming a user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<UserBrief>,
@@ -61,6 +65,24 @@ pub struct Channel {
     /// `name`, `image`, and whatever the app puts there.
     #[serde(flatten)]
     pub custom: BTreeMap<String, Value>,
+}
+
+impl Channel {
+    /// A channel that has only its name.
+    pub fn new(cid: Cid, now: Timestamp) -> Self {
+        Self {
+            channel_type: cid.channel_type.clone(),
+            id: cid.id.clone(),
+            cid,
+            team: None,
+            created_by: None,
+            created_at: now,
+            updated_at: now,
+            last_message_at: None,
+            member_count: 0,
+            custom: BTreeMap::new(),
+        }
+    }
 }
 
 /// A channel with what one needs to show it.
@@ -93,6 +115,10 @@ pub struct GetOrCreateChannel {
     /// members in any order are the same channel.
     #[serde(default)]
     pub members: Vec<UserId>,
+    /// The team of a channel that is made; left alone where the channel is there. A user names one of her own, and
+    /// need not where she has only one or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<Team>,
     /// Custom data of a channel that is made; left alone where the channel is there.
     #[serde(default)]
     pub data: BTreeMap<String, Value>,
@@ -118,8 +144,8 @@ pub struct ChannelResponse {
 #[serde(deny_unknown_fields)]
 pub struct QueryChannels {
     /// `{"field": value}` or `{"field": {"$op": value}}`, with `$and`, `$or`, `$nor`. Fields: `cid`, `id`,
-    /// `type`, `members`, `member_count`, `created_at`, `updated_at`, `last_message_at`, `created_by`, `name`,
-    /// and `custom.<name>`. At most 5 levels, 50 clauses, 100 values in a list.
+    /// `type`, `team`, `members`, `member_count`, `created_at`, `updated_at`, `last_message_at`, `created_by`,
+    /// `name`, and `custom.<name>`. At most 5 levels, 50 clauses, 100 values in a list.
     #[serde(default)]
     pub filter: BTreeMap<String, Value>,
     /// Default: the latest activity first.
@@ -141,7 +167,7 @@ pub struct QueryChannels {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SortBy {
-    /// `last_message_at`, `updated_at`, `created_at`, `member_count` or `cid`.
+    /// Of channels `last_message_at`, `updated_at`, `created_at`, `member_count` or `cid`; of users see there.
     pub field: String,
     /// 1 ascending, -1 descending (default).
     #[serde(default = "descending")]

@@ -150,6 +150,16 @@ id! {
 }
 
 id! {
+    /// A team, which its users and channels do not look out of: 1–64 of `a-z A-Z 0-9 _ -`.
+    Team, Charset {
+        kind: "team",
+        len_max: 64,
+        allowed: "a-z, A-Z, 0-9, _ and -",
+        allows: |c| matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-'),
+    }
+}
+
+id! {
     /// The type of a channel, which decides its settings and permissions: 1–64 of `a-z 0-9 _ -`.
     ChannelType, Charset {
         kind: "channel type",

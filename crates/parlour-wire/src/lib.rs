@@ -27,7 +27,7 @@ pub use close::{CloseBehaviour, CloseCode};
 pub use error::{ErrorBody, ErrorCode};
 pub use events::Event;
 pub use frames::{ClientFrame, ServerFrame};
-pub use ids::{AppKey, ChannelId, ChannelType, Cid, ConnectionId, Epoch, IdError, MessageId, UserId};
+pub use ids::{AppKey, ChannelId, ChannelType, Cid, ConnectionId, Epoch, IdError, MessageId, Team, UserId};
 pub use open::Open;
 pub use time::Timestamp;
 pub use topic::Topic;

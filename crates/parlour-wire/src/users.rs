@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::channels::SortBy;
 use crate::open::open_enum;
-use crate::{Timestamp, UserId};
+use crate::{Team, Timestamp, UserId};
 
 /// The merged user's own fields (`name`, `image`, `status`, `invisible`, `privacy_settings` and custom
 /// ones), as compact UTF-8 JSON, are smaller than this many bytes.
 pub const USER_BYTES_LIMIT: usize = 5_120;
 /// At most this many users in one batch.
 pub const USERS_PER_BATCH_MAX: usize = 100;
+/// At most this many users in one page.
+pub const USERS_PER_PAGE_MAX: u32 = 100;
+/// At most this many teams of one user.
+pub const TEAMS_PER_USER_MAX: usize = 100;
 
 /// Fields of a user that only the server sets. Given in a user object they are ignored on every path, so
 /// that an app can send back the object that it got.
@@ -51,13 +56,20 @@ open_enum! {
 pub struct User {
     pub id: UserId,
     pub role: Role,
+    /// The teams that the user sees into; without any it sees what has no team.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub teams: Vec<String>,
+    pub teams: Vec<Team>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// When the user was last seen active; absent until the first connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_active: Option<Timestamp>,
+    /// Since when the user may neither connect nor do anything; absent while it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deactivated_at: Option<Timestamp>,
+    /// When the user was deleted; absent while it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
     /// Whether any connection of the user is up that is not invisible.
     #[serde(default)]
     pub online: bool,
@@ -67,6 +79,22 @@ pub struct User {
 }
 
 impl User {
+    /// A user that has only its id.
+    pub fn new(id: UserId, now: Timestamp) -> Self {
+        Self {
+            id,
+            role: Role::User,
+            teams: Vec::new(),
+            created_at: now,
+            updated_at: now,
+            last_active: None,
+            deactivated_at: None,
+            deleted_at: None,
+            online: false,
+            custom: BTreeMap::new(),
+        }
+    }
+
     /// The name to show: `name`, or the id where there is none.
     pub fn display_name(&self) -> &str {
         self.custom.get("name").and_then(Value::as_str).unwrap_or(self.id.as_str())
@@ -153,11 +181,38 @@ pub struct UpsertUsers {
     pub users: Vec<UserInput>,
 }
 
+/// `POST /v1/users/query`: the users that match, of those that the caller may see.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct QueryUsers {
+    /// `{"field": value}` or `{"field": {"$op": value}}`, with `$and`, `$or`, `$nor`. Fields: `id`, `name`, `role`,
+    /// `teams`, `created_at`, `updated_at`, `last_active`, and `custom.<name>`; with a server token also
+    /// `deactivated_at` and `deleted_at`. At most 5 levels, 50 clauses, 100 values in a list.
+    #[serde(default)]
+    pub filter: BTreeMap<String, Value>,
+    /// By any of the fields but `teams`. Default: by `id`, ascending.
+    #[serde(default)]
+    pub sort: Vec<SortBy>,
+    /// 1 to 100; default 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// The `next` of the page before, with the same filter and sort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Whether to find deactivated and deleted users too. Server token.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub include_inactive: bool,
+}
+
 /// The users that a call made, changed or found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct UsersResponse {
     pub users: Vec<User>,
+    /// Asks for the following page of a query; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// `PATCH /v1/users/{id}` and `PATCH /v1/channels/{type}/{id}`: sets some fields, removes others, leaves the rest.

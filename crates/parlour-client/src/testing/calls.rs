@@ -137,7 +137,7 @@ impl<'a> Call<'a> {
     fn users(&self) -> Answer {
         let ids = self.query.get("ids").copied().unwrap_or_default();
         let found = ids.split(',').filter_map(|id| self.world.users.get(&UserId::parse(id).ok()?));
-        ok(&UsersResponse { users: found.cloned().collect() })
+        ok(&UsersResponse { users: found.cloned().collect(), next: None })
     }
 
     fn update_me(self) -> Answer {

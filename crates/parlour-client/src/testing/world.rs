@@ -11,7 +11,7 @@ use parlour_wire::frames::{EventFrame, ReplacedBy};
 use parlour_wire::members::{ChannelRole, Member};
 use parlour_wire::messages::{Message, MessageDraft, MessageType};
 use parlour_wire::reads::{Read, Unread, UnreadTotals};
-use parlour_wire::users::{Me, Role, User, UserBrief};
+use parlour_wire::users::{Me, User, UserBrief};
 use parlour_wire::{Cid, CloseCode, ErrorCode, MessageId, Open, Seq, ServerFrame, Timestamp, Topic, UserId};
 use serde_json::json;
 use tokio::time::Instant;
@@ -142,16 +142,7 @@ impl World {
 
     pub(super) fn user(&mut self, id: &UserId) -> &mut User {
         let now = self.now();
-        self.users.entry(id.clone()).or_insert_with(|| User {
-            id: id.clone(),
-            role: Role::User,
-            teams: Vec::new(),
-            created_at: now,
-            updated_at: now,
-            last_active: None,
-            online: false,
-            custom: BTreeMap::new(),
-        })
+        self.users.entry(id.clone()).or_insert_with(|| User::new(id.clone(), now))
     }
 
     pub(super) fn brief(&self, id: &UserId) -> UserBrief {
@@ -327,15 +318,8 @@ impl World {
         let is_new = !self.rooms.contains_key(cid);
         if is_new {
             let channel = Channel {
-                cid: cid.clone(),
-                channel_type: cid.channel_type.clone(),
-                id: cid.id.clone(),
                 created_by: members.first().map(|id| self.brief(id)),
-                created_at: now,
-                updated_at: now,
-                last_message_at: None,
-                member_count: 0,
-                custom: BTreeMap::new(),
+                ..Channel::new(cid.clone(), now)
             };
             let room = Room {
                 channel: channel.clone(),

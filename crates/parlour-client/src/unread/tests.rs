@@ -2,7 +2,7 @@
 
 use parlour_wire::channels::Channel;
 use parlour_wire::frames::Limits;
-use parlour_wire::users::{Me, Role, User, UserBrief};
+use parlour_wire::users::{Me, User, UserBrief};
 use parlour_wire::{ConnectionId, MessageId, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -222,17 +222,7 @@ impl World {
                 place.log.push(Entry::Other);
                 place.member = true;
                 place.last_read = place.head();
-                let channel = Channel {
-                    cid: cid(room),
-                    channel_type: cid(room).channel_type,
-                    id: cid(room).id,
-                    created_by: None,
-                    created_at: now(),
-                    updated_at: now(),
-                    last_message_at: None,
-                    member_count: 1,
-                    custom: BTreeMap::new(),
-                };
+                let channel = Channel { member_count: 1, ..Channel::new(cid(room), now()) };
                 let seq = place.head();
                 self.user_log.push(Event::AddedToChannel { cid: cid(room), created_at: now(), channel, seq });
             }
@@ -391,16 +381,7 @@ fn own_user(totals: &UnreadTotals) -> Me {
         unread_channels: totals.unread_channels,
         mutes: Vec::new(),
         devices: Vec::new(),
-        user: User {
-            id: me(),
-            role: Role::User,
-            teams: Vec::new(),
-            created_at: now(),
-            updated_at: now(),
-            last_active: None,
-            online: true,
-            custom: BTreeMap::new(),
-        },
+        user: User { online: true, ..User::new(me(), now()) },
     }
 }
 

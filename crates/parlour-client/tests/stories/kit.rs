@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parlour_client::wire::frames::{EventFrame, Hello, Limits, Ready, Resumed};
 use parlour_client::wire::messages::{Message, MessageType, SendMessage};
-use parlour_client::wire::users::{Me, Role, User, UserBrief};
+use parlour_client::wire::users::{Me, User, UserBrief};
 use parlour_client::wire::{
     Cid, ClientFrame, CloseCode, ConnectionId, Epoch, ErrorCode, MessageId, Seq, ServerFrame, Timestamp,
     UserId,
@@ -254,16 +254,7 @@ pub(crate) fn me(id: UserId, total: u64) -> Me {
         unread_channels: u64::from(total > 0),
         mutes: Vec::new(),
         devices: Vec::new(),
-        user: User {
-            id,
-            role: Role::User,
-            teams: Vec::new(),
-            created_at: now(),
-            updated_at: now(),
-            last_active: None,
-            online: true,
-            custom: std::collections::BTreeMap::new(),
-        },
+        user: User { online: true, ..User::new(id, now()) },
     }
 }
 

@@ -11,7 +11,7 @@ use parlour_wire::frames::{
     ClientFrame, ClientInfo, EventFrame, Hello, Limits, PresenceSubscription, Ready, ResetReason, Resume,
     Resumed, ServerFrame, WatchTopic,
 };
-use parlour_wire::users::{Me, Role, User, UserInput};
+use parlour_wire::users::{Me, User, UserInput};
 use parlour_wire::{CloseCode, Epoch, Open, Seq, Timestamp, Topic};
 
 pub(crate) const GENERAL: &str = "channel:messaging:general";
@@ -36,16 +36,7 @@ pub(crate) fn user(id: &str) -> UserInput {
 }
 
 pub(crate) fn ready() -> Ready {
-    let user = User {
-        id: "alice".parse().unwrap(),
-        role: Role::User,
-        teams: vec![],
-        created_at: moment(0),
-        updated_at: moment(0),
-        last_active: None,
-        online: true,
-        custom: BTreeMap::new(),
-    };
+    let user = User { online: true, ..User::new("alice".parse().unwrap(), moment(0)) };
     Ready {
         connection_id: "c1".parse().unwrap(),
         me: Me { total_unread_count: 0, unread_channels: 0, mutes: vec![], devices: vec![], user },

@@ -6,7 +6,7 @@ use parlour_wire::channels::{
     CHANNEL_BYTES_MAX, CHANNEL_RESERVED_FIELDS, ChannelResponse, GetOrCreateChannel, MEMBERS_PER_BATCH_MAX,
 };
 use parlour_wire::messages::MESSAGES_PER_PAGE_MAX;
-use parlour_wire::{ChannelId, ChannelType, Cid, ErrorBody, ErrorCode, UserId};
+use parlour_wire::{ChannelId, ChannelType, Cid, ErrorBody, ErrorCode, Team, UserId};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +36,11 @@ pub(crate) async fn get_or_create_channel(
     }
     check_data(&request.data)?;
     let creator = caller.user().cloned();
+    let mut team = request.team;
+    if id.is_none() {
+        // The same members of another team are another channel.
+        team = node.store.team_of_new_channel(caller.app.id, creator.as_ref(), team.as_ref()).await?;
+    }
     let members: BTreeSet<UserId> = creator.iter().cloned().chain(request.members).collect();
     let cid = match id {
         // Ids with `!` name what the server derives: only a channel that is there can be asked for so.
@@ -49,13 +54,14 @@ pub(crate) async fn get_or_create_channel(
             let why = "A channel without an id is named by its members: name at least one beside the caller.";
             return Err(ErrorCode::InvalidInput.because(why).into());
         }
-        None => Cid::new(channel_type, distinct_id(&members)),
+        None => Cid::new(channel_type, distinct_id(&members, team.as_ref())),
     };
     let channel = NewChannel {
         app: caller.app.id,
         cid: cid.clone(),
         creator,
         members: members.into_iter().collect(),
+        team,
         data: request.data,
         now: node.clock.now(),
     };
@@ -107,10 +113,10 @@ pub(crate) fn refuse_reserved<'a>(
 }
 
 /// The id that these members share, whatever their order.
-fn distinct_id(members: &BTreeSet<UserId>) -> ChannelId {
-    let mut names = String::new();
+fn distinct_id(members: &BTreeSet<UserId>, team: Option<&Team>) -> ChannelId {
+    let mut names = team.map_or_else(String::new, |team| format!("{team}/ "));
     for member in members {
-        // No user id has a space in it, so two sets of members never give one text.
+        // No user id has a space or a slash in it, so two sets of members never give one text.
         names.push_str(member.as_str());
         names.push(' ');
     }

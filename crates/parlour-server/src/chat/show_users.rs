@@ -6,10 +6,14 @@ use crate::access::Caller;
 use crate::node::Node;
 use crate::user_fields::PRIVATE_FIELDS;
 
+/// A server keeps users, so it sees them whole; where it acts as one of them, it sees what that one sees.
+pub(super) fn sees_whole(caller: &Caller) -> bool {
+    caller.is_server() && caller.user().is_none()
+}
+
 /// Fills in who is online, and leaves out what is nobody else's business.
 pub(crate) fn show(node: &Node, caller: &Caller, mut users: Vec<User>) -> Vec<User> {
-    // A server keeps users, so it sees them whole; where it acts as one of them, it sees what that one sees.
-    let sees_whole = caller.is_server() && caller.user().is_none();
+    let sees_whole = sees_whole(caller);
     for user in &mut users {
         user.online = node.presence.is_online(caller.app.id, &user.id);
         // Privacy and invisibility are settings, not facts for others.

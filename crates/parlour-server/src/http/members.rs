@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use parlour_wire::ErrorCode;
 use parlour_wire::channels::ChannelResponse;
 use parlour_wire::members::{MembersResponse, UpdateMembers};
 use serde::Deserialize;
@@ -14,7 +13,7 @@ use super::body::Body;
 use super::caller::{CidPath, Params};
 use crate::access::{self, Caller, Wish};
 use crate::chat::change_members::change_members;
-use crate::chat::query_channels::{read_next, write_next};
+use crate::chat::pages::{self, read_offset, write_offset};
 use crate::error::ApiResult;
 use crate::node::Node;
 
@@ -54,15 +53,12 @@ pub(super) async fn list(
     CidPath(cid): CidPath,
     Params(params): Params<MembersParams>,
 ) -> ApiResult<Json<MembersResponse>> {
-    let limit = params.limit.unwrap_or(PAGE_MAX);
-    if limit == 0 || limit > PAGE_MAX {
-        let why = format!("`limit` is {limit}; a page has 1 to {PAGE_MAX} members.");
-        return Err(ErrorCode::InvalidInput.because(why).into());
-    }
-    let offset = params.next.as_deref().map_or(Ok(0), read_next)?;
+    let limit = pages::limit(params.limit, PAGE_MAX, PAGE_MAX)?;
+    let offset = params.next.as_deref().map_or(Ok(0), read_offset)?;
     access::channel(&node, &caller, &cid, Wish::Read).await?;
     let mut page = node.store.members(caller.app.id, &cid, offset, limit).await?;
     let shown = offset + u32::try_from(page.members.len()).unwrap_or(limit);
-    page.next = (u64::from(shown) < page.member_count && !page.members.is_empty()).then(|| write_next(shown));
+    page.next =
+        (u64::from(shown) < page.member_count && !page.members.is_empty()).then(|| write_offset(shown));
     Ok(Json(page))
 }

@@ -57,7 +57,8 @@ struct Document;
 fn documented() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(users::me))
-        .routes(routes!(users::upsert, users::query))
+        .routes(routes!(users::upsert, users::list))
+        .routes(routes!(users::query))
         .routes(routes!(users::update))
         .routes(routes!(channels::query))
         .routes(routes!(channels::get_or_create_distinct))

@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use parlour_wire::users::{
-    MeResponse, PartialUpdate, USERS_PER_BATCH_MAX, UpsertUsers, UserResponse, UsersResponse,
-};
-use parlour_wire::{ErrorCode, UserId};
+use parlour_wire::UserId;
+use parlour_wire::users::{MeResponse, PartialUpdate, QueryUsers, UpsertUsers, UserResponse, UsersResponse};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::body::Body;
 use super::caller::{Params, UserPath, bad_id};
 use crate::access::Caller;
-use crate::chat::{show_users, update_users};
+use crate::chat::{query_users, show_users, update_users};
 use crate::error::ApiResult;
 use crate::node::Node;
 
@@ -37,7 +35,7 @@ pub(super) async fn upsert(
     Body(request): Body<UpsertUsers>,
 ) -> ApiResult<Json<UsersResponse>> {
     let users = update_users::upsert_users(&node, &caller, request).await?;
-    Ok(Json(UsersResponse { users: show_users::show(&node, &caller, users) }))
+    Ok(Json(UsersResponse { users: show_users::show(&node, &caller, users), next: None }))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -47,22 +45,27 @@ pub(super) struct UsersParams {
     ids: String,
 }
 
-/// The users with these ids, of those that exist.
+/// The users with these ids, of those that exist and that the caller may see, in the order asked.
 #[utoipa::path(get, path = "/v1/users", params(UsersParams), responses((status = 200, body = UsersResponse)))]
-pub(super) async fn query(
+pub(super) async fn list(
     State(node): State<Arc<Node>>,
     caller: Caller,
     Params(params): Params<UsersParams>,
 ) -> ApiResult<Json<UsersResponse>> {
     let ids: Result<Vec<UserId>, _> = params.ids.split(',').map(UserId::parse).collect();
     let ids = ids.map_err(bad_id)?;
-    if ids.len() > USERS_PER_BATCH_MAX {
-        let why =
-            format!("At most {USERS_PER_BATCH_MAX} users are given at once; {} were asked for.", ids.len());
-        return Err(ErrorCode::InvalidInput.because(why).into());
-    }
-    let users = node.store.users(caller.app.id, &ids).await?;
-    Ok(Json(UsersResponse { users: show_users::show(&node, &caller, users) }))
+    let users = query_users::users_by_id(&node, &caller, &ids).await?;
+    Ok(Json(UsersResponse { users, next: None }))
+}
+
+/// The users that match, of those that the caller may see.
+#[utoipa::path(post, path = "/v1/users/query", request_body = QueryUsers, responses((status = 200, body = UsersResponse)))]
+pub(super) async fn query(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    Body(request): Body<QueryUsers>,
+) -> ApiResult<Json<UsersResponse>> {
+    Ok(Json(query_users::query_users(&node, &caller, request).await?))
 }
 
 /// Sets some fields of a user, removes others. The user itself, or a server.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parlour_wire::channels::{CHANNEL_BYTES_MAX, Channel, ChannelState};
 use parlour_wire::members::ChannelRole;
-use parlour_wire::{Cid, Seq, Timestamp, Topic, UserId};
+use parlour_wire::{Cid, Seq, Team, Timestamp, Topic, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::column::{Count, Json, Parsed, Time, json_within};
 use super::events::{self, Entry, Tx};
-use super::{members, messages, reads, users};
+use super::{members, messages, reads, teams, users};
 use crate::{AppId, ChannelAccess, NewChannel, Page, Result, StoreError};
 
 /// Members, and read positions, that come with a channel's state.
@@ -29,7 +29,7 @@ macro_rules! select_channel {
         concat!(
             "select channels.id, topics.head, channels.cid, channels.created_by, channels.created_at,
                     channels.updated_at, channels.last_message_at, channels.member_count, channels.data,
-                    users.name, users.image
+                    users.name, users.image, channels.team
              from channels
              join topics on topics.id = channels.id
              left join users on users.app = channels.app and users.user_id = channels.created_by ",
@@ -49,6 +49,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Found> {
         id: row.get(0)?,
         head: row.get::<_, Count>(1)?.0,
         channel: Channel {
+            team: row.get::<_, Option<Parsed<Team>>>(11)?.map(|Parsed(team)| team),
             channel_type: cid.channel_type.clone(),
             id: cid.id.clone(),
             cid,
@@ -93,11 +94,13 @@ pub(super) fn head(conn: &Connection, channel: i64) -> Result<Seq> {
 
 /// See [`crate::Store::get_or_create_channel`].
 pub(super) fn get_or_create(tx: &Tx<'_>, new: &NewChannel) -> Result<bool> {
-    let NewChannel { app, cid, creator, members, data, now } = new;
+    let NewChannel { app, cid, creator, members, team, data, now } = new;
     if id(tx, *app, cid)?.is_some() {
         return Ok(false);
     }
-    users::must_exist(tx, *app, creator.iter().chain(members))?;
+    users::must_exist(tx, *app, creator)?;
+    let team = teams::of_new_channel(tx, *app, creator.as_ref(), team.as_ref())?;
+    teams::must_be_inside(tx, *app, team.as_ref(), creator.iter().chain(members))?;
     let data = json_within(data, CHANNEL_BYTES_MAX)?;
     let topic = Topic::Channel(cid.clone());
     // Where a channel of this name was deleted, its topic goes on after its last seq, and what was said in
@@ -105,8 +108,8 @@ pub(super) fn get_or_create(tx: &Tx<'_>, new: &NewChannel) -> Result<bool> {
     let row = events::topic_or_new(tx, *app, &topic)?;
     events::raise_floor_to_head(tx, row.id)?;
     tx.prepare_cached(
-        "insert into channels (id, app, cid, type, channel_id, created_by, data, created_at, updated_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+        "insert into channels (id, app, cid, type, channel_id, created_by, data, created_at, updated_at, team)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
     )?
     .execute(params![
         row.id,
@@ -117,6 +120,7 @@ pub(super) fn get_or_create(tx: &Tx<'_>, new: &NewChannel) -> Result<bool> {
         creator.as_ref().map(UserId::as_str),
         data,
         Time(*now),
+        team.as_ref().map(Team::as_str),
     ])?;
     tx.log(*app, topic, &Entry::channel_created(), *now)?;
     let channel = members::Channel { app: *app, cid, id: row.id };
@@ -144,8 +148,14 @@ pub(super) fn access(
         Some(user) => members::find(conn, found.id, user)?.map(|row| row.member),
         None => None,
     };
+    // Every member is inside; of who is none it matters only where a channel is open to others.
+    let inside = match (user, &membership) {
+        (Some(user), None) => teams::covers(&teams::of_user(conn, app, user)?, found.channel.team.as_ref()),
+        (_, Some(_)) | (None, _) => true,
+    };
     Ok(Some(ChannelAccess {
         cid: cid.clone(),
+        inside,
         created_by: found.channel.created_by.map(|user| user.id),
         membership,
         head: found.head,

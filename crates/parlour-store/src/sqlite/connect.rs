@@ -57,17 +57,17 @@ fn admit(
     now: Timestamp,
 ) -> Result<(User, bool)> {
     let Some(mut user) = users::find(tx, app, &id)? else {
-        let mut user = users::new(id, now);
+        let mut user = User::new(id, now);
         user.custom = fields;
         user.last_active = (!users::is_invisible(&user.custom)).then_some(now);
         users::insert(tx, app, &user)?;
         return Ok((user, true));
     };
-    let before = user.custom.clone();
+    let before = user.clone();
     user.custom.extend(fields);
-    if user.custom != before {
+    if user.custom != before.custom {
         user.updated_at = now.max(user.updated_at);
-        users::update(tx, app, &user)?;
+        users::update(tx, app, &before, &user)?;
     }
     if !users::is_invisible(&user.custom) {
         user.last_active = user.last_active.max(Some(now));

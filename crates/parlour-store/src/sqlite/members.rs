@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::channels;
 use super::column::{Count, Parsed, Time, readable};
 use super::events::{Entry, Tx};
-use super::users;
+use super::{teams, users};
 use crate::{AppId, MemberChange, Result};
 
 /// A membership, with how far the member has read.
@@ -102,7 +102,9 @@ pub(super) fn page(
 pub(super) fn change(tx: &Tx<'_>, change: &MemberChange) -> Result<()> {
     let MemberChange { app, cid, add: added, remove: removed, hide_history, now } = change;
     let id = channels::existing(tx, *app, cid)?;
-    users::must_exist(tx, *app, added.iter().chain(removed))?;
+    let mut unknown = teams::outside(tx, *app, teams::of_channel(tx, id)?.as_ref(), added)?;
+    unknown.extend(users::unknown(tx, *app, removed)?);
+    users::none_unknown(unknown)?;
     let channel = Channel { app: *app, cid, id };
     for user in added {
         add(tx, &channel, user, ChannelRole::Member, *hide_history, *now)?;
@@ -151,7 +153,7 @@ pub(super) fn add(
 }
 
 /// Ends the user's membership, if there is one.
-fn remove(tx: &Tx<'_>, channel: &Channel<'_>, user: &UserId, now: Timestamp) -> Result<()> {
+pub(super) fn remove(tx: &Tx<'_>, channel: &Channel<'_>, user: &UserId, now: Timestamp) -> Result<()> {
     let gone = tx
         .prepare_cached("delete from members where channel = ?1 and user_id = ?2")?
         .execute(params![channel.id, user.as_str()])?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::column::{Count, Json, Parsed, Time, json, json_within, readable};
 use super::events::{Entry, Tx};
-use super::{channels, members, users};
+use super::{channels, members, teams, users};
 use crate::{AppId, Committed, Deletion, NewMessage, Page, Requires, Result, Sent, StoreError};
 
 /// Bytes of a content's digest that are kept. It tells a sender's own two sends apart, so that nobody gains
@@ -119,9 +119,12 @@ pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Option<Message>> {
     if let Some(message) = sent_before(tx, new, channel, &content)? {
         return Ok(Some(message));
     }
-    // A member exists.
+    // A member exists, and is inside the channel's team.
     let unproven = (new.requires != Requires::Membership).then_some(sender);
-    users::must_exist(tx, *app, unproven.into_iter().chain(&new.mentioned_users))?;
+    if unproven.is_some() || !new.mentioned_users.is_empty() {
+        let team = teams::of_channel(tx, channel)?;
+        teams::must_be_inside(tx, *app, team.as_ref(), unproven.into_iter().chain(&new.mentioned_users))?;
+    }
     let custom = json_within(&new.custom, MESSAGE_CUSTOM_BYTES_MAX)?;
     let place = tx.log(*app, Topic::Channel(cid.clone()), &Entry::message_new(id), new.now)?;
     tx.prepare_cached(
@@ -263,7 +266,7 @@ pub(super) fn edit(
     message.text = edit.text.unwrap_or(message.text);
     message.attachments = edit.attachments.unwrap_or(message.attachments);
     if let Some(mentioned) = edit.mentioned_users {
-        users::must_exist(tx, app, &mentioned)?;
+        teams::must_be_inside(tx, app, teams::of_channel(tx, channel)?.as_ref(), &mentioned)?;
         message.mentioned_users = mentioned;
     }
     message.custom.extend(edit.set);

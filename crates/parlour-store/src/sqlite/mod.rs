@@ -20,6 +20,7 @@ mod readers;
 mod reads;
 mod retention;
 mod store;
+mod teams;
 mod usage;
 mod users;
 mod writer;

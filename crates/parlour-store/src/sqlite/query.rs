@@ -1,18 +1,21 @@
-//! Queries for channels: a filter becomes a condition made of fixed text and bound values only.
+//! Queries: a filter becomes a condition made of fixed text and bound values only.
 //!
-//! Nothing that comes from a filter ever becomes part of the SQL: fields are chosen from an enum, and the
-//! key of a channel's data is bound as a JSON path. Whose channels may be found at all is decided outside
-//! the filter, so that no filter can widen it.
+//! Nothing that comes from a filter ever becomes part of the SQL: fields are chosen from an enum, and the key of what
+//! the app keeps is bound as a JSON path. What may be found at all is decided outside the filter ([`channels`],
+//! [`users`]), so that no filter can widen it.
+
+pub(super) mod channels;
+mod pages;
+pub(super) mod users;
 
 use parlour_wire::Timestamp;
+use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, params_from_iter};
 use serde_json::Value;
 
-use super::channels::{self, select_channel};
-use super::column::{json, readable};
-use crate::{ChannelPage, ChannelQuery, Comparison, Field, Filter, Order, Result, SortKey};
+use super::column::json;
+use crate::{AppId, Comparison, Filter, Result, filter};
 
 /// Gives a connection the functions that queries use.
 pub(super) fn install(conn: &Connection) -> rusqlite::Result<()> {
@@ -23,51 +26,40 @@ pub(super) fn install(conn: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// See [`crate::Store::query_channels`].
-pub(super) fn channels(conn: &Connection, query: &ChannelQuery) -> Result<ChannelPage> {
-    let mut sql = Builder { values: vec![Sql::Integer(query.app.0)] };
-    let visible = sql.visible(query)?;
-    let matches = sql.filter(&query.filter)?;
-    let order = sql.order(&query.sort)?;
-    let limit = sql.bind(Sql::Integer(i64::from(query.limit) + 1));
-    let offset = sql.bind(Sql::Integer(i64::from(query.offset)));
-    let text = format!(
-        "{}where channels.app = ?1 and {visible} and {matches} order by {order} limit {limit} offset {offset}",
-        select_channel!("")
-    );
-    let mut statement = conn.prepare(&text)?;
-    let mut found: Vec<_> =
-        readable(statement.query_map(params_from_iter(&sql.values), channels::read)?, "channel")?;
-    let more = found.len() > query.limit as usize;
-    found.truncate(query.limit as usize);
-    let state = |found| channels::state_of(conn, query.app, found, query.viewer.as_ref(), query.messages);
-    Ok(ChannelPage { channels: found.into_iter().map(state).collect::<Result<_>>()?, more })
+/// A field of something that is stored.
+trait Stored: filter::Field {
+    /// Where its values are.
+    fn column(&self) -> Column<'_>;
+    /// Whether there are rows without a value.
+    fn is_nullable(&self) -> bool;
+    /// What rows are told apart by that are alike in everything else.
+    const ROW: &'static str;
 }
 
-/// Collects the values that the text names by number.
-struct Builder {
-    values: Vec<Sql>,
-}
-
-/// A column and what its values are.
-enum Column {
+/// Where values are, and what they are.
+enum Column<'a> {
     Text(&'static str),
     Number(&'static str),
     Time(&'static str),
+    Set(&'static Set),
+    /// A key of a column of JSON.
+    Json(&'static str, &'a str),
 }
 
-impl Column {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Text(name) | Self::Number(name) | Self::Time(name) => name,
-        }
-    }
+/// A set that stands in a table of its own.
+struct Set {
+    /// The condition that it has a value, up to the value.
+    has: &'static str,
+    /// How many values it has.
+    size: &'static str,
+}
 
+impl Column<'_> {
     /// The value as the column holds it; `None`: the column never holds such a value.
     fn value(&self, value: &Value) -> Option<Sql> {
         match self {
-            Self::Text(_) => value.as_str().map(|text| Sql::Text(text.to_owned())),
-            Self::Number(_) => number(value),
+            Self::Text(_) | Self::Set(_) => value.as_str().map(|text| Sql::Text(text.to_owned())),
+            Self::Number(_) | Self::Json(..) => number(value),
             Self::Time(_) => {
                 let at: Timestamp = value.as_str()?.parse().ok()?;
                 Some(Sql::Integer(at.unix_ms()))
@@ -80,48 +72,34 @@ fn number(value: &Value) -> Option<Sql> {
     value.as_i64().map(Sql::Integer).or_else(|| value.as_f64().map(Sql::Real))
 }
 
+/// Collects the values that the text names by number. The first is the app.
+struct Builder {
+    values: Vec<Sql>,
+}
+
 const NEVER: &str = "0";
 
 impl Builder {
+    fn new(app: AppId) -> Self {
+        Self { values: vec![Sql::Integer(app.0)] }
+    }
+
     fn bind(&mut self, value: Sql) -> String {
         self.values.push(value);
         format!("?{}", self.values.len())
     }
 
-    /// The channels that the viewer may find.
-    fn visible(&mut self, query: &ChannelQuery) -> Result<String> {
-        let Some(viewer) = &query.viewer else { return Ok("1".to_owned()) };
-        let own = self.has_member(viewer.as_str());
-        if query.public_types.is_empty() {
-            return Ok(own);
-        }
-        let types = self.bind(Sql::Text(json(&query.public_types)?));
-        Ok(format!("({own} or channels.type in (select value from json_each({types})))"))
-    }
-
-    fn has_member(&mut self, user: &str) -> String {
-        let user = self.bind(Sql::Text(user.to_owned()));
-        format!("channels.id in (select channel from members where app = ?1 and user_id = {user})")
-    }
-
-    fn filter(&mut self, filter: &Filter) -> Result<String> {
+    fn filter<F: Stored>(&mut self, filter: &Filter<F>) -> Result<String> {
         match filter {
             Filter::And(all) => Ok(format!("({})", self.joined(all, " and ", "1")?)),
             Filter::Or(any) => Ok(format!("({})", self.joined(any, " or ", NEVER)?)),
             Filter::Nor(none) => Ok(format!("not ({})", self.joined(none, " or ", NEVER)?)),
             Filter::Compare { field, comparison } => {
-                let condition = match field {
-                    Field::Data(key) => self.compare_data(key, comparison)?,
-                    Field::Members => self.compare_members(comparison),
-                    Field::Cid => self.compare(&Column::Text("channels.cid"), comparison),
-                    Field::Id => self.compare(&Column::Text("channels.channel_id"), comparison),
-                    Field::Type => self.compare(&Column::Text("channels.type"), comparison),
-                    Field::CreatedBy => self.compare(&Column::Text("channels.created_by"), comparison),
-                    Field::MemberCount => self.compare(&Column::Number("channels.member_count"), comparison),
-                    Field::CreatedAt => self.compare(&Column::Time("channels.created_at"), comparison),
-                    Field::UpdatedAt => self.compare(&Column::Time("channels.updated_at"), comparison),
-                    Field::LastMessageAt => {
-                        self.compare(&Column::Time("channels.last_message_at"), comparison)
+                let condition = match field.column() {
+                    Column::Json(column, key) => self.compare_json(column, key, comparison)?,
+                    Column::Set(set) => self.compare_set(set, comparison),
+                    Column::Text(name) | Column::Number(name) | Column::Time(name) => {
+                        self.compare(name, &field.column(), comparison)
                     }
                 };
                 // What is absent is neither equal nor greater: never NULL, which `not` would keep.
@@ -130,20 +108,19 @@ impl Builder {
         }
     }
 
-    fn joined(&mut self, filters: &[Filter], with: &str, none: &str) -> Result<String> {
+    fn joined<F: Stored>(&mut self, filters: &[Filter<F>], with: &str, none: &str) -> Result<String> {
         if filters.is_empty() {
             return Ok(none.to_owned());
         }
         Ok(filters.iter().map(|filter| self.filter(filter)).collect::<Result<Vec<_>>>()?.join(with))
     }
 
-    fn compare(&mut self, column: &Column, comparison: &Comparison) -> String {
-        let name = column.name();
+    fn compare(&mut self, name: &str, column: &Column<'_>, comparison: &Comparison) -> String {
         match comparison {
-            Comparison::Eq(value) => self.any_of(column, std::slice::from_ref(value)),
-            Comparison::Ne(value) => not(&self.any_of(column, std::slice::from_ref(value))),
-            Comparison::In(values) => self.any_of(column, values),
-            Comparison::Nin(values) => not(&self.any_of(column, values)),
+            Comparison::Eq(value) => self.any_of(name, column, std::slice::from_ref(value)),
+            Comparison::Ne(value) => not(&self.any_of(name, column, std::slice::from_ref(value))),
+            Comparison::In(values) => self.any_of(name, column, values),
+            Comparison::Nin(values) => not(&self.any_of(name, column, values)),
             Comparison::Gt(value) => self.against(name, ">", column.value(value)),
             Comparison::Gte(value) => self.against(name, ">=", column.value(value)),
             Comparison::Lt(value) => self.against(name, "<", column.value(value)),
@@ -152,7 +129,7 @@ impl Builder {
             Comparison::Exists(false) => format!("{name} is null"),
             Comparison::Autocomplete(start) => match column {
                 Column::Text(_) => self.begins(name, start),
-                Column::Number(_) | Column::Time(_) => NEVER.to_owned(),
+                Column::Number(_) | Column::Time(_) | Column::Set(_) | Column::Json(..) => NEVER.to_owned(),
             },
         }
     }
@@ -164,12 +141,12 @@ impl Builder {
         }
     }
 
-    fn any_of(&mut self, column: &Column, values: &[Value]) -> String {
+    fn any_of(&mut self, name: &str, column: &Column<'_>, values: &[Value]) -> String {
         let bound: Vec<_> = values.iter().filter_map(|value| column.value(value)).collect();
         let bound: Vec<_> = bound.into_iter().map(|value| self.bind(value)).collect();
-        let listed = format!("{} in ({})", column.name(), bound.join(", "));
+        let listed = format!("{name} in ({})", bound.join(", "));
         if values.iter().any(Value::is_null) {
-            return format!("{listed} or {} is null", column.name());
+            return format!("{listed} or {name} is null");
         }
         listed
     }
@@ -186,20 +163,20 @@ impl Builder {
         format!("fold({expression}) like {} escape '\\'", self.bind(Sql::Text(pattern)))
     }
 
-    fn compare_members(&mut self, comparison: &Comparison) -> String {
-        let any_of = |builder: &mut Self, users: &[Value]| {
-            let users: Vec<_> = users.iter().filter_map(Value::as_str).collect();
-            let each: Vec<_> = users.into_iter().map(|user| builder.has_member(user)).collect();
+    fn compare_set(&mut self, set: &Set, comparison: &Comparison) -> String {
+        let any_of = |builder: &mut Self, values: &[Value]| {
+            let values: Vec<_> = values.iter().filter_map(Value::as_str).collect();
+            let each: Vec<_> = values.into_iter().map(|value| builder.has(set, value)).collect();
             if each.is_empty() { NEVER.to_owned() } else { each.join(" or ") }
         };
         match comparison {
-            Comparison::Eq(user) => any_of(self, std::slice::from_ref(user)),
-            Comparison::Ne(user) => not(&any_of(self, std::slice::from_ref(user))),
-            Comparison::In(users) => any_of(self, users),
-            Comparison::Nin(users) => not(&any_of(self, users)),
-            Comparison::Exists(true) => "channels.member_count > 0".to_owned(),
-            Comparison::Exists(false) => "channels.member_count = 0".to_owned(),
-            // A set is neither greater than a user nor does it begin with one.
+            Comparison::Eq(value) => any_of(self, std::slice::from_ref(value)),
+            Comparison::Ne(value) => not(&any_of(self, std::slice::from_ref(value))),
+            Comparison::In(values) => any_of(self, values),
+            Comparison::Nin(values) => not(&any_of(self, values)),
+            Comparison::Exists(true) => format!("{} > 0", set.size),
+            Comparison::Exists(false) => format!("{} = 0", set.size),
+            // A set is neither greater than a value nor does it begin with one.
             Comparison::Gt(_)
             | Comparison::Gte(_)
             | Comparison::Lt(_)
@@ -208,9 +185,14 @@ impl Builder {
         }
     }
 
-    fn compare_data(&mut self, key: &str, comparison: &Comparison) -> Result<String> {
+    fn has(&mut self, set: &Set, value: &str) -> String {
+        let value = self.bind(Sql::Text(value.to_owned()));
+        format!("{} {value})", set.has)
+    }
+
+    fn compare_json(&mut self, column: &str, key: &str, comparison: &Comparison) -> Result<String> {
         let path = self.bind(Sql::Text(path(key)?));
-        let (kind, value) = (kind_at(&path), value_at(&path));
+        let (kind, value) = (kind_at(column, &path), value_at(column, &path));
         let mut any_of = |values: &[Value]| -> Result<String> {
             if values.is_empty() {
                 return Ok(NEVER.to_owned());
@@ -223,10 +205,10 @@ impl Builder {
             Comparison::Ne(wanted) => not(&any_of(std::slice::from_ref(wanted))?),
             Comparison::In(wanted) => any_of(wanted)?,
             Comparison::Nin(wanted) => not(&any_of(wanted)?),
-            Comparison::Gt(bound) => self.data_against(&kind, &value, ">", bound),
-            Comparison::Gte(bound) => self.data_against(&kind, &value, ">=", bound),
-            Comparison::Lt(bound) => self.data_against(&kind, &value, "<", bound),
-            Comparison::Lte(bound) => self.data_against(&kind, &value, "<=", bound),
+            Comparison::Gt(bound) => self.json_against(&kind, &value, ">", bound),
+            Comparison::Gte(bound) => self.json_against(&kind, &value, ">=", bound),
+            Comparison::Lt(bound) => self.json_against(&kind, &value, "<", bound),
+            Comparison::Lte(bound) => self.json_against(&kind, &value, "<=", bound),
             Comparison::Exists(true) => format!("{kind} is not null"),
             Comparison::Exists(false) => format!("{kind} is null"),
             Comparison::Autocomplete(start) => {
@@ -242,7 +224,7 @@ impl Builder {
             Value::Null => format!("coalesce({kind}, 'null') = 'null'"),
             Value::Bool(true) => format!("{kind} = 'true'"),
             Value::Bool(false) => format!("{kind} = 'false'"),
-            Value::Number(_) | Value::String(_) => self.data_against(kind, value, "=", wanted),
+            Value::Number(_) | Value::String(_) => self.json_against(kind, value, "=", wanted),
             Value::Array(_) | Value::Object(_) => {
                 let wanted = self.bind(Sql::Text(json(wanted)?));
                 format!("({kind} in ('array', 'object') and {value} = json({wanted}))")
@@ -250,7 +232,7 @@ impl Builder {
         })
     }
 
-    fn data_against(&mut self, kind: &str, value: &str, operator: &str, wanted: &Value) -> String {
+    fn json_against(&mut self, kind: &str, value: &str, operator: &str, wanted: &Value) -> String {
         let (kinds, wanted) = match wanted {
             Value::String(text) => ("('text')", Some(Sql::Text(text.clone()))),
             Value::Number(_) => ("('integer', 'real')", number(wanted)),
@@ -259,45 +241,10 @@ impl Builder {
         let compared = self.against(value, operator, wanted);
         format!("({kind} in {kinds} and {compared})")
     }
-
-    fn order(&mut self, sort: &[SortKey]) -> Result<String> {
-        let mut terms = Vec::with_capacity(sort.len() + 1);
-        for SortKey { field, order } in sort {
-            let expression = match field {
-                Field::Cid => "channels.cid".to_owned(),
-                Field::Id => "channels.channel_id".to_owned(),
-                Field::Type => "channels.type".to_owned(),
-                Field::Members | Field::MemberCount => "channels.member_count".to_owned(),
-                Field::CreatedAt => "channels.created_at".to_owned(),
-                Field::UpdatedAt => "channels.updated_at".to_owned(),
-                Field::LastMessageAt => "channels.last_message_at".to_owned(),
-                Field::CreatedBy => "channels.created_by".to_owned(),
-                Field::Data(key) => {
-                    let path = path(key)?;
-                    value_at(&self.bind(Sql::Text(path)))
-                }
-            };
-            terms.push(format!("{expression} {}", direction(*order)));
-        }
-        if terms.is_empty() {
-            terms.push("coalesce(channels.last_message_at, channels.created_at) desc".to_owned());
-        }
-        // Equal keys need an order too, or pages would overlap.
-        let last = sort.last().map_or(Order::Descending, |key| key.order);
-        terms.push(format!("channels.id {}", direction(last)));
-        Ok(terms.join(", "))
-    }
 }
 
 fn not(condition: &str) -> String {
     format!("({condition}) is not true")
-}
-
-fn direction(order: Order) -> &'static str {
-    match order {
-        Order::Ascending => "asc",
-        Order::Descending => "desc",
-    }
 }
 
 /// The JSON path of one key, whatever characters it is made of.
@@ -305,10 +252,10 @@ fn path(key: &str) -> Result<String> {
     Ok(format!("$.{}", json(&key)?))
 }
 
-fn kind_at(path: &str) -> String {
-    format!("json_type(channels.data, {path})")
+fn kind_at(column: &str, path: &str) -> String {
+    format!("json_type({column}, {path})")
 }
 
-fn value_at(path: &str) -> String {
-    format!("json_extract(channels.data, {path})")
+fn value_at(column: &str, path: &str) -> String {
+    format!("json_extract({column}, {path})")
 }

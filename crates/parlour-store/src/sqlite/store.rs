@@ -9,17 +9,17 @@ use parlour_wire::messages::{EditMessage, Message, MessagesResponse};
 use parlour_wire::reads::{Unread, UnreadTotals};
 use parlour_wire::usage::ConcurrentConnections;
 use parlour_wire::users::{Me, User};
-use parlour_wire::{Cid, Epoch, MessageId, Seq, Timestamp, Topic, UserId};
+use parlour_wire::{Cid, Epoch, MessageId, Seq, Team, Timestamp, Topic, UserId};
 use serde_json::Value;
 
 use super::{
     Sqlite, after, apps, before, channels, connect, events, members, messages, query, reads, retention,
-    usage, users,
+    teams, usage, users,
 };
 use crate::{
     App, AppId, ChannelAccess, ChannelPage, ChannelQuery, CommitSink, Committed, Connect, Connected,
     Deletion, Events, MemberChange, NewApp, NewChannel, NewMessage, Page, ReadTo, Reader, Receipts, Result,
-    Retention, Sent, Store, StoreError, TopicStart, UserChange, UserWrite,
+    Retention, Sent, Store, StoreError, TopicStart, UserChange, UserPage, UserQuery, UserWrite,
 };
 
 #[async_trait]
@@ -86,6 +86,23 @@ impl Store for Sqlite {
         self.read("users", move |conn| users::list(conn, app, &ids)).await
     }
 
+    async fn query_users(&self, query: UserQuery) -> Result<UserPage> {
+        self.read("query_users", move |conn| query::users::page(conn, &query)).await
+    }
+
+    async fn team_of_new_channel(
+        &self,
+        app: AppId,
+        creator: Option<&UserId>,
+        named: Option<&Team>,
+    ) -> Result<Option<Team>> {
+        let (creator, named) = (creator.cloned(), named.cloned());
+        self.read("team_of_new_channel", move |conn| {
+            teams::of_new_channel(conn, app, creator.as_ref(), named.as_ref())
+        })
+        .await
+    }
+
     async fn friends(&self, app: AppId, user: &UserId) -> Result<Vec<UserId>> {
         let user = user.clone();
         self.read("friends", move |conn| users::friends(conn, app, &user)).await
@@ -118,7 +135,7 @@ impl Store for Sqlite {
     }
 
     async fn query_channels(&self, query: ChannelQuery) -> Result<ChannelPage> {
-        self.read("query_channels", move |conn| query::channels(conn, &query)).await
+        self.read("query_channels", move |conn| query::channels::page(conn, &query)).await
     }
 
     async fn update_channel(

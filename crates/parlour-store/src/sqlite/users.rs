@@ -3,37 +3,50 @@
 use std::collections::BTreeMap;
 
 use parlour_wire::users::{Me, PrivacySettings, Role, USER_BYTES_LIMIT, User, UserBrief};
-use parlour_wire::{ChannelType, Timestamp, Topic, UserId};
+use parlour_wire::{ChannelType, Team, Timestamp, Topic, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::column::{Json, Parsed, Time, json, json_within, readable};
 use super::events::{Entry, Tx};
-use super::reads;
+use super::{reads, teams};
 use crate::{AppId, Result, StoreError, UserChange, UserWrite};
 
 /// Channels of this type have an audience, not acquaintances.
 const AUDIENCE_TYPE: &str = "livestream";
 
+/// The columns that [`read`] reads; completed by a condition.
+macro_rules! select_user {
+    ($rest:literal) => {
+        concat!(
+            "select users.user_id, users.role, users.teams, users.fields, users.created_at, users.updated_at,
+                    users.last_active, users.deactivated_at, users.deleted_at
+             from users ",
+            $rest
+        )
+    };
+}
+pub(super) use select_user;
+
 /// The user, if it exists. `online` is false: presence is not stored.
 pub(super) fn find(conn: &Connection, app: AppId, id: &UserId) -> rusqlite::Result<Option<User>> {
-    conn.prepare_cached(
-        "select user_id, role, teams, fields, created_at, updated_at, last_active
-         from users where app = ?1 and user_id = ?2",
-    )?
-    .query_row(params![app.0, id.as_str()], read)
-    .optional()
+    conn.prepare_cached(select_user!("where app = ?1 and user_id = ?2"))?
+        .query_row(params![app.0, id.as_str()], read)
+        .optional()
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<User> {
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<User> {
+    let time = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<Time>>(at)?.map(|Time(at)| at));
     Ok(User {
         id: row.get::<_, Parsed<UserId>>(0)?.0,
         role: Role::from(row.get_ref(1)?.as_str()?),
-        teams: row.get::<_, Json<Vec<String>>>(2)?.0,
+        teams: row.get::<_, Json<Vec<Team>>>(2)?.0,
         custom: row.get::<_, Json<BTreeMap<String, Value>>>(3)?.0,
         created_at: row.get::<_, Time>(4)?.0,
         updated_at: row.get::<_, Time>(5)?.0,
-        last_active: row.get::<_, Option<Time>>(6)?.map(|Time(at)| at),
+        last_active: time(6)?,
+        deactivated_at: time(7)?,
+        deleted_at: time(8)?,
         online: false,
     })
 }
@@ -97,6 +110,15 @@ pub(super) fn must_exist<'a>(
     app: AppId,
     ids: impl IntoIterator<Item = &'a UserId>,
 ) -> Result<()> {
+    none_unknown(unknown(conn, app, ids)?)
+}
+
+/// Those of the users that do not exist.
+pub(super) fn unknown<'a>(
+    conn: &Connection,
+    app: AppId,
+    ids: impl IntoIterator<Item = &'a UserId>,
+) -> Result<Vec<UserId>> {
     let mut exists = conn.prepare_cached("select 1 from users where app = ?1 and user_id = ?2")?;
     let mut unknown = Vec::new();
     for id in ids {
@@ -104,6 +126,11 @@ pub(super) fn must_exist<'a>(
             unknown.push(id.clone());
         }
     }
+    Ok(unknown)
+}
+
+/// Fails with whoever is not known.
+pub(super) fn none_unknown(unknown: Vec<UserId>) -> Result<()> {
     if unknown.is_empty() { Ok(()) } else { Err(StoreError::UnknownUsers(unknown)) }
 }
 
@@ -129,11 +156,11 @@ pub(super) fn insert(tx: &Tx<'_>, app: AppId, user: &User) -> Result<()> {
         user.last_active.map(Time),
         invisible,
     ])?;
-    Ok(())
+    teams::index(tx, app, &user.id, &[], &user.teams)
 }
 
-/// Stores what has changed of a user, and tells it.
-pub(super) fn update(tx: &Tx<'_>, app: AppId, user: &User) -> Result<()> {
+/// Stores what has changed of a user since `before`, and tells it.
+pub(super) fn update(tx: &Tx<'_>, app: AppId, before: &User, user: &User) -> Result<()> {
     let Derived { name, image, shows_reads, invisible } = derived(&user.custom);
     // From hidden to shown is the next time of being shown; what was so before goes on.
     tx.prepare_cached(
@@ -156,6 +183,9 @@ pub(super) fn update(tx: &Tx<'_>, app: AppId, user: &User) -> Result<()> {
         invisible,
     ])?;
     tx.log(app, Topic::User(user.id.clone()), &Entry::user_updated(), user.updated_at)?;
+    if user.teams != before.teams {
+        teams::changed(tx, app, &before.teams, user, user.updated_at)?;
+    }
     Ok(())
 }
 
@@ -190,20 +220,6 @@ pub(super) fn is_invisible(fields: &BTreeMap<String, Value>) -> bool {
     fields.get("invisible") == Some(&Value::Bool(true))
 }
 
-/// A user that has only its id.
-pub(super) fn new(id: UserId, now: Timestamp) -> User {
-    User {
-        id,
-        role: Role::User,
-        teams: Vec::new(),
-        created_at: now,
-        updated_at: now,
-        last_active: None,
-        online: false,
-        custom: BTreeMap::new(),
-    }
-}
-
 /// See [`crate::Store::upsert_users`].
 pub(super) fn upsert(tx: &Tx<'_>, app: AppId, writes: Vec<UserWrite>, now: Timestamp) -> Result<Vec<User>> {
     writes.into_iter().map(|write| replace(tx, app, write, now)).collect()
@@ -211,7 +227,7 @@ pub(super) fn upsert(tx: &Tx<'_>, app: AppId, writes: Vec<UserWrite>, now: Times
 
 fn replace(tx: &Tx<'_>, app: AppId, write: UserWrite, now: Timestamp) -> Result<User> {
     let before = find(tx, app, &write.id)?;
-    let mut user = before.clone().unwrap_or_else(|| new(write.id, now));
+    let mut user = before.clone().unwrap_or_else(|| User::new(write.id, now));
     user.custom = write.fields;
     user.role = write.role.unwrap_or(user.role);
     user.teams = write.teams.unwrap_or(user.teams);
@@ -219,7 +235,7 @@ fn replace(tx: &Tx<'_>, app: AppId, write: UserWrite, now: Timestamp) -> Result<
         None => insert(tx, app, &user)?,
         Some(before) if before != user => {
             user.updated_at = now.max(user.updated_at);
-            update(tx, app, &user)?;
+            update(tx, app, &before, &user)?;
         }
         Some(_) => {}
     }
@@ -242,18 +258,16 @@ pub(super) fn change(
     user.teams = change.teams.unwrap_or(user.teams);
     if user != before {
         user.updated_at = now.max(user.updated_at);
-        update(tx, app, &user)?;
+        update(tx, app, &before, &user)?;
     }
     Ok(user)
 }
 
 /// See [`crate::Store::users`].
 pub(super) fn list(conn: &Connection, app: AppId, ids: &[UserId]) -> Result<Vec<User>> {
-    let mut statement = conn.prepare_cached(
-        "select user_id, role, teams, fields, created_at, updated_at, last_active
-         from json_each(?2) as asked join users on app = ?1 and user_id = asked.value
-         order by asked.key",
-    )?;
+    let mut statement = conn.prepare_cached(select_user!(
+        "join json_each(?2) as asked on users.app = ?1 and users.user_id = asked.value order by asked.key"
+    ))?;
     readable(statement.query_map(params![app.0, json(&ids)?], read)?, "user")
 }
 

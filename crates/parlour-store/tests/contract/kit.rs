@@ -106,6 +106,7 @@ impl Kit {
             cid: cid(name),
             creator: creator.map(user),
             members: users(members),
+            team: None,
             data: BTreeMap::new(),
             now: at(0),
         }

@@ -1,12 +1,14 @@
 //! Queries for channels.
 
-use parlour_store::{ChannelQuery, Comparison, Field, Filter, NewChannel, NewMessage, Order, SortKey};
+use parlour_store::{
+    ChannelField as Field, ChannelQuery, Comparison, Filter, NewChannel, NewMessage, Order, SortKey,
+};
 use parlour_wire::ChannelType;
 use serde_json::{Value, json};
 
 use crate::kit::{Kit, at, fields, user, users};
 
-fn query(kit: &Kit, filter: Filter) -> ChannelQuery {
+fn query(kit: &Kit, filter: Filter<Field>) -> ChannelQuery {
     ChannelQuery {
         app: kit.app,
         viewer: None,
@@ -14,7 +16,7 @@ fn query(kit: &Kit, filter: Filter) -> ChannelQuery {
         filter,
         sort: vec![SortKey { field: Field::Cid, order: Order::Ascending }],
         limit: 100,
-        offset: 0,
+        after: None,
         messages: 0,
     }
 }
@@ -24,11 +26,11 @@ async fn found(kit: &Kit, query: ChannelQuery) -> Vec<String> {
     page.channels.iter().map(|state| state.channel.id.to_string()).collect()
 }
 
-fn is(field: Field, comparison: Comparison) -> Filter {
+fn is(field: Field, comparison: Comparison) -> Filter<Field> {
     Filter::Compare { field, comparison }
 }
 
-fn data(key: &str, comparison: Comparison) -> Filter {
+fn data(key: &str, comparison: Comparison) -> Filter<Field> {
     is(Field::Data(key.to_owned()), comparison)
 }
 
@@ -262,13 +264,14 @@ pub(crate) async fn orders_and_pages_neither_skip_nor_repeat(kit: Kit) {
     for sort in sorts {
         let whole = ChannelQuery { sort: sort.clone(), ..query(&kit, Filter::all()) };
         let whole = found(&kit, whole).await;
-        let mut paged = Vec::new();
-        for offset in (0..).step_by(5) {
-            let page = ChannelQuery { sort: sort.clone(), limit: 5, offset, ..query(&kit, Filter::all()) };
+        let (mut paged, mut after) = (Vec::new(), None);
+        loop {
+            let page = ChannelQuery { sort: sort.clone(), limit: 5, after, ..query(&kit, Filter::all()) };
             let page = kit.store.query_channels(page).await.unwrap();
             paged.extend(page.channels.iter().map(|state| state.channel.id.to_string()));
-            assert_eq!(page.more, paged.len() < 12);
-            if !page.more {
+            assert_eq!(page.next.is_some(), paged.len() < 12);
+            after = page.next;
+            if after.is_none() {
                 break;
             }
         }

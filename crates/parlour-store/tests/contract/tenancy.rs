@@ -66,7 +66,7 @@ pub(crate) async fn two_apps_share_nothing_f1_1(kit: Kit) {
         filter: Filter::all(),
         sort: Vec::new(),
         limit: 10,
-        offset: 0,
+        after: None,
         messages: 10,
     };
     let page = kit.store.query_channels(all).await.unwrap();

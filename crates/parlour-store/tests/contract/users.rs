@@ -50,7 +50,7 @@ pub(crate) async fn a_user_who_comes_again_is_as_old_as_before_and_seen_now_f4_2
 pub(crate) async fn upsert_replaces_and_keeps_role_and_teams_that_are_not_named(kit: Kit) {
     let named = UserWrite {
         role: Some(Role::Admin),
-        teams: Some(vec!["red".to_owned()]),
+        teams: Some(vec!["red".parse().unwrap()]),
         ..write("alice", json!({"name": "Alice", "color": "red"}))
     };
     kit.store.upsert_users(kit.app, vec![named, write("bob", json!({}))], at(0)).await.unwrap();
@@ -58,7 +58,7 @@ pub(crate) async fn upsert_replaces_and_keeps_role_and_teams_that_are_not_named(
     let again = vec![write("alice", json!({"name": "Alicia"}))];
     let stored = kit.store.upsert_users(kit.app, again, at(5)).await.unwrap().value;
     assert_eq!(stored[0].custom, fields(json!({"name": "Alicia"})));
-    assert_eq!((&stored[0].role, stored[0].teams.as_slice()), (&Role::Admin, &["red".to_owned()][..]));
+    assert_eq!((&stored[0].role, stored[0].teams.as_slice()), (&Role::Admin, &["red".parse().unwrap()][..]));
     assert_eq!((stored[0].created_at, stored[0].updated_at), (at(0), at(5)));
     assert_eq!(kit.store.users(kit.app, &[user("alice")]).await.unwrap(), stored);
     assert_eq!(kit.store.users(kit.app, &[user("bob")]).await.unwrap()[0].role, Role::User);

@@ -16,12 +16,14 @@ import type {
   MessagesResponse,
   PartialUpdate,
   QueryChannels,
+  QueryUsers,
   Unread,
   UnreadTotals,
   UpdateMembers,
   UsageResponse,
   User,
   UserInput,
+  UsersResponse,
 } from "./wire.js";
 
 /** Which messages of a channel: the latest, unless one of the places is named. */
@@ -83,6 +85,12 @@ export const users = (ids: readonly string[]): Request<User[]> => ({
   path: ["users"],
   query: { ids },
   field: "users",
+});
+
+export const queryUsers = (query: QueryUsers): Request<UsersResponse> => ({
+  method: "POST",
+  path: ["users", "query"],
+  body: query,
 });
 
 export const updateUser = (id: string, update: PartialUpdate): Request<User> => ({

@@ -20,6 +20,7 @@ import {
   type MessagePage,
   messages,
   queryChannels,
+  queryUsers,
   sendMessage,
   unread,
   updateChannel,
@@ -44,12 +45,14 @@ import type {
   MessagesResponse,
   PartialUpdate,
   QueryChannels,
+  QueryUsers,
   Unread,
   UnreadTotals,
   UpdateMembers,
   UsageResponse,
   User,
   UserInput,
+  UsersResponse,
 } from "./wire.js";
 
 export type { CallOptions, EndpointOptions } from "./address.js";
@@ -126,6 +129,11 @@ export class ServerClient {
   /** Sets some of a user's fields, and removes others. */
   updateUser(userId: string, update: PartialUpdate, options?: CallOptions): Promise<User> {
     return this.#ask(updateUser(userId, update), options);
+  }
+
+  /** The users that match, a page of them. */
+  queryUsers(query: QueryUsers, options?: CallOptions): Promise<UsersResponse> {
+    return this.#ask(queryUsers(query), options);
   }
 
   /** Users by their ids, at most 100: those of them that exist. */

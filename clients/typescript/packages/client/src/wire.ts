@@ -17,6 +17,8 @@ export interface Channel {
   last_message_at?: Timestamp;
   /** Exact, also beyond a hundred. */
   member_count: number;
+  /** The team that the channel belongs to: nobody outside it sees the channel or is its member. */
+  team?: Team;
   updated_at: Timestamp;
   /** `name`, `image`, and whatever the app puts there. */
   [key: string]: unknown;
@@ -325,6 +327,11 @@ export interface GetOrCreateChannel {
   members?: UserId[];
   /** How many of the latest messages to give: 0 to 100. */
   messages?: number;
+  /**
+   * The team of a channel that is made; left alone where the channel is there. A user names one of her own, and
+   * need not where she has only one or none.
+   */
+  team?: Team;
 }
 
 /** Who connects, from where, and what it has already seen. */
@@ -498,8 +505,8 @@ export type PresenceSubscription =
 export interface QueryChannels {
   /**
    * `{"field": value}` or `{"field": {"$op": value}}`, with `$and`, `$or`, `$nor`. Fields: `cid`, `id`,
-   * `type`, `members`, `member_count`, `created_at`, `updated_at`, `last_message_at`, `created_by`, `name`,
-   * and `custom.<name>`. At most 5 levels, 50 clauses, 100 values in a list.
+   * `type`, `team`, `members`, `member_count`, `created_at`, `updated_at`, `last_message_at`, `created_by`,
+   * `name`, and `custom.<name>`. At most 5 levels, 50 clauses, 100 values in a list.
    */
   filter?: Record<string, unknown>;
   /** 1 to 30; default 10. */
@@ -509,6 +516,24 @@ export interface QueryChannels {
   /** The `next` of the page before. */
   next?: string;
   /** Default: the latest activity first. */
+  sort?: SortBy[];
+}
+
+/** `POST /v1/users/query`: the users that match, of those that the caller may see. */
+export interface QueryUsers {
+  /**
+   * `{"field": value}` or `{"field": {"$op": value}}`, with `$and`, `$or`, `$nor`. Fields: `id`, `name`, `role`,
+   * `teams`, `created_at`, `updated_at`, `last_active`, and `custom.<name>`; with a server token also
+   * `deactivated_at` and `deleted_at`. At most 5 levels, 50 clauses, 100 values in a list.
+   */
+  filter?: Record<string, unknown>;
+  /** Whether to find deactivated and deleted users too. Server token. */
+  include_inactive?: boolean;
+  /** 1 to 100; default 30. */
+  limit?: number;
+  /** The `next` of the page before, with the same filter and sort. */
+  next?: string;
+  /** By any of the fields but `teams`. Default: by `id`, ascending. */
   sort?: SortBy[];
 }
 
@@ -677,9 +702,11 @@ export type Signal =
 export interface SortBy {
   /** 1 ascending, -1 descending (default). */
   direction?: number;
-  /** `last_message_at`, `updated_at`, `created_at`, `member_count` or `cid`. */
+  /** Of channels `last_message_at`, `updated_at`, `created_at`, `member_count` or `cid`; of users see there. */
   field: string;
 }
+
+export type Team = string;
 
 export type Timestamp = string;
 
@@ -736,13 +763,18 @@ export interface UsageResponse {
 /** A user as others see it. */
 export interface User {
   created_at: Timestamp;
+  /** Since when the user may neither connect nor do anything; absent while it may. */
+  deactivated_at?: Timestamp;
+  /** When the user was deleted; absent while it is there. */
+  deleted_at?: Timestamp;
   id: UserId;
   /** When the user was last seen active; absent until the first connection. */
   last_active?: Timestamp;
   /** Whether any connection of the user is up that is not invisible. */
   online?: boolean;
   role: Role;
-  teams?: string[];
+  /** The teams that the user sees into; without any it sees what has no team. */
+  teams?: Team[];
   updated_at: Timestamp;
   /** The user's own fields: `name`, `image`, and whatever the app puts there. */
   [key: string]: unknown;
@@ -773,6 +805,8 @@ export interface UserResponse {
 
 /** The users that a call made, changed or found. */
 export interface UsersResponse {
+  /** Asks for the following page of a query; absent on the last one. */
+  next?: string;
   users: User[];
 }
 
