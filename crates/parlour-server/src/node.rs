@@ -87,7 +87,7 @@ impl Node {
         let bus = Arc::clone(&node.bus);
         node.store.on_commit(Arc::new(move |events| {
             for logged in events {
-                bus.publish(BusMessage::Event(Arc::new(logged.clone())));
+                bus.publish(BusMessage::Event(Arc::clone(logged)));
             }
         }));
         // Weak: a node that was dropped (the simulator crashes them) must not live on in its bus.

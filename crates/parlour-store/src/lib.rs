@@ -83,13 +83,13 @@ pub struct Logged {
 }
 
 /// Who hears of every commit. See [`Store::on_commit`].
-pub type CommitSink = Arc<dyn Fn(&[Logged]) + Send + Sync>;
+pub type CommitSink = Arc<dyn Fn(&[Arc<Logged>]) + Send + Sync>;
 
 /// What a write answered, and the events that it committed, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Committed<T> {
     pub value: T,
-    pub events: Vec<Logged>,
+    pub events: Vec<Arc<Logged>>,
 }
 
 /// A user opens a connection.

@@ -239,6 +239,8 @@ pub(super) fn delete(tx: &Tx<'_>, app: AppId, cid: &Cid, now: Timestamp) -> Resu
          select app, message_id, ?2, seq, sender, content, created_at, ?3 from messages where channel = ?1",
     )?
     .execute(params![id, cid.to_string(), Time(now)])?;
+    // Nobody can read the channel from now on, so that its messages need not leave anything in their places.
+    events::raise_floor_to_head(tx, id)?;
     tx.prepare_cached("delete from messages where channel = ?1")?.execute([id])?;
     tx.prepare_cached("delete from members where channel = ?1")?.execute([id])?;
     tx.prepare_cached("delete from channels where id = ?1")?.execute([id])?;

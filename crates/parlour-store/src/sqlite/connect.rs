@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use parlour_wire::reads::Unread;
 use parlour_wire::users::{Me, User};
-use parlour_wire::{Cid, Seq, Timestamp, Topic, UserId};
-use rusqlite::{Connection, params};
+use parlour_wire::{Cid, Timestamp, Topic, UserId};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use super::column::{Count, Parsed, readable};
-use super::events::Tx;
+use super::events::{self, TopicTimes, Tx};
 use super::{apps, usage, users};
 use crate::{AppId, Connect, Connected, Result, TopicStart};
 
@@ -21,12 +21,15 @@ const CHANNELS_SHOWN: usize = 30;
 const AS_OF_MARGIN_MS: i64 = 10_000;
 
 /// See [`crate::Store::connect`].
-pub(super) fn connect(tx: &Tx<'_>, connect: Connect) -> Result<Connected> {
+pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
     let Connect { app, user, fields, concurrent, resume, now } = connect;
+    let (app, now) = (*app, *now);
     let (user, created) = admit(tx, app, user, fields, now)?;
     usage::count_active(tx, app, &user.id, now)?;
-    usage::record_concurrent(tx, app, concurrent, now)?;
-    let cutoff = resume.map(|resume| resume.as_of.unix_ms().saturating_sub(AS_OF_MARGIN_MS));
+    usage::record_concurrent(tx, app, *concurrent, now)?;
+    let cutoff = resume
+        .as_ref()
+        .map(|resume| Timestamp::from_unix_ms(resume.as_of.unix_ms().saturating_sub(AS_OF_MARGIN_MS)));
     let key = apps::key(tx, app)?;
     let mut topics =
         vec![start(tx, app, Topic::User(user.id.clone()), cutoff)?, start(tx, app, Topic::App(key), cutoff)?];
@@ -52,20 +55,21 @@ pub(super) fn connect(tx: &Tx<'_>, connect: Connect) -> Result<Connected> {
 fn admit(
     tx: &Tx<'_>,
     app: AppId,
-    id: UserId,
-    fields: BTreeMap<String, Value>,
+    id: &UserId,
+    fields: &BTreeMap<String, Value>,
     now: Timestamp,
 ) -> Result<(User, bool)> {
-    let Some(mut user) = users::find(tx, app, &id)? else {
-        let mut user = User::new(id, now);
-        user.custom = fields;
+    let Some(mut user) = users::find(tx, app, id)? else {
+        let mut user = User::new(id.clone(), now);
+        user.custom.clone_from(fields);
         user.last_active = (!users::is_invisible(&user.custom)).then_some(now);
         users::insert(tx, app, &user)?;
         return Ok((user, true));
     };
-    let before = user.clone();
-    user.custom.extend(fields);
-    if user.custom != before.custom {
+    let changes = fields.iter().any(|(key, value)| user.custom.get(key) != Some(value));
+    if changes {
+        let before = user.clone();
+        user.custom.extend(fields.clone());
         user.updated_at = now.max(user.updated_at);
         users::update(tx, app, &before, &user)?;
     }
@@ -85,71 +89,68 @@ struct Membership {
 }
 
 /// All channels of the user, in one query whatever their number.
-fn memberships(conn: &Connection, app: AppId, user: &UserId, cutoff: Option<i64>) -> Result<Vec<Membership>> {
+fn memberships(
+    conn: &Connection,
+    app: AppId,
+    user: &UserId,
+    cutoff: Option<Timestamp>,
+) -> Result<Vec<Membership>> {
     let mut statement = conn.prepare_cached(
         "select channels.id, channels.cid, coalesce(channels.last_message_at, channels.created_at),
-                topics.head, topics.floor, members.hidden_up_to, members.last_read_seq,
+                topics.head, topics.last_at, topics.floor, topics.floor_at, members.hidden_up_to,
+                members.last_read_seq,
                 case when channels.last_message_seq > members.last_read_seq then (
                   select count(*) from messages indexed by messages_counted
                   where messages.channel = members.channel and seq > members.last_read_seq
                     and sender <> members.user_id
                     and silent = 0 and deleted_at is null and type <> 'system'
-                ) else 0 end,
-                case when ?3 is null then null
-                     when topics.last_at < ?3 then topics.head
-                     else coalesce(
-                       (select seq from events where topic = topics.id and created_at < ?3
-                        order by created_at desc, seq desc limit 1),
-                       topics.floor - (topics.floor > 0 and topics.floor_at >= ?3))
-                end
+                ) else 0 end
          from members
          join channels on channels.id = members.channel
          join topics on topics.id = members.channel
          where members.app = ?1 and members.user_id = ?2
          order by members.id",
     )?;
-    let rows = statement.query_map(params![app.0, user.as_str(), cutoff], |row| {
+    let rows = statement.query_map(params![app.0, user.as_str()], |row| {
         let count = |at: usize| row.get::<_, Count>(at).map(|Count(number)| number);
         let cid: Cid = row.get::<_, Parsed<Cid>>(1)?.0;
-        let head = count(3)?;
-        Ok(Membership {
-            channel: row.get(0)?,
-            active_at: row.get(2)?,
-            start: TopicStart {
-                topic: Topic::Channel(cid.clone()),
-                head,
-                floor: count(4)?,
-                hidden_up_to: count(5)?,
-                as_of_seq: row.get::<_, Option<Count>>(8)?.map(|Count(seq)| seq),
-            },
-            unread: Unread { cid, last_read_seq: count(6)?, unread_messages: count(7)?, head },
-        })
+        let times = TopicTimes::read(row, 0, 3)?;
+        let unread = Unread {
+            cid: cid.clone(),
+            last_read_seq: count(8)?,
+            unread_messages: count(9)?,
+            head: times.head,
+        };
+        Ok((cid, times, count(7)?, row.get(2)?, unread))
     })?;
-    readable(rows, "membership")
+    readable(rows, "membership")?
+        .into_iter()
+        .map(|(cid, times, hidden_up_to, active_at, unread)| {
+            let start = TopicStart {
+                topic: Topic::Channel(cid),
+                head: times.head,
+                floor: times.floor,
+                hidden_up_to,
+                as_of_seq: cutoff.map(|cutoff| events::seq_before(conn, &times, cutoff)).transpose()?,
+            };
+            Ok(Membership { channel: times.id, active_at, start, unread })
+        })
+        .collect()
 }
 
 /// Where a topic stands that is no channel's.
-fn start(conn: &Connection, app: AppId, topic: Topic, cutoff: Option<i64>) -> Result<TopicStart> {
-    // The last seq before the cutoff. Of what has been trimmed only the end is known: if that is younger than
-    // the cutoff, the answer is a place before it, from which nothing can be replayed.
-    let mut statement = conn.prepare_cached(
-        "select head, floor,
-                case when ?3 is null then null
-                     when last_at < ?3 then head
-                     else coalesce(
-                       (select seq from events where topic = topics.id and created_at < ?3
-                        order by created_at desc, seq desc limit 1),
-                       floor - (floor > 0 and floor_at >= ?3))
-                end
-         from topics where app = ?1 and topic = ?2",
-    )?;
-    let mut rows = statement.query(params![app.0, topic.to_string(), cutoff])?;
-    let (head, floor, as_of_seq): (Seq, Seq, Option<Seq>) = match rows.next()? {
-        Some(row) => (
-            row.get::<_, Count>(0)?.0,
-            row.get::<_, Count>(1)?.0,
-            row.get::<_, Option<Count>>(2)?.map(|Count(seq)| seq),
-        ),
+fn start(conn: &Connection, app: AppId, topic: Topic, cutoff: Option<Timestamp>) -> Result<TopicStart> {
+    let found = conn
+        .prepare_cached(
+            "select id, head, last_at, floor, floor_at from topics where app = ?1 and topic = ?2",
+        )?
+        .query_row(params![app.0, topic.to_string()], |row| TopicTimes::read(row, 0, 1))
+        .optional()?;
+    let (head, floor, as_of_seq) = match found {
+        Some(times) => {
+            let as_of_seq = cutoff.map(|cutoff| events::seq_before(conn, &times, cutoff)).transpose()?;
+            (times.head, times.floor, as_of_seq)
+        }
         None => (0, 0, cutoff.map(|_| 0)),
     };
     Ok(TopicStart { topic, head, floor, hidden_up_to: 0, as_of_seq })

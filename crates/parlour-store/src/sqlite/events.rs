@@ -1,12 +1,18 @@
 //! The event log: one row per event, with its kind and what it is about; rendered when it is read.
 //!
+//! A message is its own row in it: that it came is an event of the same place and time, so that nothing is
+//! written twice. Every seq above a topic's floor is one of an event's row or of a message's, and never of
+//! both; a message that goes for good leaves an event's row (a trigger sees to it).
+//!
 //! A fresh event and a replayed one go through the same [`render`], from the state of that moment. What no
 //! longer exists or may no longer be shown becomes a `placeholder` (a hard-deleted message: its
 //! `message.deleted`) in the same place, so that nobody ever sees a hole.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
+use std::sync::Arc;
 
+use parlour_wire::messages::Message;
 use parlour_wire::{Cid, Event, MessageId, Open, Seq, Timestamp, Topic, UserId};
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -18,7 +24,41 @@ use crate::{AppId, Events, Logged, Reader, Result, TopicStart};
 /// A transaction that writes, and the events that it has logged so far.
 pub(super) struct Tx<'c> {
     conn: &'c Connection,
-    logged: RefCell<Vec<LogRow>>,
+    log_ids: &'c LogIds,
+    logged: RefCell<Vec<Entered>>,
+}
+
+/// Gives every event of the store its place in the order of all: rising, with holes where a write came to
+/// nothing, and never the same twice.
+pub(super) struct LogIds(Cell<i64>);
+
+impl LogIds {
+    /// Goes on after the last that was given.
+    pub(super) fn of(conn: &Connection) -> rusqlite::Result<Self> {
+        // What was trimmed or removed counts as well: `autoincrement` remembers the highest of all times, and
+        // a message that went left its number among the events.
+        let last = conn.query_row(
+            "select max(coalesce((select seq from sqlite_sequence where name = 'events'), 0),
+                        coalesce((select max(id) from messages), 0))",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(Self(Cell::new(last)))
+    }
+
+    fn next(&self) -> i64 {
+        let next = self.0.get() + 1;
+        self.0.set(next);
+        next
+    }
+}
+
+/// An event that a transaction logged.
+enum Entered {
+    /// To be rendered when the transaction has done all its changes.
+    Row(LogRow),
+    /// Already as everybody sees it.
+    Rendered(Logged),
 }
 
 impl Deref for Tx<'_> {
@@ -38,11 +78,6 @@ pub(super) struct Entry<'a> {
 impl<'a> Entry<'a> {
     fn new(kind: &'static str, subject: Option<&'a str>, numbers: [Option<u64>; 3]) -> Self {
         Self { kind, subject, numbers }
-    }
-
-    /// The event's own seq is the message's place.
-    pub(super) fn message_new(id: &'a MessageId) -> Self {
-        Self::new("message.new", Some(id.as_str()), [None; 3])
     }
 
     pub(super) fn message_updated(id: &'a MessageId, seq: Seq) -> Self {
@@ -97,41 +132,50 @@ impl<'a> Entry<'a> {
 /// Where an event came to stand.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
+    pub(super) log_id: i64,
     pub(super) seq: Seq,
     /// The event's time: `now`, unless the topic has seen a later one.
     pub(super) at: Timestamp,
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(conn: &'c Connection) -> Self {
-        Self { conn, logged: RefCell::default() }
+    pub(super) fn new(conn: &'c Connection, log_ids: &'c LogIds) -> Self {
+        Self { conn, log_ids, logged: RefCell::default() }
     }
 
-    pub(super) fn into_logged(self) -> Vec<LogRow> {
-        self.logged.into_inner()
+    /// The events that were logged, in their order, as everybody sees them.
+    pub(super) fn into_events(self) -> Result<Vec<Arc<Logged>>> {
+        let Self { conn, logged, .. } = self;
+        let render = |entered| match entered {
+            Entered::Row(row) => render(conn, row),
+            Entered::Rendered(logged) => Ok(logged),
+        };
+        logged.into_inner().into_iter().map(|entered| render(entered).map(Arc::new)).collect()
     }
 
-    /// Puts an event at the end of a topic. This is the one place where a seq is given.
+    /// Puts an event at the end of a topic.
     pub(super) fn log(&self, app: AppId, topic: Topic, entry: &Entry<'_>, now: Timestamp) -> Result<Place> {
-        // Updating the head's row makes the seqs an order: whoever writes next has to wait for it. Times
-        // never step back within a topic, so that a time cuts the log at one seq.
-        let (topic_id, Count(seq), Time(at)) = self
-            .prepare_cached(
-                "insert into topics (app, topic, head, last_at) values (?1, ?2, 1, ?3)
-                 on conflict (app, topic) do update set head = head + 1, last_at = max(last_at, ?3)
-                 returning id, head, last_at",
-            )?
-            .query_row(params![app.0, topic.to_string(), Time(now)], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?))
-            })?;
+        let topic_id = topic_or_new(self, app, &topic)?.id;
+        let place = self.place(topic_id, now)?;
+        let Place { log_id, seq, at } = place;
         let [n1, n2, n3] = entry.numbers.map(|number| number.map(Count));
         self.prepare_cached(
-            "insert into events (topic, seq, kind, created_at, subject, n1, n2, n3)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "insert into events (log_id, topic, seq, kind, created_at, subject, n1, n2, n3)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
-        .execute(params![topic_id, Count(seq), entry.kind, Time(at), entry.subject, n1, n2, n3])?;
-        self.logged.borrow_mut().push(LogRow {
-            log_id: self.last_insert_rowid(),
+        .execute(params![
+            log_id,
+            topic_id,
+            Count(seq),
+            entry.kind,
+            Time(at),
+            entry.subject,
+            n1,
+            n2,
+            n3
+        ])?;
+        self.logged.borrow_mut().push(Entered::Row(LogRow {
+            log_id,
             app,
             topic,
             topic_id,
@@ -140,8 +184,33 @@ impl<'c> Tx<'c> {
             kind: entry.kind.to_owned(),
             subject: entry.subject.map(str::to_owned),
             numbers: entry.numbers,
-        });
-        Ok(Place { seq, at })
+        }));
+        Ok(place)
+    }
+
+    /// Gives the next place in a topic. This is the one place where a seq is given.
+    pub(super) fn place(&self, topic_id: i64, now: Timestamp) -> Result<Place> {
+        // Nobody else writes while this transaction does, so that the seqs are an order. Times never step back
+        // within a topic, so that a time cuts the log at one seq. Not by `returning`, which builds a table for
+        // its one row.
+        let (Count(head), Time(last_at)) = self
+            .prepare_cached("select head, last_at from topics where id = ?1")?
+            .query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (seq, at) = (head + 1, now.max(last_at));
+        self.prepare_cached("update topics set head = ?2, last_at = ?3 where id = ?1")?.execute(params![
+            topic_id,
+            Count(seq),
+            Time(at)
+        ])?;
+        Ok(Place { log_id: self.log_ids.next(), seq, at })
+    }
+
+    /// Tells that a message has come, whose row stands in its place.
+    pub(super) fn tell_message(&self, app: AppId, place: Place, message: Message) {
+        let Place { log_id, seq, .. } = place;
+        let topic = Topic::Channel(message.cid.clone());
+        let logged = Logged { app, log_id, topic, seq, event: Open::Known(message_new(message)) };
+        self.logged.borrow_mut().push(Entered::Rendered(logged));
     }
 }
 
@@ -186,11 +255,6 @@ fn unreadable(why: &'static str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, Type::Null, why.into())
 }
 
-/// Renders the rows in their order.
-pub(super) fn render_all(conn: &Connection, rows: Vec<LogRow>) -> Result<Vec<Logged>> {
-    rows.into_iter().map(|row| render(conn, row)).collect()
-}
-
 /// Renders a row from the present state. It fails only where the database does.
 fn render(conn: &Connection, row: LogRow) -> Result<Logged> {
     let event = match readable_event(conn, &row) {
@@ -210,6 +274,7 @@ fn render(conn: &Connection, row: LogRow) -> Result<Logged> {
 fn readable_event(conn: &Connection, row: &LogRow) -> rusqlite::Result<Option<Event>> {
     let created_at = row.created_at;
     let event = match row.kind.as_str() {
+        // The message itself is gone, or it would stand here in this entry's stead.
         "message.new" => message_event(conn, row, row.seq)?,
         "message.updated" | "message.deleted" => message_event(conn, row, row.number(0)?)?,
         "message.read" => {
@@ -280,7 +345,6 @@ fn message_event(conn: &Connection, row: &LogRow, message_seq: Seq) -> rusqlite:
         });
     };
     Ok(match row.kind.as_str() {
-        "message.new" => Event::MessageNew { cid, created_at, message },
         "message.deleted" => Event::MessageDeleted {
             cid,
             created_at,
@@ -291,6 +355,11 @@ fn message_event(conn: &Connection, row: &LogRow, message_seq: Seq) -> rusqlite:
         },
         _ => Event::MessageUpdated { cid, created_at, message },
     })
+}
+
+/// That this message came.
+fn message_new(message: Message) -> Event {
+    Event::MessageNew { cid: message.cid.clone(), created_at: message.created_at, message }
 }
 
 /// A topic's row.
@@ -349,15 +418,97 @@ pub(super) fn after(
     if start < floor {
         return Ok(Events::Trimmed { head });
     }
-    let mut statement = conn.prepare_cached(
+    let mut events = entries(conn, app, name, id, start, limit)?;
+    if let Topic::Channel(cid) = name {
+        events.extend(messages_as_events(conn, app, name, (id, cid), start, limit)?);
+        events.sort_unstable_by_key(|logged| logged.seq);
+        events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
+    Ok(Events::Found { events, head })
+}
+
+/// The events after a place that are no message's own.
+fn entries(
+    conn: &Connection,
+    app: AppId,
+    name: &Topic,
+    id: i64,
+    after: Seq,
+    limit: u64,
+) -> Result<Vec<Logged>> {
+    conn.prepare_cached(
         "select log_id, seq, kind, created_at, subject, n1, n2, n3 from events
          where topic = ?1 and seq > ?2 order by seq limit ?3",
+    )?
+    .query_and_then(params![id, Count(after), Count(limit)], |row| {
+        render(conn, log_row(row, app, name, id)?)
+    })?
+    .collect()
+}
+
+/// That each of the messages after a place came.
+fn messages_as_events(
+    conn: &Connection,
+    app: AppId,
+    name: &Topic,
+    (channel, cid): (i64, &Cid),
+    after: Seq,
+    limit: u64,
+) -> Result<Vec<Logged>> {
+    let rows = messages::rows_after(conn, channel, cid, after, limit)?;
+    let logged = |messages::LoggedRow { log_id, seq, created_at, message }| {
+        let event = message.map_or(Event::Placeholder { created_at }, message_new);
+        Logged { app, log_id, topic: name.clone(), seq, event: Open::Known(event) }
+    };
+    Ok(rows.into_iter().map(logged).collect())
+}
+
+/// The last seq of a topic before a time. Of what has been trimmed only the end is known: if that is younger
+/// than the time, the answer is a place before it, from which nothing can be replayed.
+pub(super) fn seq_before(conn: &Connection, topic: &TopicTimes, cutoff: Timestamp) -> Result<Seq> {
+    if topic.last_at < cutoff {
+        return Ok(topic.head);
+    }
+    let mut created_at = conn.prepare_cached(
+        "select created_at from events where topic = ?1 and seq = ?2
+         union all select created_at from messages where channel = ?1 and seq = ?2",
     )?;
-    let rows = statement
-        .query_map(params![id, Count(start), Count(limit)], |row| log_row(row, app, name, id))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    drop(statement);
-    Ok(Events::Found { events: render_all(conn, rows)?, head })
+    // All up to `before` are older than the cutoff, those from `from` on are not.
+    let (mut before, mut from) = (topic.floor, topic.head);
+    while from - before > 1 {
+        let middle = before + (from - before) / 2;
+        let at = created_at.query_row(params![topic.id, Count(middle)], |row| row.get(0)).optional()?;
+        match at {
+            Some(Time(at)) if at < cutoff => before = middle,
+            // A hole, which there is none of, is taken for young: too much is replayed, and nothing missed.
+            Some(_) | None => from = middle,
+        }
+    }
+    let is_within_trimmed = before == topic.floor && before > 0 && topic.floor_at >= cutoff;
+    Ok(if is_within_trimmed { before - 1 } else { before })
+}
+
+/// Where a topic ends and begins, and when that was.
+pub(super) struct TopicTimes {
+    pub(super) id: i64,
+    pub(super) head: Seq,
+    pub(super) last_at: Timestamp,
+    pub(super) floor: Seq,
+    pub(super) floor_at: Timestamp,
+}
+
+impl TopicTimes {
+    /// From the topic's id at one column, and its head, its last event's time, its floor and that one's time
+    /// from another on.
+    pub(super) fn read(row: &Row<'_>, id: usize, from: usize) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(id)?,
+            head: row.get::<_, Count>(from)?.0,
+            last_at: row.get::<_, Time>(from + 1)?.0,
+            floor: row.get::<_, Count>(from + 2)?.0,
+            floor_at: row.get::<_, Time>(from + 3)?.0,
+        })
+    }
 }
 
 /// Columns that no longer hold what they should become an event that cannot be read, in its place.

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{Context, SHA256};
 use parlour_wire::members::Member;
 use parlour_wire::messages::{EditMessage, MESSAGE_CUSTOM_BYTES_MAX, Message, MessageType, MessagesResponse};
-use parlour_wire::{Cid, Event, MessageId, Seq, Timestamp, Topic, UserId};
+use parlour_wire::users::UserBrief;
+use parlour_wire::{Cid, MessageId, Seq, Timestamp, Topic, UserId};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 use serde_json::Value;
 
-use super::column::{Count, Json, Parsed, Time, json, json_within, readable};
+use super::column::{Count, Json, Parsed, Time, is_of_one_row, json, json_within, readable};
 use super::events::{Entry, Tx};
-use super::{channels, members, teams, users};
-use crate::{AppId, Committed, Deletion, NewMessage, Page, Requires, Result, Sent, StoreError};
+use super::{channels, teams, users};
+use crate::{AppId, Deletion, NewMessage, Page, Requires, Result, Sent, StoreError};
 
 /// Bytes of a content's digest that are kept. It tells a sender's own two sends apart, so that nobody gains
 /// from a collision.
@@ -24,7 +25,7 @@ macro_rules! select_message {
             "select messages.message_id, messages.seq, messages.type, messages.text, messages.sender,
                     users.name, users.image, messages.created_at, messages.updated_at, messages.edited_at,
                     messages.deleted_at, messages.attachments, messages.mentioned, messages.silent,
-                    messages.custom
+                    messages.custom, messages.id
              from messages
              left join users on users.app = messages.app and users.user_id = messages.sender ",
             $rest
@@ -108,16 +109,51 @@ pub(super) fn any_between(conn: &Connection, channel: i64, after: Seq, up_to: Se
     Ok(any)
 }
 
+/// A message as an entry in the log.
+pub(super) struct LoggedRow {
+    pub(super) log_id: i64,
+    pub(super) seq: Seq,
+    pub(super) created_at: Timestamp,
+    /// `None` where the row holds what cannot be understood.
+    pub(super) message: Option<Message>,
+}
+
+/// The messages after a place, as entries in the log.
+pub(super) fn rows_after(
+    conn: &Connection,
+    channel: i64,
+    cid: &Cid,
+    after: Seq,
+    limit: u64,
+) -> Result<Vec<LoggedRow>> {
+    conn.prepare_cached(select_message!(
+        "where messages.channel = ?1 and messages.seq > ?2 order by messages.seq limit ?3"
+    ))?
+    .query_and_then(params![channel, Count(after), Count(limit)], |row| {
+        let (Count(seq), Time(created_at)) = (row.get(1)?, row.get(7)?);
+        let message = match read(row, cid) {
+            Ok(message) => Some(message),
+            Err(error) if is_of_one_row(&error) => {
+                tracing::error!(%cid, seq, %error, "a message cannot be read: a placeholder keeps its place");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(LoggedRow { log_id: row.get(15)?, seq, created_at, message })
+    })?
+    .collect()
+}
+
 /// Stores the message unless it was stored before: then that is the answer. See [`crate::Store::send_message`].
-pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Option<Message>> {
+pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Sent> {
     let NewMessage { app, cid, sender, id, .. } = new;
-    let channel = channels::existing(tx, *app, cid)?;
-    if new.requires == Requires::Membership && members::hidden_up_to(tx, channel, sender)?.is_none() {
+    let Sender { channel, is_member, user } = sender_in(tx, *app, cid, sender)?;
+    if new.requires == Requires::Membership && !is_member {
         return Err(StoreError::NotMember);
     }
     let content = digest(new)?;
     if let Some(message) = sent_before(tx, new, channel, &content)? {
-        return Ok(Some(message));
+        return Ok(Sent::Before(message));
     }
     // A member exists, and is inside the channel's team.
     let unproven = (new.requires != Requires::Membership).then_some(sender);
@@ -125,43 +161,77 @@ pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Option<Message>> {
         let team = teams::of_channel(tx, channel)?;
         teams::must_be_inside(tx, *app, team.as_ref(), unproven.into_iter().chain(&new.mentioned_users))?;
     }
+    let Some(user) = user else { return Err(StoreError::UnknownUsers(vec![sender.clone()])) };
     let custom = json_within(&new.custom, MESSAGE_CUSTOM_BYTES_MAX)?;
-    let place = tx.log(*app, Topic::Channel(cid.clone()), &Entry::message_new(id), new.now)?;
+    let place = tx.place(channel, new.now)?;
+    let message = Message {
+        id: id.clone(),
+        cid: cid.clone(),
+        seq: place.seq,
+        message_type: MessageType::Regular,
+        text: new.text.clone(),
+        user,
+        // The log's time, which never steps back: neither does a message's within its channel.
+        created_at: place.at,
+        updated_at: place.at,
+        edited_at: None,
+        deleted_at: None,
+        attachments: new.attachments.clone(),
+        mentioned_users: new.mentioned_users.clone(),
+        silent: new.silent,
+        custom: new.custom.clone(),
+    };
     tx.prepare_cached(
-        "insert into messages (app, channel, seq, message_id, sender, type, text, attachments, mentioned, silent,
+        "insert into messages (id, app, channel, seq, message_id, sender, type, text, attachments, mentioned, silent,
                                custom, content, created_at, updated_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)",
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)",
     )?
     .execute(params![
+        place.log_id,
         app.0,
         channel,
         Count(place.seq),
         id.as_str(),
         sender.as_str(),
-        MessageType::Regular.as_str(),
-        new.text,
-        json(&new.attachments)?,
-        json(&new.mentioned_users)?,
-        new.silent,
+        message.message_type.as_str(),
+        message.text,
+        json(&message.attachments)?,
+        json(&message.mentioned_users)?,
+        message.silent,
         custom,
         content,
-        // The log's time, which never steps back: neither does a message's within its channel.
         Time(place.at),
     ])?;
     tx.prepare_cached("update channels set last_message_at = ?2, last_message_seq = ?3 where id = ?1")?
         .execute(params![channel, Time(place.at), Count(place.seq)])?;
-    Ok(None)
+    tx.tell_message(*app, place, message.clone());
+    Ok(Sent::New(message))
 }
 
-/// The send that a transaction ended with. A new message was read already, for its event.
-pub(super) fn sent(committed: Committed<Option<Message>>) -> Result<Committed<Sent>> {
-    let Committed { value, events } = committed;
-    let sent = match (value, events.first().and_then(|logged| logged.event.known())) {
-        (Some(message), _) => Sent::Before(message),
-        (None, Some(Event::MessageNew { message, .. })) => Sent::New(message.clone()),
-        (None, _) => return Err(StoreError::Backend("a new message cannot be read".to_owned())),
-    };
-    Ok(Committed { value: sent, events })
+/// Who sends, in a channel that exists.
+struct Sender {
+    channel: i64,
+    is_member: bool,
+    /// `None` where there is no such user.
+    user: Option<UserBrief>,
+}
+
+/// Everything that a send rests on, in one look.
+fn sender_in(tx: &Tx<'_>, app: AppId, cid: &Cid, sender: &UserId) -> Result<Sender> {
+    tx.prepare_cached(
+        "select channels.id, members.id is not null, users.id is not null, users.name, users.image
+         from channels
+         left join members on members.channel = channels.id and members.user_id = ?3
+         left join users on users.app = ?1 and users.user_id = ?3
+         where channels.app = ?1 and channels.cid = ?2",
+    )?
+    .query_row(params![app.0, cid.to_string(), sender.as_str()], |row| {
+        let exists: bool = row.get(2)?;
+        let user = if exists { Some(users::brief_at(row, sender.clone(), 3, 4)?) } else { None };
+        Ok(Sender { channel: row.get(0)?, is_member: row.get(1)?, user })
+    })
+    .optional()?
+    .ok_or(StoreError::NotFound)
 }
 
 /// What was stored under this id before, as it is now.
@@ -169,28 +239,25 @@ fn sent_before(tx: &Tx<'_>, new: &NewMessage, channel: i64, content: &[u8]) -> R
     let NewMessage { app, cid, sender, id, .. } = new;
     let stored = tx
         .prepare_cached(
-            "select channel = ?3 and sender = ?4 and content = ?5 from messages
+            "select channel = ?3 and sender = ?4 and content = ?5, 0, 0, 0, 0 from messages
+             where app = ?1 and message_id = ?2
+             union all
+             select cid = ?6 and sender = ?4 and content = ?5, 1, seq, created_at, deleted_at from tombstones
              where app = ?1 and message_id = ?2",
         )?
-        .query_row(params![app.0, id.as_str(), channel, sender.as_str(), content], |row| row.get(0))
-        .optional()?;
-    match stored {
-        Some(true) => return Ok(find(tx, *app, channel, cid, id)?),
-        Some(false) => return Err(StoreError::IdConflict),
-        None => {}
-    }
-    let gone = tx
-        .prepare_cached(
-            "select cid = ?3 and sender = ?4 and content = ?5, seq, created_at, deleted_at from tombstones
-             where app = ?1 and message_id = ?2",
-        )?
-        .query_row(params![app.0, id.as_str(), cid.to_string(), sender.as_str(), content], |row| {
-            Ok((row.get::<_, bool>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        .query_row(params![app.0, id.as_str(), channel, sender.as_str(), content, cid.to_string()], |row| {
+            let is_same: bool = row.get(0)?;
+            Ok((is_same, row.get::<_, bool>(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })
         .optional()?;
-    let Some((same, Count(seq), Time(created_at), Time(deleted_at))) = gone else { return Ok(None) };
-    if !same {
+    let Some((is_same, is_gone, Count(seq), Time(created_at), Time(deleted_at))) = stored else {
+        return Ok(None);
+    };
+    if !is_same {
         return Err(StoreError::IdConflict);
+    }
+    if !is_gone {
+        return Ok(find(tx, *app, channel, cid, id)?);
     }
     // It was accepted, and then it was deleted: the sender learns both.
     Ok(Some(Message {
@@ -211,12 +278,30 @@ fn sent_before(tx: &Tx<'_>, new: &NewMessage, channel: i64, content: &[u8]) -> R
     }))
 }
 
-/// What was sent, as a few bytes. Keys of objects count in any order.
+/// What was sent, as a few bytes: of the JSON array of its parts. Keys of objects count in any order.
 fn digest(new: &NewMessage) -> Result<Vec<u8>> {
     let NewMessage { text, attachments, mentioned_users, silent, custom, .. } = new;
-    let content = serde_json::json!([text, attachments, mentioned_users, silent, custom]);
     let mut context = Context::new(&SHA256);
-    feed(&mut context, &content)?;
+    context.update(b"[");
+    context.update(json(text)?.as_bytes());
+    context.update(b",[");
+    for attachment in attachments {
+        feed(&mut context, attachment)?;
+        context.update(b",");
+    }
+    context.update(b"],[");
+    for user in mentioned_users {
+        context.update(json(user)?.as_bytes());
+        context.update(b",");
+    }
+    context.update(if *silent { b"],true,{" } else { b"],false,{" });
+    // Already in the order of its keys.
+    for (key, value) in custom {
+        context.update(json(key)?.as_bytes());
+        context.update(b":");
+        feed(&mut context, value)?;
+    }
+    context.update(b"},]");
     let digest = context.finish();
     Ok(digest.as_ref().iter().copied().take(DIGEST_BYTES).collect())
 }

@@ -140,7 +140,7 @@ impl Sqlite {
             (0..options.readers.max(1)).map(|_| open::reader(path)).collect::<Result<Vec<_>>>()?;
 
         let mut threads = Vec::with_capacity(1 + connections.len());
-        let writer = Writer::new(writer, true, Arc::clone(&shared));
+        let writer = Writer::new(writer, true, Arc::clone(&shared))?;
         let queue = Abandons(Arc::clone(&writes));
         threads.push(spawn("store-writer", move || writer.run(&queue.0, options.batch_max.max(1)))?);
         for conn in connections {
@@ -158,7 +158,7 @@ impl Sqlite {
     /// SQLite gets no memory.
     pub fn in_memory() -> Result<Arc<Self>> {
         let shared = Arc::new(Shared::default());
-        let writer = Writer::new(open::memory()?, false, Arc::clone(&shared));
+        let writer = Writer::new(open::memory()?, false, Arc::clone(&shared))?;
         let backend = Backend::Memory(Mutex::new(Some(writer)));
         Ok(Arc::new(Self { probe: RwLock::default(), shared, backend }))
     }
@@ -214,11 +214,12 @@ impl Sqlite {
         }
     }
 
-    /// Writes in one transaction, and gives the events that it logged.
+    /// Writes in one transaction, and gives the events that it logged. `write` may be asked more than once, each
+    /// time in a transaction that knows nothing of the time before.
     async fn write<T, F>(&self, call: &'static str, write: F) -> Result<Committed<T>>
     where
         T: Send + 'static,
-        F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
     {
         let probe = self.probe();
         before(&probe, call)?;
@@ -230,7 +231,7 @@ impl Sqlite {
     async fn write_unprobed<T, F>(&self, write: F) -> Result<Committed<T>>
     where
         T: Send + 'static,
-        F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+        F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
     {
         if self.shared.is_read_only() {
             return Err(StoreError::ReadOnly);

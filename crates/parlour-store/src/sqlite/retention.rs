@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::column::{Count, Time};
-use super::events::Tx;
+use super::events::{self, TopicTimes, Tx};
 use crate::{Result, Retention};
 
 /// Topics in one transaction, so that no send waits for a whole clearing up.
@@ -16,7 +16,9 @@ pub(super) fn candidates(conn: &Connection, retention: Retention, after: i64) ->
         .prepare_cached(
             "select topics.id from topics
              left join events on events.topic = topics.id and events.seq = topics.floor + 1
-             where topics.id > ?1 and (events.created_at < ?2 or topics.head - topics.floor > ?3)
+             left join messages on messages.channel = topics.id and messages.seq = topics.floor + 1
+             where topics.id > ?1
+               and (events.created_at < ?2 or messages.created_at < ?2 or topics.head - topics.floor > ?3)
              order by topics.id limit ?4",
         )?
         .query_map(
@@ -29,30 +31,30 @@ pub(super) fn candidates(conn: &Connection, retention: Retention, after: i64) ->
 
 /// Forgets the topics' events that are older, or more, than is kept; answers how many went.
 pub(super) fn trim(tx: &Tx<'_>, retention: Retention, topics: &[i64]) -> Result<u64> {
-    let mut gone = 0;
-    for topic in topics {
-        tx.prepare_cached(
-            "update topics set floor = max(
-               floor,
-               head - ?3,
-               coalesce((select seq from events where topic = ?1 and created_at < ?2
-                         order by created_at desc, seq desc limit 1), 0))
-             where id = ?1",
-        )?
-        .execute(params![topic, Time(retention.before), Count(retention.per_topic)])?;
-        tx.prepare_cached(
-            "update topics set floor_at =
-               coalesce((select created_at from events where topic = ?1 and seq = floor), floor_at)
-             where id = ?1",
-        )?
-        .execute([topic])?;
-        gone += tx
-            .prepare_cached(
-                "delete from events where topic = ?1 and seq <= (select floor from topics where id = ?1)",
-            )?
-            .execute([topic])? as u64;
+    topics.iter().map(|topic| trim_topic(tx, retention, *topic)).sum()
+}
+
+fn trim_topic(tx: &Tx<'_>, retention: Retention, id: i64) -> Result<u64> {
+    let times = tx
+        .prepare_cached("select id, head, last_at, floor, floor_at from topics where id = ?1")?
+        .query_row([id], |row| TopicTimes::read(row, 0, 1))?;
+    let by_age = events::seq_before(tx, &times, retention.before)?;
+    let by_number = times.head.saturating_sub(retention.per_topic);
+    let floor = times.floor.max(by_age).max(by_number);
+    if floor == times.floor {
+        return Ok(0);
     }
-    Ok(gone)
+    tx.prepare_cached(
+        "update topics set floor = ?2, floor_at = coalesce(
+           (select created_at from events where topic = ?1 and seq = ?2),
+           (select created_at from messages where channel = ?1 and seq = ?2),
+           floor_at)
+         where id = ?1",
+    )?
+    .execute(params![id, Count(floor)])?;
+    tx.prepare_cached("delete from events where topic = ?1 and seq <= ?2")?
+        .execute(params![id, Count(floor)])?;
+    Ok(floor - times.floor)
 }
 
 /// Forgets the ids of messages that went long ago.

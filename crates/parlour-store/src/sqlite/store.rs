@@ -41,7 +41,7 @@ impl Store for Sqlite {
     }
 
     async fn connect(&self, connect: Connect) -> Result<Committed<Connected>> {
-        self.write("connect", move |tx| connect::connect(tx, connect)).await
+        self.write("connect", move |tx| connect::connect(tx, &connect)).await
     }
 
     async fn record_closed(
@@ -67,7 +67,7 @@ impl Store for Sqlite {
         users: Vec<UserWrite>,
         now: Timestamp,
     ) -> Result<Committed<Vec<User>>> {
-        self.write("upsert_users", move |tx| users::upsert(tx, app, users, now)).await
+        self.write("upsert_users", move |tx| users::upsert(tx, app, users.clone(), now)).await
     }
 
     async fn update_user(
@@ -78,7 +78,7 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Committed<User>> {
         let user = user.clone();
-        self.write("update_user", move |tx| users::change(tx, app, &user, change, now)).await
+        self.write("update_user", move |tx| users::change(tx, app, &user, change.clone(), now)).await
     }
 
     async fn users(&self, app: AppId, ids: &[UserId]) -> Result<Vec<User>> {
@@ -147,7 +147,8 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Committed<()>> {
         let cid = cid.clone();
-        self.write("update_channel", move |tx| channels::update(tx, app, &cid, set, &unset, now)).await
+        self.write("update_channel", move |tx| channels::update(tx, app, &cid, set.clone(), &unset, now))
+            .await
     }
 
     async fn delete_channel(&self, app: AppId, cid: &Cid, now: Timestamp) -> Result<Committed<()>> {
@@ -165,7 +166,7 @@ impl Store for Sqlite {
     }
 
     async fn send_message(&self, message: NewMessage) -> Result<Committed<Sent>> {
-        messages::sent(self.write("send_message", move |tx| messages::send(tx, &message)).await?)
+        self.write("send_message", move |tx| messages::send(tx, &message)).await
     }
 
     async fn edit_message(
@@ -177,7 +178,7 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Committed<Message>> {
         let (cid, id) = (cid.clone(), id.clone());
-        self.write("edit_message", move |tx| messages::edit(tx, app, &cid, &id, edit, now)).await
+        self.write("edit_message", move |tx| messages::edit(tx, app, &cid, &id, edit.clone(), now)).await
     }
 
     async fn delete_message(

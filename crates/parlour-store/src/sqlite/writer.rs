@@ -1,7 +1,9 @@
 //! The one thread that writes, and its group commit.
 //!
-//! What waits is done in one transaction, each job in a savepoint of its own, so that a job that fails takes
-//! nothing but its own changes with it. One commit, one fsync; only then is anybody answered.
+//! What waits is done in one transaction: one commit, one fsync; only then is anybody answered. A job that
+//! fails takes nothing but its own changes with it. Most that fail do so before they change anything, and
+//! there is nothing to take back. Else the transaction begins anew, with each job in a savepoint of its own:
+//! savepoints for all would copy every page that a job touches, for the sake of the rare one that needs it.
 //!
 //! A disk that fails to confirm a write ends all writing: after a failed fsync the kernel may have dropped
 //! the pages and would call the next fsync a success. A full disk is different: nothing was promised, the
@@ -14,28 +16,29 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::events::{self, Tx};
+use super::events::{LogIds, Tx};
 use super::queue::Queue;
 use crate::{CommitSink, Committed, Logged, Result, StoreError};
 
-/// Frames in the write-ahead log from which they are copied into the database. SQLite's own default.
-const CHECKPOINT_FRAMES: i64 = 1_000;
+/// Frames in the write-ahead log from which they are copied into the database: 16 MiB. A page that changes again
+/// and again is copied once, so that copying at SQLite's own default, a quarter of this, costs more.
+const CHECKPOINT_FRAMES: i64 = 4_000;
 /// Frames from which readers are waited for, so that the log can begin again at its start.
 const RESTART_FRAMES: i64 = 16_000;
 
 /// A write that waits.
 pub(super) trait Job: Send {
-    /// Makes the changes, inside a transaction.
-    fn run(&mut self, conn: &Connection) -> Result<()>;
+    /// Makes the changes, inside a transaction. It may be asked again when that one was rolled back.
+    fn run(&mut self, conn: &Connection, log_ids: &LogIds) -> Result<()>;
     /// The events that `run` logged.
-    fn events(&self) -> &[Logged];
+    fn events(&self) -> &[Arc<Logged>];
     /// Tells the caller: what `run` found, or why it did not come to pass.
     fn answer(self: Box<Self>, outcome: Result<()>);
 }
 
 /// A write whose caller waits for a value.
 pub(super) struct Write<T, F> {
-    call: Option<F>,
+    call: F,
     committed: Option<Committed<T>>,
     caller: oneshot::Sender<Result<Committed<T>>>,
 }
@@ -43,31 +46,28 @@ pub(super) struct Write<T, F> {
 impl<T, F> Write<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
 {
     pub(super) fn new(call: F) -> (Box<Self>, oneshot::Receiver<Result<Committed<T>>>) {
         let (caller, answer) = oneshot::channel();
-        (Box::new(Self { call: Some(call), committed: None, caller }), answer)
+        (Box::new(Self { call, committed: None, caller }), answer)
     }
 }
 
 impl<T, F> Job for Write<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
 {
-    fn run(&mut self, conn: &Connection) -> Result<()> {
-        let Some(call) = self.call.take() else {
-            return Err(StoreError::Backend("a write ran twice".to_owned()));
-        };
-        let tx = Tx::new(conn);
-        let value = call(&tx)?;
-        let events = events::render_all(conn, tx.into_logged())?;
-        self.committed = Some(Committed { value, events });
+    fn run(&mut self, conn: &Connection, log_ids: &LogIds) -> Result<()> {
+        self.committed = None;
+        let tx = Tx::new(conn, log_ids);
+        let value = (self.call)(&tx)?;
+        self.committed = Some(Committed { value, events: tx.into_events()? });
         Ok(())
     }
 
-    fn events(&self) -> &[Logged] {
+    fn events(&self) -> &[Arc<Logged>] {
         self.committed.as_ref().map_or(&[], |committed| &committed.events)
     }
 
@@ -82,6 +82,7 @@ where
 /// The connection that writes, and what it tells.
 pub(super) struct Writer {
     conn: Connection,
+    log_ids: LogIds,
     /// Whether there is a write-ahead log that must be copied back from time to time.
     has_log: bool,
     shared: Arc<Shared>,
@@ -104,7 +105,7 @@ impl Shared {
     }
 
     /// Tells the sink. What it breaks is its own affair: the write stands, and must be answered.
-    fn tell(&self, events: &[Logged]) {
+    fn tell(&self, events: &[Arc<Logged>]) {
         let sink = self.sink.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(sink) = sink else { return };
         if catch_unwind(AssertUnwindSafe(|| sink(events))).is_err() {
@@ -118,8 +119,11 @@ impl Shared {
 }
 
 impl Writer {
-    pub(super) fn new(conn: Connection, has_log: bool, shared: Arc<Shared>) -> Self {
-        Self { conn, has_log, shared }
+    /// # Errors
+    /// The end of the log cannot be read.
+    pub(super) fn new(conn: Connection, has_log: bool, shared: Arc<Shared>) -> Result<Self> {
+        let log_ids = LogIds::of(&conn)?;
+        Ok(Self { conn, log_ids, has_log, shared })
     }
 
     /// The connection, for reading where there are no readers beside it.
@@ -165,35 +169,54 @@ impl Writer {
     /// Runs the jobs and commits. An error means that none of them came to pass.
     fn transaction(&self, jobs: &mut [(Box<dyn Job>, Result<()>)]) -> Result<()> {
         self.execute("begin immediate")?;
+        let mut has_failed_by_half = false;
+        for (job, outcome) in jobs.iter_mut() {
+            let changes = self.conn.total_changes();
+            *outcome = self.guarded(job.as_mut());
+            if let Err(error) = outcome {
+                self.ends_all(error)?;
+                has_failed_by_half |= self.conn.total_changes() != changes;
+            }
+            if has_failed_by_half {
+                break;
+            }
+        }
+        if has_failed_by_half {
+            self.roll_back();
+            return self.careful_transaction(jobs);
+        }
+        self.execute("commit").inspect_err(|_| self.roll_back())
+    }
+
+    /// As [`Self::transaction`], and takes back what a job that fails has changed.
+    fn careful_transaction(&self, jobs: &mut [(Box<dyn Job>, Result<()>)]) -> Result<()> {
+        self.execute("begin immediate")?;
         for (job, outcome) in jobs {
             *outcome = self.savepoint(job.as_mut());
             if let Err(error) = outcome {
-                let error = error.clone();
-                // A failed disk or want of memory makes SQLite roll back the whole transaction by itself,
-                // with all that the jobs before had done in it.
-                if self.conn.is_autocommit() {
-                    return Err(error);
-                }
-                if error == StoreError::ReadOnly {
-                    self.roll_back();
-                    return Err(error);
-                }
+                self.ends_all(error)?;
             }
         }
         self.execute("commit").inspect_err(|_| self.roll_back())
     }
 
+    /// Whether a job's failure is one of the whole transaction: then that is over.
+    fn ends_all(&self, error: &StoreError) -> Result<()> {
+        // A failed disk or want of memory makes SQLite roll back the whole transaction by itself, with all that
+        // the jobs before had done in it.
+        if self.conn.is_autocommit() {
+            return Err(error.clone());
+        }
+        if *error == StoreError::ReadOnly {
+            self.roll_back();
+            return Err(error.clone());
+        }
+        Ok(())
+    }
+
     fn savepoint(&self, job: &mut dyn Job) -> Result<()> {
         self.execute("savepoint job")?;
-        let ran = catch_unwind(AssertUnwindSafe(|| job.run(&self.conn))).unwrap_or_else(|panic| {
-            let what = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_default();
-            tracing::error!(what, "a write panicked; its changes are rolled back");
-            Err(StoreError::Backend("the write panicked".to_owned()))
-        });
+        let ran = self.guarded(job);
         if self.conn.is_autocommit() {
             return ran;
         }
@@ -207,6 +230,19 @@ impl Writer {
             return Err(error);
         }
         ran
+    }
+
+    /// Runs a job; one that panics has failed.
+    fn guarded(&self, job: &mut dyn Job) -> Result<()> {
+        catch_unwind(AssertUnwindSafe(|| job.run(&self.conn, &self.log_ids))).unwrap_or_else(|panic| {
+            let what = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            tracing::error!(what, "a write panicked; its changes are rolled back");
+            Err(StoreError::Backend("the write panicked".to_owned()))
+        })
     }
 
     fn roll_back(&self) {
@@ -289,14 +325,14 @@ mod tests {
             [],
         )
         .unwrap();
-        Writer::new(conn, false, Arc::default())
+        Writer::new(conn, false, Arc::default()).unwrap()
     }
 
     fn topic(name: &str) -> Topic {
         Topic::User(name.parse().unwrap())
     }
 
-    fn logs(name: &'static str) -> impl FnOnce(&Tx<'_>) -> Result<u64> + Send + 'static {
+    fn logs(name: &'static str) -> impl Fn(&Tx<'_>) -> Result<u64> + Send + 'static {
         move |tx| {
             let entry = Entry::removed_from_channel("messaging:general");
             Ok(tx.log(APP, topic(name), &entry, Timestamp::default())?.seq)
@@ -337,6 +373,39 @@ mod tests {
         assert_eq!(events(&writer), 2);
         assert_eq!(heard.lock().unwrap().len(), 2, "of what was rolled back nobody hears");
         assert!(!writer.shared.is_read_only());
+    }
+
+    #[test]
+    fn a_refusal_that_changed_nothing_costs_the_others_no_second_run() {
+        let writer = writer();
+        let runs: Arc<Mutex<u32>> = Arc::default();
+        let counts = |fails: bool, changes: bool| {
+            let runs = Arc::clone(&runs);
+            move |tx: &Tx<'_>| {
+                *runs.lock().unwrap() += 1;
+                if changes {
+                    logs("alice")(tx)?;
+                }
+                if fails { Err(StoreError::NotMember) } else { Ok(()) }
+            }
+        };
+        let (first, mut first_answer) = Write::new(counts(false, true));
+        let (refused, mut refusal) = Write::new(counts(true, false));
+        writer.commit(vec![first, refused]);
+        assert_eq!(*runs.lock().unwrap(), 2);
+        assert!(first_answer.try_recv().unwrap().is_ok());
+        assert_eq!(refusal.try_recv().unwrap().unwrap_err(), StoreError::NotMember);
+
+        let (first, mut first_answer) = Write::new(counts(false, true));
+        let (half, mut refusal) = Write::new(counts(true, true));
+        let (last, mut last_answer) = Write::new(counts(false, true));
+        writer.commit(vec![first, half, last]);
+        assert_eq!(*runs.lock().unwrap(), 2 + 2 + 3, "both were run until it failed, then all three anew");
+        assert_eq!(refusal.try_recv().unwrap().unwrap_err(), StoreError::NotMember);
+        let seqs = [&mut first_answer, &mut last_answer].map(|answer| {
+            answer.try_recv().unwrap().unwrap().events.iter().map(|logged| logged.seq).sum::<u64>()
+        });
+        assert_eq!(seqs, [2, 3], "no seq was lost, and none was told twice");
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub(crate) async fn mark_read_keeps_its_numbers(kit: Kit) {
     kit.sends(GENERAL, "alice", "m3").await;
     kit.reads(GENERAL, "bob", ReadTo::Everything).await;
     let replayed = kit.events(&user_topic("bob"), 1).await;
-    assert_eq!(replayed[0], read.events[1]);
+    assert_eq!(replayed[0], *read.events[1]);
     match event(&replayed[0]) {
         Event::MarkRead { last_read_seq, unread_messages, head, .. } => {
             assert_eq!((*last_read_seq, *unread_messages, *head), (4, 1, 6));
@@ -229,7 +229,7 @@ pub(crate) async fn trimming_forgets_tombstones(kit: Kit) {
 }
 
 pub(crate) async fn the_sink_hears_every_commit_before_the_caller(kit: Kit) {
-    let heard: Arc<Mutex<Vec<Logged>>> = Arc::default();
+    let heard: Arc<Mutex<Vec<Arc<Logged>>>> = Arc::default();
     let sink = Arc::clone(&heard);
     kit.store.on_commit(Arc::new(move |events| sink.lock().unwrap().extend_from_slice(events)));
     kit.has_channel(GENERAL, &["alice", "bob"]).await;

@@ -1,5 +1,6 @@
 //! The words that the stories are told in.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -50,9 +51,10 @@ pub(crate) fn user_topic(id: &str) -> Topic {
 }
 
 /// `topic seq type` of each event: enough to see what happened where.
-pub(crate) fn lines(events: &[Logged]) -> Vec<String> {
+pub(crate) fn lines<L: Borrow<Logged>>(events: &[L]) -> Vec<String> {
     events
         .iter()
+        .map(Borrow::borrow)
         .map(|logged| format!("{} {} {}", logged.topic, logged.seq, logged.event.known().unwrap().kind()))
         .collect()
 }
@@ -177,11 +179,11 @@ impl Kit {
         }
     }
 
-    pub(crate) async fn adds(&self, channel: &str, add: &[&str]) -> Vec<Logged> {
+    pub(crate) async fn adds(&self, channel: &str, add: &[&str]) -> Vec<Arc<Logged>> {
         self.store.change_members(self.members(channel, add, &[])).await.unwrap().events
     }
 
-    pub(crate) async fn removes(&self, channel: &str, remove: &[&str]) -> Vec<Logged> {
+    pub(crate) async fn removes(&self, channel: &str, remove: &[&str]) -> Vec<Arc<Logged>> {
         self.store.change_members(self.members(channel, &[], remove)).await.unwrap().events
     }
 

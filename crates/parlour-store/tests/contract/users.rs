@@ -103,7 +103,7 @@ pub(crate) async fn a_user_of_the_limit_is_refused_and_nothing_is_stored_on_ever
 }
 
 pub(crate) async fn only_a_real_change_is_an_event(kit: Kit) {
-    let told = |events: &[parlour_store::Logged]| lines(events);
+    let told = |events: &[std::sync::Arc<parlour_store::Logged>]| lines(events);
     let first = kit.connects("alice", json!({"name": "Alice"})).await.unwrap();
     assert!(first.events.is_empty());
     let same = kit.connects("alice", json!({"name": "Alice"})).await.unwrap();
