@@ -1,14 +1,17 @@
 //! The floors: what the bare machine does when nothing is checked, stored or decided.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
 
+use crate::process::{Cores, Measured};
+use crate::protocol::bare::SPEAKER;
 use crate::websocket::{first_frame, server_frame};
 
 /// How the bare loop writes.
@@ -18,6 +21,26 @@ pub(crate) enum Writes {
     Each,
     /// What is due in one turn of the loop, at once.
     PerTurn,
+}
+
+/// Starts the bare loop as a process of its own.
+pub(crate) fn start_loop(own: &Path, writes: Writes) -> Result<(Measured, SocketAddr)> {
+    let args: &[&str] = match writes {
+        Writes::Each => &["broadcast"],
+        Writes::PerTurn => &["broadcast", "--per-turn"],
+    };
+    let mut floor = Measured::start(Cores::One, own, args, &[])?;
+    let address = floor.line()?.parse()?;
+    Ok((floor, address))
+}
+
+/// Rows per second of bare inserts, by a process of their own.
+pub(crate) fn inserts(own: &Path, folder: &Path, batch: usize, time: Duration) -> Result<f64> {
+    let data = tempfile::tempdir_in(folder)?;
+    let path = data.path().to_str().context("a folder whose name is not UTF-8")?;
+    let (batch, millis) = (batch.to_string(), time.as_millis().to_string());
+    let args = ["inserts", "--folder", path, "--batch", &batch, "--millis", &millis];
+    Ok(Measured::start(Cores::Both, own, &args, &[])?.line()?.parse()?)
 }
 
 struct Peer {
@@ -30,74 +53,165 @@ struct Peer {
 enum State {
     /// The request that is not whole yet.
     Upgrading(Vec<u8>),
-    Listening,
-    /// Frames that are not whole yet.
-    Publishing(Vec<u8>),
+    /// In this room, with bytes of a frame that is not whole yet.
+    Inside { room: usize, partial: Vec<u8> },
+}
+
+/// One room: who listens, and what is due to them.
+#[derive(Default)]
+struct Room {
+    listeners: Vec<usize>,
+    due: Vec<u8>,
 }
 
 const LISTENER: Token = Token(usize::MAX);
+const EVENTS: usize = 1_024;
+/// Connections that the kernel holds while the loop is busy: as many as for the product.
+const BACKLOG: i32 = 4_096;
 
-/// One loop around epoll: accepts, upgrades, and gives every frame that a publisher sends to everybody else,
-/// framed once. Prints its address, then serves until it is killed. `topic` and a `seq` are put in front, so
-/// that the same generator checks the same order here as with the product.
-pub(crate) fn broadcast(writes: Writes, prefix: &str) -> Result<()> {
-    let mut listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
+/// One loop around epoll: accepts, upgrades, and gives every frame that somebody says to all who listen to the same
+/// room, framed once. Prints its address, then serves until it is killed.
+pub(crate) fn broadcast(writes: Writes) -> Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let mut listener = TcpListener::from_std(socket.into());
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     println!("{}", listener.local_addr()?);
-
-    let mut events = Events::with_capacity(1_024);
-    let mut peers: BTreeMap<usize, Peer> = BTreeMap::new();
-    let mut next = 0;
-    let mut seq: u64 = 0;
-    let mut turn: Vec<Vec<u8>> = Vec::new();
+    let mut events = Events::with_capacity(EVENTS);
+    let mut floor = Floor::default();
     loop {
         poll.poll(&mut events, None)?;
         for event in &events {
             if event.token() == LISTENER {
                 while let Ok((mut stream, _)) = listener.accept() {
                     stream.set_nodelay(true)?;
-                    poll.registry().register(
-                        &mut stream,
-                        Token(next),
-                        Interest::READABLE | Interest::WRITABLE,
-                    )?;
-                    peers.insert(
-                        next,
-                        Peer { stream, state: State::Upgrading(Vec::new()), waiting: Vec::new() },
-                    );
-                    next += 1;
+                    let token = Token(floor.peers.len());
+                    poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+                    let state = State::Upgrading(Vec::new());
+                    floor.peers.push(Some(Peer { stream, state, waiting: Vec::new() }));
                 }
-                continue;
-            }
-            let Some(peer) = peers.get_mut(&event.token().0) else { continue };
-            if event.is_writable() && !peer.waiting.is_empty() {
-                let waiting = std::mem::take(&mut peer.waiting);
-                peer.write(&waiting);
-            }
-            if event.is_readable() && !peer.read(|text| turn.push(text.to_vec())) {
-                peers.remove(&event.token().0);
+            } else {
+                floor.serve(event.token().0, event.is_writable(), event.is_readable(), writes);
             }
         }
-        let mut frames = turn.drain(..).map(|text| {
-            seq += 1;
-            server_frame(&[prefix.as_bytes(), seq.to_string().as_bytes(), &text].concat())
-        });
-        match writes {
-            Writes::Each => frames.for_each(|frame| to_all(&mut peers, &frame)),
-            Writes::PerTurn => {
-                let all: Vec<u8> = frames.by_ref().flatten().collect();
-                if !all.is_empty() {
-                    to_all(&mut peers, &all);
+        floor.turn();
+    }
+}
+
+#[derive(Default)]
+struct Floor {
+    /// By token; those who left leave a hole.
+    peers: Vec<Option<Peer>>,
+    rooms: Vec<Room>,
+    /// Rooms to which something is due at the end of the turn.
+    due: Vec<usize>,
+}
+
+impl Floor {
+    fn serve(&mut self, at: usize, is_writable: bool, is_readable: bool, writes: Writes) {
+        let Some(peer) = self.peers[at].as_mut() else { return };
+        if is_writable && !peer.waiting.is_empty() {
+            let waiting = std::mem::take(&mut peer.waiting);
+            peer.write(&waiting);
+        }
+        if !is_readable {
+            return;
+        }
+        let mut buffer = [0; 16 * 1_024];
+        loop {
+            let Some(peer) = self.peers[at].as_mut() else { return };
+            match peer.stream.read(&mut buffer) {
+                Ok(count) if count > 0 => {
+                    self.take(at, &buffer[..count], writes);
+                    if count < buffer.len() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                _ => return self.leave(at),
+            }
+        }
+    }
+
+    fn leave(&mut self, at: usize) {
+        if let Some(Peer { state: State::Inside { room, .. }, .. }) = self.peers[at].take() {
+            self.rooms[room].listeners.retain(|listener| *listener != at);
+        }
+    }
+
+    fn take(&mut self, at: usize, bytes: &[u8], writes: Writes) {
+        let Some(peer) = self.peers[at].as_mut() else { return };
+        match &mut peer.state {
+            State::Upgrading(request) => {
+                request.extend_from_slice(bytes);
+                if !request.ends_with(b"\r\n\r\n") {
+                    return;
+                }
+                let request = String::from_utf8_lossy(request).into_owned();
+                let path = request.split(' ').nth(1).unwrap_or_default();
+                let listens = !path.ends_with(SPEAKER);
+                let number = path.trim_start_matches("/room/").trim_end_matches(SPEAKER);
+                let room: usize = number.parse().unwrap_or(0);
+                peer.state = State::Inside { room, partial: Vec::new() };
+                // Nobody here looks at the accept key.
+                peer.write(
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+                );
+                if self.rooms.len() <= room {
+                    self.rooms.resize_with(room + 1, Room::default);
+                }
+                if listens {
+                    self.rooms[room].listeners.push(at);
+                }
+            }
+            State::Inside { room, partial } => {
+                let room = *room;
+                let mut said = std::mem::take(partial);
+                said.extend_from_slice(bytes);
+                let mut rest = said.as_slice();
+                while let Ok(Some(frame)) = first_frame(rest) {
+                    self.say(room, &server_frame(frame.payload), writes);
+                    rest = &rest[frame.len..];
+                }
+                if !rest.is_empty()
+                    && let Some(Peer { state: State::Inside { partial, .. }, .. }) = &mut self.peers[at]
+                {
+                    *partial = rest.to_vec();
                 }
             }
         }
     }
+
+    fn say(&mut self, room: usize, frame: &[u8], writes: Writes) {
+        match writes {
+            Writes::Each => to_all(&mut self.peers, &self.rooms[room].listeners, frame),
+            Writes::PerTurn => {
+                let due = &mut self.rooms[room].due;
+                if due.is_empty() {
+                    self.due.push(room);
+                }
+                due.extend_from_slice(frame);
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        for room in self.due.drain(..) {
+            let Room { listeners, due } = &mut self.rooms[room];
+            to_all(&mut self.peers, listeners, due);
+            due.clear();
+        }
+    }
 }
 
-fn to_all(peers: &mut BTreeMap<usize, Peer>, bytes: &[u8]) {
-    for peer in peers.values_mut().filter(|peer| matches!(peer.state, State::Listening)) {
-        peer.write(bytes);
+fn to_all(peers: &mut [Option<Peer>], listeners: &[usize], bytes: &[u8]) {
+    for at in listeners {
+        if let Some(peer) = &mut peers[*at] {
+            peer.write(bytes);
+        }
     }
 }
 
@@ -116,42 +230,6 @@ impl Peer {
             }
         }
         self.waiting.extend_from_slice(rest);
-    }
-
-    /// Reads what is there; `false`: the peer is gone.
-    fn read(&mut self, mut published: impl FnMut(&[u8])) -> bool {
-        let mut buffer = [0; 16 * 1_024];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return false,
-                Ok(count) => self.take(&buffer[..count], &mut published),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return true,
-                Err(_) => return false,
-            }
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8], published: &mut impl FnMut(&[u8])) {
-        match &mut self.state {
-            State::Upgrading(request) => {
-                request.extend_from_slice(bytes);
-                if request.ends_with(b"\r\n\r\n") {
-                    let publishes = request.starts_with(b"GET /publish");
-                    self.state = if publishes { State::Publishing(Vec::new()) } else { State::Listening };
-                    // Nobody here looks at the accept key.
-                    self.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-                }
-            }
-            State::Listening => {}
-            State::Publishing(partial) => {
-                partial.extend_from_slice(bytes);
-                while let Ok(Some(frame)) = first_frame(partial) {
-                    published(frame.payload);
-                    let len = frame.len;
-                    partial.drain(..len);
-                }
-            }
-        }
     }
 }
 

@@ -1,23 +1,40 @@
-//! The product under measurement: the release binary in production mode, with users, a room and senders.
+//! The product under measurement: the release binary in production mode, with users, channels and senders.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use jsonwebtoken::{EncodingKey, Header};
-use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::crowd::Publishers;
-use crate::http::{Sender, ask, request};
-use crate::process::Measured;
+use crate::http::{ask, ask_all, request};
+use crate::process::{Cores, Measured};
+use crate::protocol::parlour::Parlour;
+use crate::speakers::Requests;
 
 /// Users that one call makes or adds.
 const BATCH: usize = 100;
-/// Bytes of text in a message.
-const TEXT: usize = 200;
+
+/// How the server is set up, beside its defaults.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) cores: Cores,
+    /// Variables of its environment.
+    pub(crate) variables: Vec<(&'static str, String)>,
+}
+
+impl Setup {
+    /// One core, and everybody is let in at once: how fast it would let them in is not what is measured.
+    pub(crate) fn on_one_core() -> Self {
+        let variables = vec![
+            ("PARLOUR_LIMITS__HELLOS_PER_SECOND", "1000000".to_owned()),
+            ("PARLOUR_LIMITS__HELLOS_BURST", "1000000".to_owned()),
+        ];
+        Self { cores: Cores::One, variables }
+    }
+}
 
 /// A running server with its own data.
 pub(crate) struct Product {
@@ -25,24 +42,37 @@ pub(crate) struct Product {
     pub(crate) address: SocketAddr,
     app_key: String,
     secret: String,
-    /// Goes when the server has gone.
-    _data: TempDir,
+    data: TempDir,
+    binary: PathBuf,
+    setup: Setup,
 }
 
 impl Product {
     /// Starts the binary on new data in `folder`.
-    pub(crate) fn start(binary: &Path, folder: &Path) -> Result<Self> {
-        let data = tempfile::tempdir_in(folder)?;
+    pub(crate) fn start(binary: &Path, folder: &Path, setup: Setup) -> Result<Self> {
+        Self::serve(binary, tempfile::tempdir_in(folder)?, setup, "127.0.0.1:0")
+    }
+
+    fn serve(binary: &Path, data: TempDir, setup: Setup, listen: &str) -> Result<Self> {
         let path = data.path().join("data");
         let path = path.to_str().context("a folder whose name is not UTF-8")?;
-        let args = ["serve", "--mode", "production", "--listen", "127.0.0.1:0", "--json", "--data", path];
-        let mut process = Measured::start(binary, &args)?;
+        let args = ["serve", "--mode", "production", "--listen", listen, "--json", "--data", path];
+        let mut process = Measured::start(setup.cores, binary, &args, &setup.variables)?;
         let said: Value = serde_json::from_str(&process.line()?)?;
         let text = |name: &str| {
             said[name].as_str().map(str::to_owned).with_context(|| format!("no {name} in {said}"))
         };
         let address = text("url")?.trim_start_matches("http://").trim_end_matches('/').parse()?;
-        Ok(Self { process, address, app_key: text("app_key")?, secret: text("secret")?, _data: data })
+        let (app_key, secret) = (text("app_key")?, text("secret")?);
+        Ok(Self { process, address, app_key, secret, data, binary: binary.to_owned(), setup })
+    }
+
+    /// Starts it once more on its data and its address, when it has ended.
+    pub(crate) fn restart(mut self) -> Result<Self> {
+        while !self.process.has_ended()? {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Self::serve(&self.binary, self.data, self.setup, &self.address.to_string())
     }
 
     fn token(&self, claims: &Value) -> Result<String> {
@@ -57,6 +87,10 @@ impl Product {
         Ok(format!("X-Parlour-App: {key}\r\nAuthorization: Bearer {token}\r\n{acts_as}"))
     }
 
+    fn as_user(&self, user: usize) -> Result<String> {
+        self.headers(&json!({ "user_id": name(user) }), None)
+    }
+
     fn as_server(&self, acts_as: Option<&str>, path: &str, body: &Value) -> Result<Value> {
         let headers = self.headers(&json!({ "server": true }), acts_as)?;
         ask(self.address, &request("POST", path, &headers, &body.to_string()))
@@ -64,102 +98,98 @@ impl Product {
 
     /// Makes users `u0`, `u1`, ….
     pub(crate) fn make_users(&self, count: usize) -> Result<()> {
-        for batch in batches(count) {
-            let users: Vec<Value> = batch.iter().map(|id| json!({ "id": id })).collect();
-            self.as_server(None, "/v1/users", &json!({ "users": users }))?;
+        let headers = self.headers(&json!({ "server": true }), None)?;
+        let all: Vec<usize> = (0..count).collect();
+        let requests = all.chunks(BATCH).map(|batch| {
+            let users: Vec<Value> = batch.iter().map(|user| json!({ "id": name(*user) })).collect();
+            request("POST", "/v1/users", &headers, &json!({ "users": users }).to_string())
+        });
+        ask_all(self.address, requests)
+    }
+
+    /// Makes a channel with these members, of whom the first is its owner.
+    pub(crate) fn make_channel(&self, channel: &str, members: &[usize]) -> Result<()> {
+        let owner = name(*members.first().context("a channel of nobody")?);
+        self.as_server(Some(&owner), &format!("/v1/channels/messaging/{channel}"), &json!({}))?;
+        let path = format!("/v1/channels/messaging/{channel}/members");
+        for batch in members.chunks(BATCH) {
+            let batch: Vec<String> = batch.iter().map(|user| name(*user)).collect();
+            self.as_server(None, &path, &json!({ "add": batch }))?;
         }
         Ok(())
     }
 
-    /// Makes the room, with all users as members.
-    pub(crate) fn make_room(&self, members: usize) -> Result<()> {
-        self.as_server(Some("u0"), "/v1/channels/messaging/bench", &json!({}))?;
-        for batch in batches(members) {
-            self.as_server(None, "/v1/channels/messaging/bench/members", &json!({ "add": batch }))?;
-        }
-        Ok(())
-    }
-
-    /// What each of the first `count` users says when it connects.
-    pub(crate) fn hellos(&self, count: usize) -> Result<Vec<Option<String>>> {
-        let hello = |user: usize| {
-            let token = self.token(&json!({ "user_id": format!("u{user}") }))?;
-            let client = json!({ "instance": format!("i{user}"), "version": 1 });
-            let hello = json!({ "type": "hello", "app_key": self.app_key, "token": token, "client": client });
-            Ok(Some(hello.to_string()))
-        };
-        (0..count).map(hello).collect()
-    }
-
-    /// So many connections that send into the room.
-    pub(crate) fn publishers(&self, count: usize) -> Result<Publishers> {
-        let senders = (0..count).map(|_| Sender::open(self.address)).collect::<Result<Vec<_>>>()?;
-        let request = self.sends(count, |_| "bench".to_owned())?;
-        Ok(Publishers::Http { senders, request })
-    }
-
-    /// Requests that send a message of the user with that number, each with an id of its own.
-    fn sends(
+    /// Makes the channels `c…` of these numbers, each by its owner and for these members beside her.
+    pub(crate) fn make_channels(
         &self,
-        users: usize,
-        channel: impl Fn(usize) -> String + 'static,
-    ) -> Result<Box<dyn FnMut(usize) -> Vec<u8>>> {
-        let headers = (0..users)
-            .map(|user| self.headers(&json!({ "user_id": format!("u{user}") }), None))
-            .collect::<Result<Vec<_>>>()?;
-        let text = "x".repeat(TEXT);
-        let mut number: u64 = 0;
-        // Two runs against one server must not share an id.
-        let run = Instant::now();
-        let run = format!("{run:?}").chars().filter(char::is_ascii_digit).collect::<String>();
-        Ok(Box::new(move |user| {
-            number += 1;
-            let body =
-                json!({ "message": { "id": format!("{run}-{number:012x}"), "text": text } }).to_string();
-            let path = format!("/v1/channels/messaging/{}/messages", channel(user));
-            request("POST", &path, &headers[user], &body)
+        numbers: impl IntoIterator<Item = usize>,
+        owner: impl Fn(usize) -> usize,
+        members: impl Fn(usize) -> Vec<usize>,
+    ) -> Result<()> {
+        let token = self.headers(&json!({ "server": true }), None)?;
+        let requests = numbers.into_iter().map(|number| {
+            let headers = format!("{token}X-Parlour-User: {}\r\n", name(owner(number)));
+            let members: Vec<String> = members(number).into_iter().map(name).collect();
+            let path = format!("/v1/channels/messaging/c{number}");
+            request("POST", &path, &headers, &json!({ "members": members, "messages": 0 }).to_string())
+        });
+        ask_all(self.address, requests)
+    }
+
+    /// Clients of users `u0`, `u1`, …; with more fields in their `hello`.
+    pub(crate) fn clients(&self, count: usize, fields: impl Fn(usize) -> Value) -> Result<Parlour> {
+        let hellos = (0..count).map(|user| self.hello(user, user, &fields(user))).collect::<Result<_>>()?;
+        Ok(Parlour { hellos })
+    }
+
+    /// What a user says when it connects, by the client instance with this number.
+    pub(crate) fn hello(&self, user: usize, instance: usize, fields: &Value) -> Result<String> {
+        let token = self.token(&json!({ "user_id": name(user) }))?;
+        let client = json!({ "instance": format!("i{instance}"), "version": 1 });
+        let mut hello = json!({ "type": "hello", "app_key": self.app_key, "token": token, "client": client });
+        if let (Value::Object(hello), Value::Object(fields)) = (&mut hello, fields) {
+            hello.extend(fields.clone());
+        }
+        Ok(hello.to_string())
+    }
+
+    /// Requests that send messages: the speaker `at` is this user, and speaks in this channel.
+    pub(crate) fn sends(
+        &self,
+        speakers: impl IntoIterator<Item = usize>,
+        mut channel: impl FnMut(usize) -> String + 'static,
+    ) -> Result<Requests> {
+        let headers = speakers.into_iter().map(|user| self.as_user(user)).collect::<Result<Vec<_>>>()?;
+        let mut ids = message_ids()?;
+        Ok(Box::new(move |at, text| {
+            let body = json!({ "message": { "id": ids(), "text": text } }).to_string();
+            let path = format!("/v1/channels/messaging/{}/messages", channel(at));
+            request("POST", &path, &headers[at], &body)
         }))
     }
 
-    /// `senders` users, each alone in a channel, send one message after the other for some time. Answers
-    /// acknowledged sends per second, and how long each took.
-    pub(crate) fn durable_sends(&self, senders: usize, time: Duration) -> Result<(f64, Vec<Duration>)> {
-        for user in 0..senders {
-            let path = format!("/v1/channels/messaging/c{user}");
-            self.as_server(Some(&format!("u{user}")), &path, &json!({}))?;
-        }
-        let mut request = self.sends(senders, |user| format!("c{user}"))?;
-        let mut poll = Poll::new()?;
-        let mut all = Vec::with_capacity(senders);
-        for at in 0..senders {
-            let mut sender = Sender::open(self.address)?;
-            poll.registry().register(sender.source(), Token(at), Interest::READABLE)?;
-            all.push((sender, Instant::now()));
-        }
-        let start = Instant::now();
-        for (user, (sender, sent_at)) in all.iter_mut().enumerate() {
-            *sent_at = Instant::now();
-            sender.send(&request(user))?;
-        }
-        let mut events = Events::with_capacity(senders);
-        let mut took = Vec::new();
-        while start.elapsed() < time {
-            poll.poll(&mut events, Some(Duration::ZERO))?;
-            for event in &events {
-                let user = event.token().0;
-                let (sender, sent_at) = &mut all[user];
-                if sender.read()? {
-                    took.push(sent_at.elapsed());
-                    *sent_at = Instant::now();
-                    sender.send(&request(user))?;
-                }
-            }
-        }
-        Ok((took.len() as f64 / start.elapsed().as_secs_f64(), took))
+    /// Sends one message each: by this user, into this channel, with this text.
+    pub(crate) fn send_all(&self, messages: Vec<(usize, String, Vec<u8>)>) -> Result<()> {
+        let mut ids = message_ids()?;
+        let requests = messages.into_iter().map(|(user, channel, text)| {
+            let body = json!({ "message": { "id": ids(), "text": String::from_utf8_lossy(&text) } });
+            let path = format!("/v1/channels/messaging/{channel}/messages");
+            Ok(request("POST", &path, &self.as_user(user)?, &body.to_string()))
+        });
+        ask_all(self.address, requests.collect::<Result<Vec<_>>>()?)
     }
 }
 
-fn batches(count: usize) -> Vec<Vec<String>> {
-    let users: Vec<String> = (0..count).map(|user| format!("u{user}")).collect();
-    users.chunks(BATCH).map(<[String]>::to_vec).collect()
+pub(crate) fn name(user: usize) -> String {
+    format!("u{user}")
+}
+
+/// Ids that no other run against the same server makes.
+fn message_ids() -> Result<impl FnMut() -> String> {
+    let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+    let mut number: u64 = 0;
+    Ok(move || {
+        number += 1;
+        format!("{run:x}-{number:012x}")
+    })
 }

@@ -1,4 +1,4 @@
-//! The project's chores, as one program: `cargo xtask test`, `ci`, `codegen`, `bench`, `sim`.
+//! The project's chores, as one program: `cargo xtask test`, `ci`, `codegen`, `bench`, `instructions`, `sim`.
 //!
 //! Not here: anything that the product needs to run, and shell scripts.
 
@@ -6,6 +6,7 @@
 
 mod codegen;
 mod error_pages;
+mod instructions;
 mod node;
 mod prerequisites;
 mod run;
@@ -39,12 +40,18 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
-    /// Measures the product beside our own bare loops, in release mode.
+    /// Measures the product beside our own bare loops, in release mode; `bench peers` beside servers that others made.
     #[command(disable_help_flag = true)]
     Bench {
         /// Passed on: `--quick`, `--room N`, … (`--help` lists them).
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+    /// Counts the instructions of the hot paths and compares them with what was recorded.
+    Instructions {
+        /// Compare nothing; record what is counted now.
+        #[arg(long)]
+        record: bool,
     },
     /// Runs the seeded tests: machine against machine, then client against server.
     Sim {
@@ -64,6 +71,8 @@ fn main() -> ExitCode {
             codegen::run(if check { codegen::Mode::Check } else { codegen::Mode::Write })
         }
         Chore::Bench { args } => run::bench(&args),
+        Chore::Instructions { record: true } => instructions::record(),
+        Chore::Instructions { record: false } => instructions::check(),
         Chore::Sim { seeds, seed } => run::sim(seeds, seed),
     };
     match outcome {

@@ -26,6 +26,11 @@ const PACKAGES: &[Package] = &[
         probe: &["python3", "-c", "import venv, ensurepip"],
         why: "that client's WebSocket library, in target/venv and nowhere else",
     },
+    Package {
+        name: "valgrind",
+        probe: &["valgrind", "--version"],
+        why: "counts the instructions of the hot paths, to compare them with what was recorded",
+    },
     Package { name: "strace", probe: &["strace", "-V"], why: "kills the server at its k-th write and fsync" },
     Package {
         name: "fuse3",
@@ -54,8 +59,20 @@ const PACKAGES: &[Package] = &[
     },
 ];
 
+/// What `bench peers` needs: the servers that others made.
+const PEERS: &[Package] = &[
+    Package {
+        name: "libnginx-mod-nchan",
+        probe: &["test", "-e", "/usr/lib/nginx/modules/ngx_nchan_module.so"],
+        why: "nginx's module for publishing and subscribing, a peer",
+    },
+    Package { name: "nats-server", probe: &["nats-server", "--version"], why: "a peer" },
+    Package { name: "mosquitto", probe: &["mosquitto", "-h"], why: "a peer" },
+    Package { name: "ejabberd", probe: &["ejabberdctl", "--help"], why: "a peer" },
+];
+
 /// Packages that would start a service. The tests start instances of their own, on ports of their own.
-const SERVICES: &[&str] = &["squid", "haproxy", "nginx"];
+const SERVICES: &[&str] = &["squid", "haproxy", "nginx", "nats-server", "mosquitto", "ejabberd"];
 /// Debian asks this program whether a service may start; 101 is "no".
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -70,15 +87,24 @@ pub(crate) fn python() -> PathBuf {
 /// Installs what is missing: Debian packages where we are root and apt is there, the virtual environment, and the
 /// Node packages.
 pub(crate) fn install() -> Result<()> {
-    let missing: Vec<&Package> = PACKAGES.iter().filter(|package| !is_there(package)).collect();
-    if !missing.is_empty() {
-        for package in &missing {
-            println!("missing: {} ({})", package.name, package.why);
-        }
-        install_packages(&missing)?;
-    }
+    install_missing(PACKAGES)?;
     install_venv()?;
     install_node_packages()
+}
+
+/// Installs the servers that `bench peers` measures beside the product.
+pub(crate) fn install_peers() -> Result<()> {
+    install_missing(PEERS)?;
+    check_node(&run::output(node(&["--version"])).unwrap_or_default())?;
+    npm_ci(&root().join("bench/peers"))
+}
+
+fn install_missing(packages: &[Package]) -> Result<()> {
+    let missing: Vec<&Package> = packages.iter().filter(|package| !is_there(package)).collect();
+    for package in &missing {
+        println!("missing: {} ({})", package.name, package.why);
+    }
+    if missing.is_empty() { Ok(()) } else { install_packages(&missing) }
 }
 
 fn is_there(package: &Package) -> bool {
@@ -101,8 +127,8 @@ fn install_packages(missing: &[&Package]) -> Result<()> {
     let has_apt = succeeds(Command::new("apt-get").arg("--version"));
     if !is_root || !has_apt {
         bail!(
-            "the tests need what is listed above. On Debian or Ubuntu: `sudo apt-get install {}`; elsewhere \
-             install what gives the same commands, then run `cargo xtask test` again",
+            "what is listed above is needed. On Debian or Ubuntu: `sudo apt-get install {}`; elsewhere install what gives \
+             the same commands; then run this again",
             names.join(" ")
         );
     }
@@ -156,14 +182,18 @@ impl Drop for NoServices {
 /// Installs exactly what package-lock.json says; does nothing where that is there.
 pub(crate) fn install_node_packages() -> Result<()> {
     check_node(&run::output(node(&["--version"])).unwrap_or_default())?;
-    let lock = root().join("package-lock.json");
+    npm_ci(&root())
+}
+
+fn npm_ci(folder: &Path) -> Result<()> {
+    let lock = folder.join("package-lock.json");
     // `npm ci` takes half a minute even when there is nothing to do, and removes this note with all the rest.
-    let note = root().join("node_modules/.installed-package-lock.json");
+    let note = folder.join("node_modules/.installed-package-lock.json");
     if is_same(&note, &lock) {
         return Ok(());
     }
     let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(root()).env("npm_config_loglevel", "error");
+    npm.args(["ci", "--no-audit", "--no-fund"]).current_dir(folder).env("npm_config_loglevel", "error");
     run::run(npm)?;
     std::fs::copy(&lock, &note).with_context(|| format!("{} cannot be written", note.display()))?;
     Ok(())

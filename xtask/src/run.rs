@@ -5,6 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::prerequisites;
+
 /// The root of the project, wherever the chore was started from.
 pub(crate) fn root() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -58,9 +60,21 @@ pub(crate) fn parlour() -> Result<PathBuf> {
 
 /// `cargo xtask bench`: the product is built first, so that the bench only has to start it.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
+    if args.first().is_some_and(|part| part == "peers") {
+        prerequisites::install_peers()?;
+    }
     run(cargo(&["build", "--release", "--package", "parlour", "--package", "parlour-bench"]))?;
     let mut bench = cargo(&["run", "--release", "--quiet", "--package", "parlour-bench", "--"]);
     bench.args(args);
+    run(bench)
+}
+
+/// All workloads of the bench in small, with the binary that the tests have built. Its figures mean nothing; that no
+/// event is lost, doubled or out of order under any of its loads does.
+pub(crate) fn small_bench() -> Result<()> {
+    let parlour = parlour()?;
+    let mut bench = cargo(&["run", "--quiet", "--package", "parlour-bench", "--", "--quick", "--parlour"]);
+    bench.arg(parlour);
     run(bench)
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::run::{cargo, shown};
 use crate::suites::Reader;
-use crate::{codegen, node, prerequisites, run};
+use crate::{codegen, instructions, node, prerequisites, run};
 
 /// How one step went.
 struct Step {
@@ -67,6 +67,8 @@ impl Run {
         self.step("lints", |_| run::run(cargo(&lints)));
         self.step("types", |_| node::check_types());
         self.step("tests", suites);
+        self.step("instructions of the hot paths", |_| instructions::check());
+        self.step("benchmarks, small", |_| run::small_bench());
         self.step("tests of the packages", node::tests);
         self.step("tests in a browser", node::browser_tests);
         self.step("generated files", |_| codegen::run(codegen::Mode::Check));

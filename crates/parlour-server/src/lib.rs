@@ -19,6 +19,8 @@ pub mod dice;
 mod error;
 mod frame;
 pub mod gateway;
+#[cfg(test)]
+mod hot_paths;
 mod http;
 mod hub;
 mod mailbox;
