@@ -334,3 +334,72 @@ impl<'a> Crowd<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+    use crate::dial::dial_all;
+    use crate::protocol::Seat;
+    use crate::protocol::bare::Bare;
+    use crate::websocket::{first_frame, server_frame};
+
+    /// A server for one listener and then one speaker, which gives each message on as often as it is told to.
+    fn relay(copies: &'static [usize]) -> SocketAddr {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut peers = [(); 2].map(|()| {
+                let (mut peer, _) = server.accept().unwrap();
+                let mut said = Vec::new();
+                let mut some = [0; 1_024];
+                while !said.ends_with(b"\r\n\r\n") {
+                    let count = peer.read(&mut some).unwrap();
+                    said.extend_from_slice(&some[..count]);
+                }
+                peer.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap();
+                peer
+            });
+            let (mut said, mut copies) = (Vec::new(), copies.iter().cycle());
+            let mut some = [0; 1_024];
+            while let Ok(count @ 1..) = peers[1].read(&mut some) {
+                said.extend_from_slice(&some[..count]);
+                while let Some(frame) = first_frame(&said).unwrap() {
+                    let (relayed, len) = (server_frame(frame.payload), frame.len);
+                    for _ in 0..*copies.next().unwrap_or(&1) {
+                        // Whoever has seen enough hangs up.
+                        let _ = peers[0].write_all(&relayed);
+                    }
+                    said.drain(..len);
+                }
+            }
+        });
+        address
+    }
+
+    fn run(copies: &'static [usize]) -> Result<Outcome> {
+        let address = relay(copies);
+        let seat = [Seat { room: 0, user: 0 }];
+        let listeners = dial_all(address, &Bare::Listener, &seat, 1)?;
+        let stream = dial_all(address, &Bare::Speaker, &seat, 1)?.remove(0).stream;
+        let mut crowd = Crowd::new(&Bare::Listener, listeners, Speakers::Apart { stream, room: 0 }, 200)?;
+        // One more is under way than may be lost, so that the gap shows at once.
+        crowd.run(Load::Closed { under_way: 2 }, Duration::from_millis(20))
+    }
+
+    #[test]
+    fn what_comes_once_and_in_order_is_a_run() {
+        let outcome = run(&[1]).unwrap();
+        assert!(outcome.sent > 0 && outcome.deliveries == outcome.sent);
+        assert_eq!(outcome.latency.len(), outcome.deliveries);
+    }
+
+    #[test]
+    fn a_delivery_that_is_doubled_or_lost_on_the_way_fails_the_run() {
+        for copies in [&[1, 1, 2][..], &[1, 1, 0]] {
+            let error = format!("{:#}", run(copies).err().unwrap());
+            assert!(error.contains("lost, doubled"), "{copies:?}: {error}");
+        }
+    }
+}

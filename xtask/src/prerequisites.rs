@@ -61,6 +61,7 @@ const PACKAGES: &[Package] = &[
 
 /// What `bench peers` needs: the servers that others made.
 const PEERS: &[Package] = &[
+    Package { name: "nginx", probe: &["nginx", "-v"], why: "loads the module nchan" },
     Package {
         name: "libnginx-mod-nchan",
         probe: &["test", "-e", "/usr/lib/nginx/modules/ngx_nchan_module.so"],

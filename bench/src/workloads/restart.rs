@@ -13,7 +13,6 @@ use super::{Bench, TEXT, dial, millis};
 use crate::crowd::{Crowd, Load};
 use crate::dial::{Dialler, Outcome};
 use crate::order::{Ear, text};
-use crate::process::Cores;
 use crate::product::{Product, Setup};
 use crate::protocol::Seat;
 use crate::protocol::parlour::Parlour;
@@ -87,8 +86,7 @@ const LAST_MS: u64 = 1_000;
 
 /// Everything as it comes, but for the window where a smoke run has no time for it.
 fn setup(drain_window_ms: u64) -> Setup {
-    let window = ("PARLOUR_SERVER__DRAIN_WINDOW_MS", drain_window_ms.to_string());
-    Setup { cores: Cores::One, variables: vec![window] }
+    Setup::with(vec![("PARLOUR_SERVER__DRAIN_WINDOW_MS", drain_window_ms.to_string())])
 }
 
 /// What a client takes along.
