@@ -58,7 +58,7 @@ enum Entered {
     /// To be rendered when the transaction has done all its changes.
     Row(LogRow),
     /// Already as everybody sees it.
-    Rendered(Logged),
+    Rendered(Arc<Logged>),
 }
 
 impl Deref for Tx<'_> {
@@ -147,10 +147,10 @@ impl<'c> Tx<'c> {
     pub(super) fn into_events(self) -> Result<Vec<Arc<Logged>>> {
         let Self { conn, logged, .. } = self;
         let render = |entered| match entered {
-            Entered::Row(row) => render(conn, row),
+            Entered::Row(row) => render(conn, row).map(Arc::new),
             Entered::Rendered(logged) => Ok(logged),
         };
-        logged.into_inner().into_iter().map(|entered| render(entered).map(Arc::new)).collect()
+        logged.into_inner().into_iter().map(render).collect()
     }
 
     /// Puts an event at the end of a topic.
@@ -210,7 +210,7 @@ impl<'c> Tx<'c> {
         let Place { log_id, seq, .. } = place;
         let topic = Topic::Channel(message.cid.clone());
         let logged = Logged { app, log_id, topic, seq, event: Open::Known(message_new(message)) };
-        self.logged.borrow_mut().push(Entered::Rendered(logged));
+        self.logged.borrow_mut().push(Entered::Rendered(Arc::new(logged)));
     }
 }
 
