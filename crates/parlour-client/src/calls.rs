@@ -8,15 +8,18 @@ use http::{HeaderValue, Method, header};
 use parlour_wire::channels::{
     ChannelResponse, ChannelState, ChannelsResponse, GetOrCreateChannel, QueryChannels,
 };
+use parlour_wire::devices::{Device, DeviceResponse, DevicesResponse, RegisterDevice};
 use parlour_wire::error::ErrorResponse;
 use parlour_wire::members::{MembersResponse, UpdateMembers};
 use parlour_wire::messages::{
     EditMessage, Message, MessageDraft, MessageResponse, MessagesResponse, SendMessage,
 };
 use parlour_wire::reads::{MarkRead, MarkUnread, Unread, UnreadResponse, UnreadTotals};
+use parlour_wire::tasks::{Task, TaskResponse};
 use parlour_wire::usage::UsageResponse;
 use parlour_wire::users::{
-    MeResponse, PartialUpdate, QueryUsers, UpsertUsers, User, UserInput, UserResponse, UsersResponse,
+    DeleteUser, MeResponse, PartialUpdate, QueryUsers, UpsertUsers, User, UserInput, UserResponse,
+    UsersResponse,
 };
 use parlour_wire::{AppKey, ChannelType, Cid, ErrorCode, MessageId, Seq, UserId};
 use reqwest::Url;
@@ -159,6 +162,49 @@ impl Calls {
         Ok(answer.users)
     }
 
+    /// Deactivates, reactivates or restores a user.
+    pub(crate) async fn change_life(&self, id: &UserId, verb: &str) -> Result<User, Error> {
+        let answer: UserResponse = self.call(Method::POST, &format!("users/{id}/{verb}"), NOTHING).await?;
+        Ok(answer.user)
+    }
+
+    pub(crate) async fn delete_user(&self, id: &UserId, how: &DeleteUser) -> Result<Task, Error> {
+        let DeleteUser { hard, messages, channels } = how;
+        let path = format!("users/{id}?hard={hard}&messages={messages}&channels={channels}");
+        let answer: TaskResponse = self.call(Method::DELETE, &path, NOTHING).await?;
+        Ok(answer.task)
+    }
+
+    pub(crate) async fn export_user(&self, id: &UserId) -> Result<Task, Error> {
+        let path = format!("users/{id}/export");
+        let answer: TaskResponse = self.call(Method::POST, &path, NOTHING).await?;
+        Ok(answer.task)
+    }
+
+    pub(crate) async fn task(&self, id: &str) -> Result<Task, Error> {
+        let path = format!("tasks/{}", percent_encoded(id));
+        let answer: TaskResponse = self.call(Method::GET, &path, NOTHING).await?;
+        Ok(answer.task)
+    }
+
+    pub(crate) async fn task_result(&self, id: &str) -> Result<Bytes, Error> {
+        self.bytes(Method::GET, &format!("tasks/{}/result", percent_encoded(id)), NOTHING).await
+    }
+
+    pub(crate) async fn register_device(&self, device: &RegisterDevice) -> Result<Device, Error> {
+        let answer: DeviceResponse = self.call(Method::POST, "devices", Some(device)).await?;
+        Ok(answer.device)
+    }
+
+    pub(crate) async fn devices(&self) -> Result<Vec<Device>, Error> {
+        let answer: DevicesResponse = self.call(Method::GET, "devices", NOTHING).await?;
+        Ok(answer.devices)
+    }
+
+    pub(crate) async fn remove_device(&self, id: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &format!("devices?id={}", percent_encoded(id)), NOTHING).await
+    }
+
     pub(crate) async fn query_users(&self, query: &QueryUsers) -> Result<UsersResponse, Error> {
         self.call(Method::POST, "users/query", Some(query)).await
     }
@@ -289,13 +335,24 @@ impl Calls {
         self.call(Method::GET, &format!("usage?minutes={minutes}"), NOTHING).await
     }
 
-    /// One call within the timeout; a token that is over is replaced once, by another one.
+    /// One call, whose answer is JSON.
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, Error> {
+        let answer = self.bytes(method.clone(), path, body).await?;
+        // 204 has no body.
+        let json: &[u8] = if answer.is_empty() { b"null" } else { &answer };
+        serde_json::from_slice(json).map_err(|e| {
+            let message = format!("the answer to {method} {path} is not what this version understands: {e}");
+            Error::because(ErrorCode::Internal, message)
+        })
+    }
+
+    /// One call within the timeout; a token that is over is replaced once, by another one.
+    async fn bytes(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Bytes, Error> {
         let body = match body {
             Some(body) => {
                 let json = serde_json::to_vec(body)
@@ -316,15 +373,9 @@ impl Calls {
                 answer => answer,
             }
         };
-        let answer = tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
+        tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
             let message = format!("no answer to {method} {path} within {} ms", timeout.as_millis());
             Err(Error::because(ErrorCode::Timeout, message))
-        })?;
-        // 204 has no body.
-        let json: &[u8] = if answer.is_empty() { b"null" } else { &answer };
-        serde_json::from_slice(json).map_err(|e| {
-            let message = format!("the answer to {method} {path} is not what this version understands: {e}");
-            Error::because(ErrorCode::Internal, message)
         })
     }
 

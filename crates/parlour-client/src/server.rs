@@ -8,11 +8,13 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parlour_wire::channels::{
     ChannelResponse, ChannelState, ChannelsResponse, GetOrCreateChannel, QueryChannels,
 };
+use parlour_wire::devices::{Device, RegisterDevice};
 use parlour_wire::members::{MembersResponse, UpdateMembers};
 use parlour_wire::messages::{EditMessage, Message, MessageDraft, MessagesResponse};
 use parlour_wire::reads::{MarkRead, Unread, UnreadTotals};
+use parlour_wire::tasks::Task;
 use parlour_wire::usage::UsageResponse;
-use parlour_wire::users::{Me, PartialUpdate, QueryUsers, User, UserInput, UsersResponse};
+use parlour_wire::users::{DeleteUser, Me, PartialUpdate, QueryUsers, User, UserInput, UsersResponse};
 use parlour_wire::{AppKey, ChannelId, ChannelType, Cid, ErrorCode, MessageId, UserId};
 use serde_json::{Value, json};
 
@@ -126,6 +128,42 @@ impl ServerClient {
         self.calls.query_users(query).await
     }
 
+    /// Lets a user neither connect nor do anything; ends its connections.
+    pub async fn deactivate_user(&self, user: &str) -> Result<User, Error> {
+        self.calls.change_life(&UserId::parse(user)?, "deactivate").await
+    }
+
+    /// Lets a deactivated user come back.
+    pub async fn reactivate_user(&self, user: &str) -> Result<User, Error> {
+        self.calls.change_life(&UserId::parse(user)?, "reactivate").await
+    }
+
+    /// Deletes a user: at once, and by the task what it leaves behind.
+    pub async fn delete_user(&self, user: &str, how: &DeleteUser) -> Result<Task, Error> {
+        self.calls.delete_user(&UserId::parse(user)?, how).await
+    }
+
+    /// Brings back a user who was deleted, but not for good.
+    pub async fn restore_user(&self, user: &str) -> Result<User, Error> {
+        self.calls.change_life(&UserId::parse(user)?, "restore").await
+    }
+
+    /// Gathers all that is stored of a user, for [`task_result`](Self::task_result) when the task is completed.
+    pub async fn export_user(&self, user: &str) -> Result<Task, Error> {
+        self.calls.export_user(&UserId::parse(user)?).await
+    }
+
+    /// How far a task is.
+    pub async fn task(&self, id: &str) -> Result<Task, Error> {
+        self.calls.task(id).await
+    }
+
+    /// What a completed task gave: of an export, one object of JSON in each line
+    /// ([`ExportLine`](parlour_wire::tasks::ExportLine)).
+    pub async fn task_result(&self, id: &str) -> Result<Vec<u8>, Error> {
+        Ok(self.calls.task_result(id).await?.into())
+    }
+
     /// What the app used, with the peaks of the last minutes.
     pub async fn usage(&self, minutes: u32) -> Result<UsageResponse, Error> {
         self.calls.usage(minutes).await
@@ -185,6 +223,21 @@ impl ActingUser {
     /// The channels that match, of those that the user may see.
     pub async fn query_channels(&self, query: QueryChannels) -> Result<ChannelsResponse, Error> {
         self.calls.query_channels(&query).await
+    }
+
+    /// Registers a device for push: at most 25 of a user, and whoever had this one before has it no more.
+    pub async fn register_device(&self, device: &RegisterDevice) -> Result<Device, Error> {
+        self.calls.register_device(device).await
+    }
+
+    /// The user's devices for push, the earliest registered first.
+    pub async fn devices(&self) -> Result<Vec<Device>, Error> {
+        self.calls.devices().await
+    }
+
+    /// Removes one of the user's devices.
+    pub async fn remove_device(&self, id: &str) -> Result<(), Error> {
+        self.calls.remove_device(id).await
     }
 
     /// The user's unread state.

@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use parlour_store::StoreError;
+use parlour_wire::devices::DEVICES_PER_USER_MAX;
 use parlour_wire::{ErrorBody, ErrorCode};
 
 /// What a handler answers instead of a result. The body is written by the outermost layer, which knows the
@@ -54,6 +55,9 @@ impl From<StoreError> for ApiError {
                 ErrorCode::InvalidInput
                     .because(format!("No such users, or none of the channel's team: {names}."))
             }
+            StoreError::Inactive(user, why) => crate::inactive::refusal(user, *why),
+            StoreError::TooManyDevices => ErrorCode::TooManyDevices
+                .because(format!("The user has {DEVICES_PER_USER_MAX} devices, and may not have more.")),
             StoreError::OutsideTeam(team) => {
                 ErrorCode::NotAllowed.because(format!("The user is not of the team {team}."))
             }

@@ -23,6 +23,7 @@ pub mod gateway;
 mod hot_paths;
 mod http;
 mod hub;
+mod inactive;
 mod mailbox;
 mod meter;
 mod node;
@@ -30,12 +31,14 @@ mod pace;
 mod presence;
 mod profile;
 mod start;
+mod tasks;
 mod typing;
 mod user_fields;
 mod web;
 
 use parlour_store::Retention;
 use parlour_wire::Timestamp;
+use parlour_wire::tasks::TASKS_KEPT_DAYS;
 
 pub use accept::serve_stream;
 pub use app_file::AppFile;
@@ -59,4 +62,9 @@ fn retention(config: &Config, now: Timestamp) -> Retention {
         per_topic: config.storage.events_per_topic,
         tombstones_before: Timestamp::from_unix_ms(now.unix_ms() - TOMBSTONE_MS),
     }
+}
+
+/// Tasks that finished before this are forgotten.
+fn tasks_kept_from(now: Timestamp) -> Timestamp {
+    Timestamp::from_unix_ms(now.unix_ms() - TASKS_KEPT_DAYS * DAY_MS)
 }

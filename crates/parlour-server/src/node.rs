@@ -17,10 +17,12 @@ use crate::connections::{Connections, LastsBy, Returns};
 use crate::dice::Dice;
 use crate::gateway::session_config;
 use crate::hub::{Hub, Log};
+use crate::inactive::Inactive;
 use crate::meter::Meter;
 use crate::pace::Pace;
 use crate::presence::Presence;
 use crate::profile::{Learnt, Profiles};
+use crate::tasks::Tasks;
 use crate::typing::Typing;
 
 /// What a server is made of. Clock, dice, bus and store are arguments: that is what lets the simulator hold it.
@@ -46,6 +48,8 @@ pub struct Node {
     pub(crate) typing: Typing,
     pub(crate) meter: Meter,
     pub(crate) pace: Pace,
+    pub(crate) inactive: Inactive,
+    pub(crate) tasks: Tasks,
     apps: RwLock<HashMap<AppKey, Arc<App>>>,
     link_sessions: Arc<SessionConfig>,
     lease_sessions: Arc<SessionConfig>,
@@ -71,6 +75,8 @@ impl Node {
             presence: Presence::new(grace, away_after),
             typing: Typing::default(),
             meter: Meter::default(),
+            inactive: Inactive::default(),
+            tasks: Tasks::default(),
             pace: Pace::new(config.limits.hellos_per_second, config.limits.hellos_burst),
             apps: RwLock::new(apps),
             link_sessions: Arc::new(session_config(&config.limits, LastsBy::Link)),
@@ -97,6 +103,12 @@ impl Node {
             match message {
                 BusMessage::Event(logged) => {
                     node.learn(logged);
+                    if let Some(user) =
+                        logged.event.known().and_then(|event| node.inactive.heard(logged.app, event))
+                    {
+                        let why = "the user was deactivated, or deleted";
+                        node.connections.end_user(logged.app, user, CloseCode::USER_BANNED, why);
+                    }
                     node.hub.deliver(logged);
                 }
                 BusMessage::Signal { app, topic, frame, except } => {
@@ -104,6 +116,8 @@ impl Node {
                 }
             }
         }));
+        // After it began to listen, for what becomes of users in between.
+        node.inactive.know(node.store.inactive_users().await?);
         Ok(node)
     }
 
@@ -132,6 +146,9 @@ impl Node {
                 if let Err(error) = node.store.trim(crate::retention(&node.config, node.clock.now())).await {
                     tracing::warn!(%error, "old events could not be trimmed");
                 }
+                if let Err(error) = node.store.forget_tasks(crate::tasks_kept_from(node.clock.now())).await {
+                    tracing::warn!(%error, "old tasks could not be forgotten");
+                }
             }
         };
         let mut lanes = JoinSet::new();
@@ -145,6 +162,7 @@ impl Node {
             node.presence.run(&node.clock),
             node.typing.run(&*node.bus),
             node.meter.run(&*node.store, &node.connections, &node.clock),
+            node.tasks.run(&*node.store, &node.clock),
         );
     }
 

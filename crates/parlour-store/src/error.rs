@@ -2,6 +2,8 @@
 
 use parlour_wire::{Team, UserId};
 
+use crate::Inactivity;
+
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// Why a call changed nothing.
@@ -15,6 +17,10 @@ pub enum StoreError {
     NotMember,
     #[error("these users do not exist, or are outside the team: {0:?}")]
     UnknownUsers(Vec<UserId>),
+    #[error("the user {0} may do nothing: it is {1:?}")]
+    Inactive(UserId, Inactivity),
+    #[error("the user has as many devices as are allowed")]
+    TooManyDevices,
     #[error("the user is not of the team {0}")]
     OutsideTeam(Team),
     #[error("the user has several teams, and none of them was named")]

@@ -9,6 +9,7 @@
 
 mod error;
 mod filter;
+mod lives;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -16,10 +17,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parlour_wire::channels::ChannelState;
+use parlour_wire::devices::{Device, RegisterDevice};
+use parlour_wire::error::ErrorBody;
 use parlour_wire::frames::Resume;
 use parlour_wire::members::{Member, MembersResponse};
 use parlour_wire::messages::{EditMessage, Message, MessagesResponse};
 use parlour_wire::reads::{Unread, UnreadTotals};
+use parlour_wire::tasks::Task;
 use parlour_wire::usage::ConcurrentConnections;
 use parlour_wire::users::{Me, PrivacySettings, Role, User};
 use parlour_wire::{AppKey, Cid, Epoch, Event, MessageId, Open, Seq, Team, Timestamp, Topic, UserId};
@@ -27,6 +31,7 @@ use serde_json::Value;
 
 pub use error::{Result, StoreError};
 pub use filter::{ChannelField, Comparison, Field, Filter, Key, Kind, Order, Place, SortKey, UserField};
+pub use lives::{Deleting, Gone, Inactivity, Life, NewTask, TaskName, Work};
 pub use sqlite::{Probe, Sqlite, SqliteOptions, Synchronous, held_by};
 
 /// The store's own short name of an app.
@@ -412,6 +417,43 @@ pub trait Store: Send + Sync + 'static {
         creator: Option<&UserId>,
         named: Option<&Team>,
     ) -> Result<Option<Team>>;
+    /// Deactivates, reactivates or restores a user.
+    async fn change_life(
+        &self,
+        app: AppId,
+        user: &UserId,
+        life: Life,
+        now: Timestamp,
+    ) -> Result<Committed<User>>;
+    /// All who may do nothing.
+    async fn inactive_users(&self) -> Result<Vec<(AppId, UserId, Inactivity)>>;
+    /// Registers a device for a user; whoever had it before has it no more.
+    async fn register_device(
+        &self,
+        app: AppId,
+        user: &UserId,
+        device: RegisterDevice,
+        now: Timestamp,
+    ) -> Result<Device>;
+    /// A user's devices, the earliest registered first.
+    async fn devices(&self, app: AppId, user: &UserId) -> Result<Vec<Device>>;
+    /// Removes a device of a user.
+    async fn remove_device(&self, app: AppId, user: &UserId, device: &str) -> Result<()>;
+
+    /// Puts a task at the end of the app's. One that deletes a user deletes it now, and later what it leaves behind.
+    async fn create_task(&self, task: NewTask) -> Result<Committed<Task>>;
+    async fn task(&self, app: AppId, id: &str) -> Result<Task>;
+    /// Of each app that has tasks to do the one that is to be done now.
+    async fn open_tasks(&self) -> Result<Vec<TaskName>>;
+    /// Does a little of a task, and notes how far it came, in one transaction; nothing where it is finished.
+    async fn step_task(&self, task: TaskName, now: Timestamp) -> Result<()>;
+    /// Ends a task that cannot come to its end.
+    async fn fail_task(&self, task: TaskName, error: ErrorBody, now: Timestamp) -> Result<()>;
+    /// A part of what a task gave, the first is 0; `None` after the last.
+    async fn task_output(&self, app: AppId, id: &str, part: u64) -> Result<Option<String>>;
+    /// Forgets tasks that finished before this, and what they gave.
+    async fn forget_tasks(&self, before: Timestamp) -> Result<()>;
+
     /// The users who share a channel that has members with this one.
     async fn friends(&self, app: AppId, user: &UserId) -> Result<Vec<UserId>>;
 

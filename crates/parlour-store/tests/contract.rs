@@ -13,6 +13,8 @@ mod channels;
 mod connecting;
 #[path = "contract/events.rs"]
 mod events;
+#[path = "contract/lives.rs"]
+mod lives;
 #[path = "contract/members.rs"]
 mod members;
 #[path = "contract/messages.rs"]
@@ -157,6 +159,16 @@ stories! {
         users_come_in_the_order_asked_f2_16,
         pages_neither_skip_nor_repeat_while_others_write_f2_17,
         a_place_of_another_order_is_none,
+    }
+
+    lives {
+        who_is_deactivated_does_not_connect_until_reactivated_f2_20_f2_21,
+        who_is_deleted_comes_back_whole_when_restored_f2_22_f2_25,
+        who_is_deleted_for_good_leaves_what_the_call_said_f2_23,
+        channels_of_two_go_with_who_is_deleted_if_so_asked_f2_23,
+        an_export_has_all_that_is_stored_of_a_user_f2_24,
+        one_task_of_an_app_is_done_at_a_time_and_says_how_far_it_is_f2_26,
+        a_device_belongs_to_who_registered_it_last_f2_37,
     }
 
     teams {

@@ -139,12 +139,20 @@ error_codes! {
         "The page's origin is not on the app's list.", "Add the origin to `server.allowed_origins`.";
     UserBanned = "user_banned", 403, Some(99), false,
         "The user is banned.", "Lift the ban from your backend.";
+    UserDeactivated = "user_deactivated", 403, Some(99), false,
+        "The user is deactivated.", "Reactivate it from your backend: `POST /v1/users/{id}/reactivate`.";
+    UserDeleted = "user_deleted", 403, Some(17), false,
+        "The user is deleted.", "If it was not deleted for good, restore it from your backend: `POST /v1/users/{id}/restore`.";
     NotFound = "not_found", 404, Some(16), false,
         "It does not exist, or the caller may not see it.", "Check the id, and that the user is a member.";
     MethodNotAllowed = "method_not_allowed", 405, Some(4), false,
         "The path exists, but not with this method.", "See the reference for the methods of this path.";
     IdConflict = "id_conflict", 409, Some(4), false,
         "The id is taken by something else.", "Make a new id; reuse one only to send the same message again.";
+    TooManyDevices = "too_many_devices", 409, Some(4), false,
+        "The user has as many devices as are allowed.", "Remove one that is not used any more: `GET /v1/devices` lists them, the earliest registered first.";
+    TaskUnfinished = "task_unfinished", 409, None, true,
+        "The task has not come to its end.", "Ask `GET /v1/tasks/{id}` until its status is `completed`, then again.";
     AlreadyConnectedAs = "already_connected_as", 409, Some(4), false,
         "This client is connected as another user.", "Call `disconnect_user()` first, or use a second client.";
     TextTooLong = "text_too_long", 400, Some(20), false,

@@ -68,6 +68,16 @@ pub enum Event {
     /// The user's own fields changed.
     #[serde(rename = "user.updated")]
     UserUpdated { created_at: Timestamp, user: User },
+    /// The user may neither connect nor do anything until it is reactivated.
+    #[serde(rename = "user.deactivated")]
+    UserDeactivated { created_at: Timestamp, user: User },
+    #[serde(rename = "user.reactivated")]
+    UserReactivated { created_at: Timestamp, user: User },
+    /// The user is deleted; perhaps it comes back.
+    #[serde(rename = "user.deleted")]
+    UserDeleted { created_at: Timestamp, user: User },
+    #[serde(rename = "user.restored")]
+    UserRestored { created_at: Timestamp, user: User },
 
     /// Something stood here that this reader may not see, or that can no longer be read: it only keeps the
     /// place, so that nobody sees a hole.
@@ -92,6 +102,10 @@ impl Event {
             Self::RemovedFromChannel { .. } => "notification.removed_from_channel",
             Self::MarkRead { .. } => "notification.mark_read",
             Self::UserUpdated { .. } => "user.updated",
+            Self::UserDeactivated { .. } => "user.deactivated",
+            Self::UserReactivated { .. } => "user.reactivated",
+            Self::UserDeleted { .. } => "user.deleted",
+            Self::UserRestored { .. } => "user.restored",
             Self::Placeholder { .. } => "placeholder",
         }
     }

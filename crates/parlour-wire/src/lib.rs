@@ -9,6 +9,7 @@
 
 pub mod channels;
 pub mod close;
+pub mod devices;
 pub mod error;
 pub mod events;
 pub mod frames;
@@ -18,6 +19,7 @@ pub mod members;
 pub mod messages;
 pub mod open;
 pub mod reads;
+pub mod tasks;
 pub mod time;
 pub mod topic;
 pub mod usage;

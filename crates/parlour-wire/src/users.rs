@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::channels::SortBy;
+use crate::devices::Device;
 use crate::open::open_enum;
+use crate::tasks::{ChannelsOfDeleted, MessagesOfDeleted};
 use crate::{Team, Timestamp, UserId};
 
 /// The merged user's own fields (`name`, `image`, `status`, `invisible`, `privacy_settings` and custom
@@ -125,7 +127,7 @@ pub struct Me {
     pub mutes: Vec<UserId>,
     /// Devices registered for push.
     #[serde(default)]
-    pub devices: Vec<Value>,
+    pub devices: Vec<Device>,
     #[serde(flatten)]
     pub user: User,
 }
@@ -224,6 +226,24 @@ pub struct PartialUpdate {
     pub set: BTreeMap<String, Value>,
     #[serde(default)]
     pub unset: Vec<String>,
+}
+
+/// `DELETE /v1/users/{id}`: how a user is deleted, as parameters of the query.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields)]
+pub struct DeleteUser {
+    /// Whether for good. Else the user can be restored.
+    #[serde(default)]
+    pub hard: bool,
+    /// What becomes of its messages: `keep` (default), `soft`, or with `hard` also `hard`.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", param(value_type = Option<String>))]
+    pub messages: MessagesOfDeleted,
+    /// What becomes of its channels: `keep` (default), or with `hard` also `direct`.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", param(value_type = Option<String>))]
+    pub channels: ChannelsOfDeleted,
 }
 
 /// One user.

@@ -33,6 +33,8 @@ enum Command {
     Tail(commands::tail::TailArgs),
     /// Load-test a server: clients connect and chat.
     Load(commands::load::LoadArgs),
+    /// Show, change, deactivate, delete and export users.
+    User(commands::user::UserArgs),
     /// Print the version.
     Version(commands::version::VersionArgs),
     /// Print the API's description.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
             Command::Send(args) => commands::send::run(args).await,
             Command::Tail(args) => commands::tail::run(args).await,
             Command::Load(args) => commands::load::run(args).await,
+            Command::User(args) => commands::user::run(args).await,
             Command::Version(args) => commands::version::run(args).await,
             Command::Openapi => commands::openapi::run(),
         }

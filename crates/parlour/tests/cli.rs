@@ -314,3 +314,45 @@ fn the_quickstart_does_what_the_readme_says() {
     assert!(shown.contains("1 passed"), "{shown}");
     assert!(shown.contains("hello"), "{shown}");
 }
+
+#[test]
+fn users_are_shown_found_changed_deleted_and_exported_f2_15_f2_20_f2_22_f2_24() {
+    let dev = Dev::start();
+    let user = |args: &[&str]| {
+        let mut words = vec!["user"];
+        words.extend_from_slice(args);
+        words.push("--json");
+        let said = ok(dev.command(&words));
+        said.lines().map(json).collect::<Vec<Value>>()
+    };
+    let made = user(&["upsert", r#"{"id":"zoe","name":"Zoe","age":7}"#, r#"{"id":"zed","age":9}"#]);
+    assert_eq!((&made[0]["id"], &made[1]["age"]), (&Value::from("zoe"), &Value::from(9)));
+    let found = user(&["query", "--filter", r#"{"custom.age":{"$gt":1}}"#, "--sort", "-custom.age"]);
+    let ids: Vec<_> = found.iter().map(|user| user["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["zed", "zoe"]);
+    let changed = user(&["update", "zoe", "--set", "age=8", "--set", "mood=very good", "--unset", "name"]);
+    assert_eq!((&changed[0]["age"], &changed[0]["mood"]), (&Value::from(8), &Value::from("very good")));
+    assert!(changed[0].get("name").is_none());
+
+    assert!(user(&["deactivate", "zoe"])[0]["deactivated_at"].is_string());
+    assert!(user(&["reactivate", "zoe"])[0].get("deactivated_at").is_none());
+    assert_eq!(user(&["delete", "zoe"])[0]["status"], "completed");
+    assert!(user(&["show", "zoe"])[0]["deleted_at"].is_string());
+    assert!(user(&["restore", "zoe"])[0].get("deleted_at").is_none());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zoe.jsonl");
+    assert!(user(&["export", "zoe", "--output", file.to_str().unwrap()]).is_empty());
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(json(written.lines().next().unwrap())["user"]["mood"], "very good");
+    assert_eq!(user(&["export", "zoe"]).len(), written.lines().count());
+    assert!(user(&["devices", "zoe"]).is_empty());
+    let gone = user(&["delete", "zoe", "--hard", "--messages", "hard", "--channels", "direct"]);
+    assert_eq!(gone[0]["progress"]["percent"], 100);
+
+    assert_eq!(exit_code(dev.command(&["user", "show", "nobody"])), 1);
+    assert_eq!(exit_code(dev.command(&["user", "restore", "zoe"])), 1);
+    assert_eq!(exit_code(dev.command(&["user", "query", "--filter", "age"])), 2);
+    assert_eq!(exit_code(dev.command(&["user", "update", "zed", "--set", "age"])), 2);
+    let plain = ok(dev.command(&["user", "show", "zed"]));
+    assert!(plain.starts_with("zed ") && plain.contains("never seen"), "{plain}");
+}

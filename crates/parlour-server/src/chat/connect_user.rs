@@ -252,9 +252,16 @@ async fn own_fields(
 
 fn store_refusal(error: ApiError) -> Refusal {
     let error = error.into_body();
+    let is_inactive =
+        [ErrorCode::UserDeactivated, ErrorCode::UserDeleted].iter().any(|code| error.code == code.as_str());
     // What the caller did wrong stays wrong; what the store could not do now, it may do later.
-    let code =
-        if error.status >= 500 || error.retryable { CloseCode::DEPENDENCY_DOWN } else { CloseCode::PROTOCOL };
+    let code = if is_inactive {
+        CloseCode::USER_BANNED
+    } else if error.status >= 500 || error.retryable {
+        CloseCode::DEPENDENCY_DOWN
+    } else {
+        CloseCode::PROTOCOL
+    };
     let retry_after_ms = (code == CloseCode::DEPENDENCY_DOWN).then_some(1_000);
     Refusal { code, error, retry_after_ms }
 }

@@ -1,6 +1,7 @@
 //! The rules of chat, one file each, named by their verbs. A rule takes a caller who is known, asks the door
 //! ([`crate::access`]), checks what was given, and makes one call to the store.
 
+pub(crate) mod change_lives;
 pub(crate) mod change_members;
 pub(crate) mod connect_user;
 pub(crate) mod delete_message;
@@ -11,6 +12,7 @@ pub(crate) mod mark_read;
 pub(crate) mod pages;
 pub(crate) mod query_channels;
 pub(crate) mod query_users;
+pub(crate) mod register_devices;
 pub(crate) mod send_message;
 pub(crate) mod show_users;
 pub(crate) mod update_channel;

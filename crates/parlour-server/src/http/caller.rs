@@ -38,7 +38,9 @@ impl FromRequestParts<Arc<Node>> for Caller {
                 return Err(ErrorCode::WrongUser.because(why).into());
             }
         };
-        Ok(Self { app, bearer, acts_as })
+        let caller = Self { app, bearer, acts_as };
+        caller.user().map_or(Ok(()), |user| node.inactive.check(caller.app.id, user))?;
+        Ok(caller)
     }
 }
 
@@ -124,6 +126,16 @@ impl FromRequestParts<Arc<Node>> for UserPath {
 
 fn cid(channel_type: &str, id: &str) -> Result<Cid, ErrorBody> {
     Ok(Cid::new(ChannelType::parse(channel_type).map_err(bad_id)?, ChannelId::parse(id).map_err(bad_id)?))
+}
+
+/// `/{task_id}`
+pub(super) struct TaskPath(pub(super) String);
+
+impl FromRequestParts<Arc<Node>> for TaskPath {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
+        Ok(Self(texts(parts, node).await?))
+    }
 }
 
 /// `/{connection_id}`

@@ -8,6 +8,7 @@ mod connect;
 mod cors;
 mod demo;
 mod dev_token;
+mod devices;
 mod frames;
 mod health;
 mod members;
@@ -15,6 +16,7 @@ mod messages;
 mod reads;
 mod reference;
 mod request;
+mod tasks;
 mod upgrade;
 mod usage;
 mod users;
@@ -49,6 +51,7 @@ pub(crate) use request::{LengthStatedTwice, PeerAddress};
         parlour_wire::ServerFrame,
         parlour_wire::Event,
         parlour_wire::events::Signal,
+        parlour_wire::tasks::ExportLine,
         parlour_wire::error::ErrorResponse
     ))
 )]
@@ -59,7 +62,14 @@ fn documented() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(users::me))
         .routes(routes!(users::upsert, users::list))
         .routes(routes!(users::query))
-        .routes(routes!(users::update))
+        .routes(routes!(users::update, users::delete))
+        .routes(routes!(users::deactivate))
+        .routes(routes!(users::reactivate))
+        .routes(routes!(users::restore))
+        .routes(routes!(users::export))
+        .routes(routes!(devices::register, devices::list, devices::remove))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::result))
         .routes(routes!(channels::query))
         .routes(routes!(channels::get_or_create_distinct))
         .routes(routes!(channels::get_or_create, channels::show, channels::update, channels::delete))

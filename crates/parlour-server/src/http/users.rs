@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use http::StatusCode;
+use parlour_store::{Deleting, Gone, Life};
 use parlour_wire::UserId;
-use parlour_wire::users::{MeResponse, PartialUpdate, QueryUsers, UpsertUsers, UserResponse, UsersResponse};
+use parlour_wire::tasks::TaskResponse;
+use parlour_wire::users::{
+    DeleteUser, MeResponse, PartialUpdate, QueryUsers, UpsertUsers, UserResponse, UsersResponse,
+};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::body::Body;
 use super::caller::{Params, UserPath, bad_id};
 use crate::access::Caller;
-use crate::chat::{query_users, show_users, update_users};
+use crate::chat::{change_lives, query_users, show_users, update_users};
 use crate::error::ApiResult;
 use crate::node::Node;
 
@@ -82,4 +87,77 @@ pub(super) async fn update(
     let mut user = update_users::update_user(&node, &caller, &user, request).await?;
     user.online = node.presence.is_online(caller.app.id, &user.id);
     Ok(Json(UserResponse { user }))
+}
+
+/// Deletes a user: from the answer on it is gone, and what it leaves behind is dealt with by the task. Server token.
+#[utoipa::path(
+    delete, path = "/v1/users/{user_id}", params(("user_id" = String, Path), DeleteUser),
+    responses((status = 202, body = TaskResponse))
+)]
+pub(super) async fn delete(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    UserPath(user): UserPath,
+    Params(DeleteUser { hard, messages, channels }): Params<DeleteUser>,
+) -> ApiResult<(StatusCode, Json<TaskResponse>)> {
+    let gone = if hard { Gone::ForGood } else { Gone::Restorably };
+    let task =
+        change_lives::delete_user(&node, &caller, &user, Deleting { gone, messages, channels }).await?;
+    Ok((StatusCode::ACCEPTED, Json(TaskResponse { task })))
+}
+
+/// Lets a user neither connect nor do anything; ends its connections. Server token.
+#[utoipa::path(
+    post, path = "/v1/users/{user_id}/deactivate", params(("user_id" = String, Path)),
+    responses((status = 200, body = UserResponse))
+)]
+pub(super) async fn deactivate(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    UserPath(user): UserPath,
+) -> ApiResult<Json<UserResponse>> {
+    let user = change_lives::change_life(&node, &caller, &user, Life::Deactivate).await?;
+    Ok(Json(UserResponse { user }))
+}
+
+/// Lets a deactivated user come back. Server token.
+#[utoipa::path(
+    post, path = "/v1/users/{user_id}/reactivate", params(("user_id" = String, Path)),
+    responses((status = 200, body = UserResponse))
+)]
+pub(super) async fn reactivate(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    UserPath(user): UserPath,
+) -> ApiResult<Json<UserResponse>> {
+    let user = change_lives::change_life(&node, &caller, &user, Life::Reactivate).await?;
+    Ok(Json(UserResponse { user }))
+}
+
+/// Brings back a user who was deleted, but not for good. Server token.
+#[utoipa::path(
+    post, path = "/v1/users/{user_id}/restore", params(("user_id" = String, Path)),
+    responses((status = 200, body = UserResponse))
+)]
+pub(super) async fn restore(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    UserPath(user): UserPath,
+) -> ApiResult<Json<UserResponse>> {
+    let user = change_lives::change_life(&node, &caller, &user, Life::Restore).await?;
+    Ok(Json(UserResponse { user }))
+}
+
+/// Gathers all that is stored of a user; the task's `result` is where it can be fetched. Server token.
+#[utoipa::path(
+    post, path = "/v1/users/{user_id}/export", params(("user_id" = String, Path)),
+    responses((status = 202, body = TaskResponse))
+)]
+pub(super) async fn export(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    UserPath(user): UserPath,
+) -> ApiResult<(StatusCode, Json<TaskResponse>)> {
+    let task = change_lives::export_user(&node, &caller, &user).await?;
+    Ok((StatusCode::ACCEPTED, Json(TaskResponse { task })))
 }

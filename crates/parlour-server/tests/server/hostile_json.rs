@@ -68,6 +68,164 @@ async fn what_two_parsers_could_read_differently_is_refused_at_both_doors_f2_5()
 }
 
 #[tokio::test]
+async fn it_is_refused_at_every_other_door_of_users_too_f2_5_f2_8() {
+    let server = TestServer::with_users(&["alice"]).await;
+    let (alice, backend) = (server.user("alice"), server.backend());
+    let hello = alice.hello_with(json!({"user": {"id": "alice", "x": 0}})).to_string();
+    for (what, value) in refused_values() {
+        let in_hello = hello.replace(r#""x":0"#, &format!(r#""x":{value}"#));
+        assert_ne!(hello, in_hello);
+        for (person, method, path, body) in [
+            (&backend, "POST", "/v1/users", format!(r#"{{"users":[{{"id":"alice","x":{value}}}]}}"#)),
+            (&backend, "PATCH", "/v1/users/alice", format!(r#"{{"set":{{"x":{value}}},"unset":[]}}"#)),
+            (&alice, "POST", "/v1/users/query", format!(r#"{{"filter":{{"name":{{"$in":{value}}}}}}}"#)),
+            (&alice, "POST", "/v1/devices", format!(r#"{{"id":"x","provider":{{"a":{{"b":{value}}}}}}}"#)),
+            (&alice.with_header("Accept", "text/event-stream"), "POST", "/v1/connect", in_hello.clone()),
+            (&alice.with_header("Accept", "application/json"), "POST", "/v1/connect", in_hello),
+        ] {
+            let answer = person.asks(method, path, Some(body.as_bytes())).await;
+            assert_eq!(answer.status, 400, "{what} at {path}: {}", answer.text());
+            assert_eq!(answer.json()["error"]["code"], "invalid_json", "{what} at {path}");
+        }
+    }
+    assert_eq!(backend.sees("alice").await.unwrap().get("x"), None);
+    assert_eq!(alice.get("/v1/devices").await.ok()["devices"], json!([]));
+    server.lives().await;
+}
+
+/// Texts that the grammar has, and such that it almost has. None is more than a value.
+const VALUES: &[&str] = &[
+    "0",
+    "-0",
+    "1",
+    "-1",
+    "10",
+    "0.0",
+    "-0.5",
+    "1e1",
+    "1E1",
+    "1e+1",
+    "1e-1",
+    "0e0",
+    "1.5e-10",
+    "true",
+    "false",
+    "null",
+    "\"\"",
+    "\"a\"",
+    "\"\\u0041\"",
+    "\"\\ud83d\\ude00\"",
+    "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+    "\"\u{7f}\"",
+    "\"\u{2028}\"",
+    "\"\u{10ffff}\"",
+    "[]",
+    "[ ]",
+    "[0]",
+    "[0,1]",
+    "[[],{}]",
+    "{}",
+    "{ }",
+    "{\"a\":0}",
+    "{\"a\":0,\"b\":1}",
+    "{\"\":0}",
+    "\t\n\r 0 ",
+];
+const NO_VALUES: &[&str] = &[
+    "",
+    " ",
+    "+1",
+    "-",
+    "--1",
+    "1.",
+    ".5",
+    "1e",
+    "1e+",
+    "1.e1",
+    "0x1",
+    "00",
+    "-01",
+    "1 2",
+    "1_000",
+    "Infinity",
+    "-Infinity",
+    "nan",
+    "True",
+    "NULL",
+    "tru",
+    "nul",
+    "'a'",
+    "\"",
+    "\"a",
+    "a\"",
+    "\"\\a\"",
+    "\"\\u00\"",
+    "\"\\u00g0\"",
+    "\"\\uD800\"",
+    "\"\\uD800\\u0041\"",
+    "\"\\uDC00\"",
+    "\"\t\"",
+    "\"\n\"",
+    "\"\u{1f}\"",
+    "\"\u{0}\"",
+    "[",
+    "]",
+    "[,]",
+    "[0,]",
+    "[,0]",
+    "[0 1]",
+    "[0,,1]",
+    "[0}",
+    "{",
+    "}",
+    "{,}",
+    "{0:0}",
+    "{a:0}",
+    "{'a':0}",
+    "{\"a\"}",
+    "{\"a\":}",
+    "{\"a\" 0}",
+    "{\"a\":0,}",
+    "{,\"a\":0}",
+    "{\"a\":0 \"b\":1}",
+    "{\"a\":0]",
+    "{\"a\"::0}",
+    "0//",
+    "/**/0",
+    "0#",
+    "\u{feff}0",
+    "\u{a0}0",
+    "\u{c}0",
+    "\u{b}0",
+    "\u{2028}0",
+    "undefined",
+    "(0)",
+    "0;",
+    "@",
+];
+
+#[tokio::test]
+async fn what_is_no_json_is_refused_and_what_is_comes_back_f2_5_f2_6() {
+    let server = TestServer::with_users(&["alice"]).await;
+    let alice = server.user("alice");
+    let sets = async |value: &str| {
+        let body = format!(r#"{{"set":{{"x":{value}}}}}"#);
+        alice.asks("PATCH", "/v1/users/alice", Some(body.as_bytes())).await
+    };
+    for value in VALUES {
+        let meant: Value = serde_json::from_str(value).unwrap();
+        let kept = sets(value).await.ok()["user"]["x"].clone();
+        // A number is what it counts, however it is written.
+        let same = kept == meant || (meant.is_number() && kept.as_f64() == meant.as_f64());
+        assert!(same, "{value:?}: {kept}");
+    }
+    for bad in NO_VALUES {
+        sets(bad).await.refused("invalid_json");
+    }
+    server.lives().await;
+}
+
+#[tokio::test]
 async fn what_every_client_can_read_back_comes_back_as_it_was_f2_6() {
     let server = TestServer::with_users(&["alice"]).await;
     let alice = server.user("alice");

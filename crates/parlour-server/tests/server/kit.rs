@@ -201,6 +201,21 @@ pub(crate) fn check_error(error: &Value) {
     assert!(error["hint"].as_str().is_some_and(|text| !text.is_empty()), "{error}");
 }
 
+/// The body of an answer that came in chunks.
+pub(crate) fn unchunked(answer: &Answer) -> Vec<u8> {
+    assert_eq!(answer.header("transfer-encoding"), Some("chunked"));
+    let (mut rest, mut body) = (answer.body.as_slice(), Vec::new());
+    loop {
+        let end = rest.windows(2).position(|window| window == b"\r\n").unwrap();
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return body;
+        }
+        body.extend_from_slice(&rest[end + 2..end + 2 + length]);
+        rest = &rest[end + 2 + length + 2..];
+    }
+}
+
 /// Sends bytes on a TCP connection of their own; what comes back until the server closes it.
 pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();

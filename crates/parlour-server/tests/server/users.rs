@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::TestServer;
+use crate::kit::{Heard, TestServer};
 
 /// Fields whose JSON, with all of them together, has this many bytes.
 fn padded(mut fields: Value, bytes: usize) -> Value {
@@ -239,4 +239,45 @@ async fn me_makes_and_counts_nothing_l1_9() {
     alice.connects().await;
     assert_eq!(alice.get("/v1/me").await.ok()["me"]["id"], "alice");
     assert_eq!(server.backend().acting_as("alice").get("/v1/me").await.ok()["me"]["id"], "alice");
+}
+
+#[tokio::test]
+async fn over_every_transport_connecting_is_the_same_f2_8_f2_9_f2_13() {
+    let server = TestServer::start().await;
+    for (id, transport) in [("anna", "socket"), ("bert", "stream"), ("cleo", "poll")] {
+        let user = server.user(id);
+        let connects = async |fields: Value| -> Value {
+            let hello = user.hello_with(json!({ "user": with_id(id, &fields) }));
+            match transport {
+                "socket" => match user.dials(&hello).await.next().await {
+                    Heard::Frame(frame) => frame,
+                    Heard::Closed(code) => panic!("closed with {code:?}"),
+                },
+                "stream" => user.opens_stream(&hello).await.next().await.unwrap(),
+                _ => user.polls(&hello).await.remove(0),
+            }
+        };
+        connects(json!({"name": "N", "colour": "green", "created_at": 7, "online": false, "devices": [1]}))
+            .await;
+        let ready = connects(json!({"colour": "blue", "pet": null})).await;
+        let me = &ready["me"];
+        assert_eq!(
+            (&me["name"], &me["colour"], &me["pet"]),
+            (&json!("N"), &json!("blue"), &Value::Null),
+            "{ready}"
+        );
+        assert_eq!((&me["online"], &me["devices"]), (&json!(true), &json!([])));
+        assert!(me["created_at"].as_str().unwrap() > "2020", "{me}");
+        for (raised, code) in [
+            (json!({"role": "admin"}), "role_not_allowed"),
+            (json!({"teams": ["red"]}), "role_not_allowed"),
+            (json!({"name": 7}), "invalid_input"),
+            (json!({"pad": "x".repeat(5_100)}), "too_large"),
+        ] {
+            let refused = connects(raised).await;
+            assert_eq!(refused["error"]["code"], code, "{transport}: {refused}");
+        }
+        let seen = user.sees(id).await.unwrap();
+        assert_eq!((&seen["name"], &seen["role"]), (&json!("N"), &json!("user")), "{transport}");
+    }
 }

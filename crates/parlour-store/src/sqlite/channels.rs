@@ -229,6 +229,31 @@ pub(super) fn update(
     Ok(())
 }
 
+/// Deletes some of a channel's messages, the first ones, and tells nobody: the channel goes with them. Answers whether
+/// none is left.
+pub(super) fn empty_some(
+    tx: &Tx<'_>,
+    app: AppId,
+    channel: i64,
+    cid: &Cid,
+    count: usize,
+    now: Timestamp,
+) -> Result<bool> {
+    tx.prepare_cached(
+        "insert or ignore into tombstones (app, message_id, cid, seq, sender, content, created_at, deleted_at)
+         select ?1, message_id, ?3, seq, sender, content, created_at, ?4 from messages
+         where channel = ?2 order by seq limit ?5",
+    )?
+    .execute(params![app.0, channel, cid.to_string(), Time(now), Count(count as u64)])?;
+    let gone = tx
+        .prepare_cached(
+            "delete from messages where channel = ?1
+               and seq in (select seq from messages where channel = ?1 order by seq limit ?2)",
+        )?
+        .execute(params![channel, Count(count as u64)])?;
+    Ok(gone < count)
+}
+
 /// See [`crate::Store::delete_channel`].
 pub(super) fn delete(tx: &Tx<'_>, app: AppId, cid: &Cid, now: Timestamp) -> Result<()> {
     let id = existing(tx, app, cid)?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::column::{Count, Parsed, readable};
 use super::events::{self, TopicTimes, Tx};
-use super::{apps, usage, users};
+use super::{apps, devices, lives, usage, users};
 use crate::{AppId, Connect, Connected, Result, TopicStart};
 
 /// Channels whose unread state comes with a connect: those of the latest activity.
@@ -24,7 +24,7 @@ const AS_OF_MARGIN_MS: i64 = 10_000;
 pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
     let Connect { app, user, fields, concurrent, resume, now } = connect;
     let (app, now) = (*app, *now);
-    let (user, created) = admit(tx, app, user, fields, now)?;
+    let Admitted { user, created, devices } = admit(tx, app, user, fields, now)?;
     usage::count_active(tx, app, &user.id, now)?;
     usage::record_concurrent(tx, app, *concurrent, now)?;
     let cutoff = resume
@@ -40,9 +40,10 @@ pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
     topics.extend(memberships.iter().map(|membership| membership.start.clone()));
     memberships.sort_by_key(|membership| Reverse((membership.active_at, membership.channel)));
     memberships.truncate(CHANNELS_SHOWN);
+    let devices = devices::shown(tx, app, &user.id, devices)?;
     Ok(Connected {
         privacy: users::privacy(&user.custom),
-        me: Me { total_unread_count, unread_channels, mutes: Vec::new(), devices: Vec::new(), user },
+        me: Me { total_unread_count, unread_channels, mutes: Vec::new(), devices, user },
         created,
         epoch: apps::epoch(tx)?,
         topics,
@@ -50,22 +51,31 @@ pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
     })
 }
 
-/// Gets or makes the user with these fields merged key by key; a null is a value like any other. Answers
-/// whether the user was made.
+/// A user who may connect.
+struct Admitted {
+    user: User,
+    /// Whether it was made.
+    created: bool,
+    /// How many it has.
+    devices: u32,
+}
+
+/// Gets or makes the user with these fields merged key by key; a null is a value like any other.
 fn admit(
     tx: &Tx<'_>,
     app: AppId,
     id: &UserId,
     fields: &BTreeMap<String, Value>,
     now: Timestamp,
-) -> Result<(User, bool)> {
-    let Some(mut user) = users::find(tx, app, id)? else {
+) -> Result<Admitted> {
+    let Some((mut user, devices)) = users::find_with_devices(tx, app, id)? else {
         let mut user = User::new(id.clone(), now);
         user.custom.clone_from(fields);
         user.last_active = (!users::is_invisible(&user.custom)).then_some(now);
         users::insert(tx, app, &user)?;
-        return Ok((user, true));
+        return Ok(Admitted { user, created: true, devices: 0 });
     };
+    lives::must_be_active(&user)?;
     let changes = fields.iter().any(|(key, value)| user.custom.get(key) != Some(value));
     if changes {
         let before = user.clone();
@@ -77,7 +87,7 @@ fn admit(
         user.last_active = user.last_active.max(Some(now));
         usage::touch(tx, app, &user.id, now)?;
     }
-    Ok((user, false))
+    Ok(Admitted { user, created: false, devices })
 }
 
 /// A channel of the user.

@@ -127,6 +127,22 @@ impl<'a> Entry<'a> {
     pub(super) fn user_updated() -> Self {
         Self::new("user.updated", None, [None; 3])
     }
+
+    pub(super) fn user_deactivated() -> Self {
+        Self::new("user.deactivated", None, [None; 3])
+    }
+
+    pub(super) fn user_reactivated() -> Self {
+        Self::new("user.reactivated", None, [None; 3])
+    }
+
+    pub(super) fn user_deleted() -> Self {
+        Self::new("user.deleted", None, [None; 3])
+    }
+
+    pub(super) fn user_restored() -> Self {
+        Self::new("user.restored", None, [None; 3])
+    }
 }
 
 /// Where an event came to stand.
@@ -319,10 +335,17 @@ fn readable_event(conn: &Connection, row: &LogRow) -> rusqlite::Result<Option<Ev
             unread_messages: row.number(1)?,
             head: row.number(2)?,
         },
-        "user.updated" => {
+        kind @ ("user.updated" | "user.deactivated" | "user.reactivated" | "user.deleted"
+        | "user.restored") => {
             let Topic::User(user) = &row.topic else { return Err(unreadable("not in a user's topic")) };
             let Some(user) = users::find(conn, row.app, user)? else { return Ok(None) };
-            Event::UserUpdated { created_at, user }
+            match kind {
+                "user.deactivated" => Event::UserDeactivated { created_at, user },
+                "user.reactivated" => Event::UserReactivated { created_at, user },
+                "user.deleted" => Event::UserDeleted { created_at, user },
+                "user.restored" => Event::UserRestored { created_at, user },
+                _ => Event::UserUpdated { created_at, user },
+            }
         }
         "placeholder" => return Ok(None),
         _ => return Err(unreadable("of a kind that this version does not know")),

@@ -4,22 +4,26 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use parlour_wire::channels::ChannelState;
+use parlour_wire::devices::{Device, RegisterDevice};
+use parlour_wire::error::ErrorBody;
 use parlour_wire::members::MembersResponse;
 use parlour_wire::messages::{EditMessage, Message, MessagesResponse};
 use parlour_wire::reads::{Unread, UnreadTotals};
+use parlour_wire::tasks::Task;
 use parlour_wire::usage::ConcurrentConnections;
 use parlour_wire::users::{Me, User};
 use parlour_wire::{Cid, Epoch, MessageId, Seq, Team, Timestamp, Topic, UserId};
 use serde_json::Value;
 
 use super::{
-    Sqlite, after, apps, before, channels, connect, events, members, messages, query, reads, retention,
-    teams, usage, users,
+    Sqlite, after, apps, before, channels, connect, devices, events, lives, members, messages, query, reads,
+    retention, tasks, teams, usage, users,
 };
 use crate::{
     App, AppId, ChannelAccess, ChannelPage, ChannelQuery, CommitSink, Committed, Connect, Connected,
-    Deletion, Events, MemberChange, NewApp, NewChannel, NewMessage, Page, ReadTo, Reader, Receipts, Result,
-    Retention, Sent, Store, StoreError, TopicStart, UserChange, UserPage, UserQuery, UserWrite,
+    Deletion, Events, Inactivity, Life, MemberChange, NewApp, NewChannel, NewMessage, NewTask, Page, ReadTo,
+    Reader, Receipts, Result, Retention, Sent, Store, StoreError, TaskName, TopicStart, UserChange, UserPage,
+    UserQuery, UserWrite,
 };
 
 #[async_trait]
@@ -101,6 +105,83 @@ impl Store for Sqlite {
             teams::of_new_channel(conn, app, creator.as_ref(), named.as_ref())
         })
         .await
+    }
+
+    async fn change_life(
+        &self,
+        app: AppId,
+        user: &UserId,
+        life: Life,
+        now: Timestamp,
+    ) -> Result<Committed<User>> {
+        let user = user.clone();
+        self.write("change_life", move |tx| lives::change(tx, app, &user, life, now)).await
+    }
+
+    async fn inactive_users(&self) -> Result<Vec<(AppId, UserId, Inactivity)>> {
+        self.read("inactive_users", lives::inactive).await
+    }
+
+    async fn register_device(
+        &self,
+        app: AppId,
+        user: &UserId,
+        device: RegisterDevice,
+        now: Timestamp,
+    ) -> Result<Device> {
+        let user = user.clone();
+        let register = move |tx: &super::events::Tx<'_>| devices::register(tx, app, &user, &device, now);
+        Ok(self.write("register_device", register).await?.value)
+    }
+
+    async fn devices(&self, app: AppId, user: &UserId) -> Result<Vec<Device>> {
+        let user = user.clone();
+        self.read("devices", move |conn| devices::of_user(conn, app, &user)).await
+    }
+
+    async fn remove_device(&self, app: AppId, user: &UserId, device: &str) -> Result<()> {
+        let (user, device) = (user.clone(), device.to_owned());
+        self.write("remove_device", move |tx| devices::remove(tx, app, &user, &device)).await?;
+        Ok(())
+    }
+
+    async fn create_task(&self, task: NewTask) -> Result<Committed<Task>> {
+        self.write("create_task", move |tx| tasks::create(tx, &task)).await
+    }
+
+    async fn task(&self, app: AppId, id: &str) -> Result<Task> {
+        let id = id.to_owned();
+        self.read("task", move |conn| tasks::one(conn, app, &id)).await
+    }
+
+    async fn open_tasks(&self) -> Result<Vec<TaskName>> {
+        self.read("open_tasks", tasks::open).await
+    }
+
+    async fn step_task(&self, task: TaskName, now: Timestamp) -> Result<()> {
+        let probe = self.probe();
+        before(&probe, "step_task")?;
+        if let Some(plan) = self.read_unprobed(move |conn| tasks::plan(conn, task)).await? {
+            self.write_unprobed(move |tx| tasks::apply(tx, &plan, now)).await?;
+        }
+        after(&probe, "step_task")
+    }
+
+    async fn fail_task(&self, task: TaskName, error: ErrorBody, now: Timestamp) -> Result<()> {
+        self.write("fail_task", move |tx| tasks::fail(tx, task, &error, now)).await?;
+        Ok(())
+    }
+
+    async fn task_output(&self, app: AppId, id: &str, part: u64) -> Result<Option<String>> {
+        let id = id.to_owned();
+        self.read("task_output", move |conn| tasks::output(conn, app, &id, part)).await
+    }
+
+    async fn forget_tasks(&self, before_then: Timestamp) -> Result<()> {
+        let probe = self.probe();
+        before(&probe, "forget_tasks")?;
+        while self.write_unprobed(move |tx| tasks::forget(tx, before_then)).await?.value {}
+        after(&probe, "forget_tasks")
     }
 
     async fn friends(&self, app: AppId, user: &UserId) -> Result<Vec<UserId>> {

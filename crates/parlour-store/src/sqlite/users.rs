@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::column::{Json, Parsed, Time, json, json_within, readable};
 use super::events::{Entry, Tx};
-use super::{reads, teams};
+use super::{devices, lives, reads, teams};
 use crate::{AppId, Result, StoreError, UserChange, UserWrite};
 
 /// Channels of this type have an audience, not acquaintances.
@@ -20,13 +20,29 @@ macro_rules! select_user {
     ($rest:literal) => {
         concat!(
             "select users.user_id, users.role, users.teams, users.fields, users.created_at, users.updated_at,
-                    users.last_active, users.deactivated_at, users.deleted_at
+                    users.last_active, users.deactivated_at, users.deleted_at, users.devices
              from users ",
             $rest
         )
     };
 }
 pub(super) use select_user;
+
+/// The user, if it exists, and how many devices it has.
+pub(super) fn find_with_devices(
+    conn: &Connection,
+    app: AppId,
+    id: &UserId,
+) -> rusqlite::Result<Option<(User, u32)>> {
+    conn.prepare_cached(select_user!("where app = ?1 and user_id = ?2"))?
+        .query_row(params![app.0, id.as_str()], |row| Ok((read(row)?, row.get(9)?)))
+        .optional()
+}
+
+/// How many devices the user has.
+pub(super) fn devices(conn: &Connection, app: AppId, id: &UserId) -> Result<u32> {
+    Ok(find_with_devices(conn, app, id)?.map_or(0, |(_, devices)| devices))
+}
 
 /// The user, if it exists. `online` is false: presence is not stored.
 pub(super) fn find(conn: &Connection, app: AppId, id: &UserId) -> rusqlite::Result<Option<User>> {
@@ -93,13 +109,13 @@ pub(super) fn privacy(fields: &BTreeMap<String, Value>) -> PrivacySettings {
 
 /// The user as it sees itself.
 pub(super) fn me(conn: &Connection, app: AppId, id: &UserId) -> Result<Option<Me>> {
-    let Some(user) = find(conn, app, id)? else { return Ok(None) };
+    let Some((user, devices)) = find_with_devices(conn, app, id)? else { return Ok(None) };
     let unread = reads::totals(conn, app, id)?;
     Ok(Some(Me {
         total_unread_count: unread.total_unread_count,
         unread_channels: unread.unread_channels,
         mutes: Vec::new(),
-        devices: Vec::new(),
+        devices: devices::shown(conn, app, id, devices)?,
         user,
     }))
 }
@@ -227,6 +243,7 @@ pub(super) fn upsert(tx: &Tx<'_>, app: AppId, writes: Vec<UserWrite>, now: Times
 
 fn replace(tx: &Tx<'_>, app: AppId, write: UserWrite, now: Timestamp) -> Result<User> {
     let before = find(tx, app, &write.id)?;
+    before.as_ref().map_or(Ok(()), lives::must_not_be_deleted)?;
     let mut user = before.clone().unwrap_or_else(|| User::new(write.id, now));
     user.custom = write.fields;
     user.role = write.role.unwrap_or(user.role);
@@ -251,6 +268,7 @@ pub(super) fn change(
     now: Timestamp,
 ) -> Result<User> {
     let before = find(tx, app, id)?.ok_or(StoreError::NotFound)?;
+    lives::must_not_be_deleted(&before)?;
     let mut user = before.clone();
     user.custom.extend(change.set);
     user.custom.retain(|key, _| !change.unset.contains(key));

@@ -36,13 +36,13 @@ enum Action {
 #[derive(Args)]
 pub(crate) struct SecretArgs {
     /// The app's key [default: PARLOUR_APP_KEY, or that of the data folder]
-    #[arg(long)]
+    #[arg(long, global = true)]
     app_key: Option<String>,
     /// The app's secret [default: PARLOUR_SECRET, or that of the data folder]
-    #[arg(long)]
+    #[arg(long, global = true)]
     secret: Option<String>,
     /// The folder in which `parlour serve` keeps its data [default: ./parlour-data]
-    #[arg(long)]
+    #[arg(long, global = true)]
     data: Option<PathBuf>,
 }
 

@@ -6,6 +6,7 @@ import type {
   ChannelResponse,
   ChannelsResponse,
   ChannelState,
+  Device,
   EditMessage,
   GetOrCreateChannel,
   MarkRead,
@@ -17,6 +18,8 @@ import type {
   PartialUpdate,
   QueryChannels,
   QueryUsers,
+  RegisterDevice,
+  Task,
   Unread,
   UnreadTotals,
   UpdateMembers,
@@ -46,6 +49,16 @@ export interface MemberPage {
   limit?: number | undefined;
   /** The `next` of the page before. */
   next?: string | undefined;
+}
+
+/** How a user is deleted. */
+export interface DeleteUser {
+  /** For good: nothing brings the user back, and its id is not given again. Else it can be restored. */
+  hard?: boolean | undefined;
+  /** What becomes of its messages: they stay (the default), their text goes, or with `hard` they go. */
+  messages?: "keep" | "soft" | "hard" | undefined;
+  /** With `hard`: whether channels of the user and at most one other are deleted. Default: they stay. */
+  channels?: "keep" | "direct" | undefined;
 }
 
 /** One request. Its ids are checked when it is made. */
@@ -91,6 +104,43 @@ export const queryUsers = (query: QueryUsers): Request<UsersResponse> => ({
   method: "POST",
   path: ["users", "query"],
   body: query,
+});
+
+/** Deactivates, reactivates or restores a user. */
+export const changeLife = (id: string, verb: "deactivate" | "reactivate" | "restore"): Request<User> => ({
+  method: "POST",
+  path: ["users", id, verb],
+  field: "user",
+});
+
+export const deleteUser = (id: string, { hard, messages, channels }: DeleteUser): Request<Task> => ({
+  method: "DELETE",
+  path: ["users", id],
+  query: { hard, messages, channels },
+  field: "task",
+});
+
+export const exportUser = (id: string): Request<Task> => ({
+  method: "POST",
+  path: ["users", id, "export"],
+  field: "task",
+});
+
+export const task = (id: string): Request<Task> => ({ method: "GET", path: ["tasks", id], field: "task" });
+
+export const registerDevice = (device: RegisterDevice): Request<Device> => ({
+  method: "POST",
+  path: ["devices"],
+  body: device,
+  field: "device",
+});
+
+export const devices: Request<Device[]> = { method: "GET", path: ["devices"], field: "devices" };
+
+export const removeDevice = (id: string): Request<void> => ({
+  method: "DELETE",
+  path: ["devices"],
+  query: { id },
 });
 
 export const updateUser = (id: string, update: PartialUpdate): Request<User> => ({

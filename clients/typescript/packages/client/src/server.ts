@@ -3,13 +3,19 @@
 // Not for browsers and apps on users' devices; those take `Client` with a user's token.
 
 import { type CallOptions, type Endpoint, type EndpointOptions, endpointOf } from "./address.js";
+import { refusal } from "./answers.js";
 import { type Ask, caller } from "./calls.js";
 import {
+  changeLife,
   channelState,
   deleteChannel,
   deleteMessage,
+  type DeleteUser,
+  deleteUser,
+  devices,
   distinctChannel,
   editMessage,
+  exportUser,
   getOrCreate,
   markRead,
   markUnread,
@@ -21,7 +27,10 @@ import {
   messages,
   queryChannels,
   queryUsers,
+  registerDevice,
+  removeDevice,
   sendMessage,
+  task,
   unread,
   updateChannel,
   updateMembers,
@@ -35,7 +44,9 @@ import type {
   ChannelResponse,
   ChannelsResponse,
   ChannelState,
+  Device,
   EditMessage,
+  ExportLine,
   GetOrCreateChannel,
   MarkRead,
   Me,
@@ -46,6 +57,8 @@ import type {
   PartialUpdate,
   QueryChannels,
   QueryUsers,
+  RegisterDevice,
+  Task,
   Unread,
   UnreadTotals,
   UpdateMembers,
@@ -56,8 +69,9 @@ import type {
 } from "./wire.js";
 
 export type { CallOptions, EndpointOptions } from "./address.js";
-export type { MemberPage, MessagePage } from "./endpoints.js";
+export type { DeleteUser, MemberPage, MessagePage } from "./endpoints.js";
 export { ParlourError } from "./errors.js";
+export type { ExportLine, Task } from "./wire.js";
 
 /** How long a server token is good for, in seconds. Each call makes its own. */
 const SERVER_TOKEN_TTL_S = 300;
@@ -136,6 +150,56 @@ export class ServerClient {
     return this.#ask(queryUsers(query), options);
   }
 
+  /** Lets a user neither connect nor do anything; ends its connections. */
+  deactivateUser(userId: string, options?: CallOptions): Promise<User> {
+    return this.#ask(changeLife(userId, "deactivate"), options);
+  }
+
+  /** Lets a deactivated user come back. */
+  reactivateUser(userId: string, options?: CallOptions): Promise<User> {
+    return this.#ask(changeLife(userId, "reactivate"), options);
+  }
+
+  /** Deletes a user: at once, and by the task what it leaves behind. */
+  deleteUser(userId: string, how: DeleteUser = {}, options?: CallOptions): Promise<Task> {
+    return this.#ask(deleteUser(userId, how), options);
+  }
+
+  /** Brings back a user who was deleted, but not for good. */
+  restoreUser(userId: string, options?: CallOptions): Promise<User> {
+    return this.#ask(changeLife(userId, "restore"), options);
+  }
+
+  /** Gathers all that is stored of a user. When the task is completed, `exported` gives it. */
+  exportUser(userId: string, options?: CallOptions): Promise<Task> {
+    return this.#ask(exportUser(userId), options);
+  }
+
+  /** How far a task is. */
+  task(id: string, options?: CallOptions): Promise<Task> {
+    return this.#ask(task(id), options);
+  }
+
+  /** What a completed export gave, line by line as it comes. */
+  async *exported(taskId: string): AsyncGenerator<ExportLine, void, undefined> {
+    const { url, appKey, fetch, error } = this.#endpoint;
+    const path = `/v1/tasks/${encodeURIComponent(taskId)}/result`;
+    const headers = { "x-parlour-app": appKey, authorization: `Bearer ${await this.#serverToken()}` };
+    let response: Response;
+    try {
+      response = await fetch(url + path, { headers });
+    } catch (cause) {
+      throw error("network", `GET ${path}: ${textOf(cause)}`, { cause });
+    }
+    const { ok, status, body } = response;
+    if (!ok || !body) throw refusal(status, await response.text(), response.headers.get("retry-after"), url);
+    try {
+      yield* linesOf(body);
+    } catch (cause) {
+      throw error("network", `GET ${path}: ${textOf(cause)}`, { cause });
+    }
+  }
+
   /** Users by their ids, at most 100: those of them that exist. */
   users(ids: readonly string[], options?: CallOptions): Promise<User[]> {
     return this.#ask(users(ids), options);
@@ -179,10 +243,13 @@ export class ServerClient {
     return caller(this.#endpoint, async (refused) => {
       // Made just now: a server to which it is over already has another clock, and takes no other either.
       if (refused) return { token: refused };
-      const iat = unixSeconds();
-      const token = await this.#sign({ server: true, iat, exp: iat + SERVER_TOKEN_TTL_S });
-      return { token, ...(actsAs && { actsAs }) };
+      return { token: await this.#serverToken(), ...(actsAs && { actsAs }) };
     });
+  }
+
+  #serverToken(): Promise<string> {
+    const iat = unixSeconds();
+    return this.#sign({ server: true, iat, exp: iat + SERVER_TOKEN_TTL_S });
   }
 }
 
@@ -223,6 +290,21 @@ export class ActingUser {
   /** The channels that match, of those that the user may see. */
   queryChannels(query: QueryChannels = {}, options?: CallOptions): Promise<ChannelsResponse> {
     return this.#ask(queryChannels(query), options);
+  }
+
+  /** Registers a device for push: at most 25 of a user, and whoever had this one before has it no more. */
+  registerDevice(device: RegisterDevice, options?: CallOptions): Promise<Device> {
+    return this.#ask(registerDevice(device), options);
+  }
+
+  /** The user's devices for push, the earliest registered first. */
+  devices(options?: CallOptions): Promise<Device[]> {
+    return this.#ask(devices, options);
+  }
+
+  /** Removes one of the user's devices. */
+  removeDevice(id: string, options?: CallOptions): Promise<void> {
+    return this.#ask(removeDevice(id), options);
   }
 
   /** The user's unread state. */
@@ -315,6 +397,25 @@ export class ActingChannel {
   /** Makes this message and all after it unread again. */
   markUnread(id: string, options?: CallOptions): Promise<Unread> {
     return this.#ask(markUnread(this.cid, id), options);
+  }
+}
+
+/** The objects of a text that has one in each line, as it comes. */
+async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<ExportLine, void, undefined> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      text += decoder.decode(value, { stream: !done });
+      const lines = text.split("\n");
+      text = lines.pop() ?? "";
+      for (const line of lines) yield JSON.parse(line) as ExportLine;
+      if (done) return;
+    }
+  } finally {
+    await reader.cancel();
   }
 }
 

@@ -166,6 +166,26 @@ export interface Definitions {
   monthly_active_users: string;
 }
 
+/** A device registered for push. It belongs to the user who registered it last. */
+export interface Device {
+  created_at: Timestamp;
+  /** What its provider knows it by: the token of an app's installation, or the endpoint of a browser's subscription. */
+  id: string;
+  provider: PushProvider;
+  /** Which of the app's configurations of this provider, where it has several. */
+  provider_name?: string;
+}
+
+/** One device. */
+export interface DeviceResponse {
+  device: Device;
+}
+
+/** `GET /v1/devices`: the caller's, the earliest registered first. */
+export interface DevicesResponse {
+  devices: Device[];
+}
+
 /** `PATCH …/messages/{id}`: what changes; absent fields stay. */
 export interface EditMessage {
   attachments?: unknown[];
@@ -300,6 +320,28 @@ export type Event =
       created_at: Timestamp;
       user: User;
     }
+  /** The user may neither connect nor do anything until it is reactivated. */
+  | {
+      type: "user.deactivated";
+      created_at: Timestamp;
+      user: User;
+    }
+  | {
+      type: "user.reactivated";
+      created_at: Timestamp;
+      user: User;
+    }
+  /** The user is deleted; perhaps it comes back. */
+  | {
+      type: "user.deleted";
+      created_at: Timestamp;
+      user: User;
+    }
+  | {
+      type: "user.restored";
+      created_at: Timestamp;
+      user: User;
+    }
   /**
    * Something stood here that this reader may not see, or that can no longer be read: it only keeps the
    * place, so that nobody sees a hole.
@@ -315,6 +357,31 @@ export interface EventFrame {
   seq: number;
   topic: Topic;
 }
+
+/** One line of an export: what it is, and then itself. */
+export type ExportLine =
+  | {
+      type: "user";
+      user: User;
+    }
+  | {
+      type: "device";
+      device: Device;
+    }
+  | {
+      type: "membership";
+      cid: Cid;
+      membership: Member;
+    }
+  | {
+      type: "read";
+      cid: Cid;
+      read: Read;
+    }
+  | {
+      type: "message";
+      message: Message;
+    };
 
 /** `POST /v1/channels/{type}/{id}` and `POST /v1/channels/{type}`: makes the channel, or gives the one that is there. */
 export interface GetOrCreateChannel {
@@ -383,7 +450,7 @@ export interface MarkUnread {
 /** The connected user's own view of itself. */
 export type Me = User & {
   /** Devices registered for push. */
-  devices?: unknown[];
+  devices?: Device[];
   /** Users whom this one muted. */
   mutes?: UserId[];
   /** Unread messages over all channels. */
@@ -501,6 +568,8 @@ export type PresenceSubscription =
     }
   | "all";
 
+export type PushProvider = "apn" | "fcm" | "webpush" | (string & {});
+
 /** `POST /v1/channels`: the channels that match, of those that the caller may see. */
 export interface QueryChannels {
   /**
@@ -564,6 +633,21 @@ export interface Ready {
   /** Who is there, of those whose presence was asked for. */
   presence?: Presence[];
   resumed: Resumed;
+}
+
+/**
+ * `POST /v1/devices`: registers a device for the caller, or for the user that a server acts as. One that is registered
+ * already, by whomever, is the caller's from now on. At most 25 of each user.
+ */
+export interface RegisterDevice {
+  /** 1 to 1,024 visible ASCII characters. */
+  id: string;
+  /** With `webpush`, and only there. */
+  keys?: WebPushKeys;
+  /** `apn`, `fcm` or `webpush`. */
+  provider: PushProvider;
+  /** 1 to 64 of `a-z A-Z 0-9 _ -`. */
+  provider_name?: string;
 }
 
 /** The connection that took another one's place. */
@@ -706,6 +790,39 @@ export interface SortBy {
   field: string;
 }
 
+/** Work that takes long. It goes on where it was after a restart, whatever ended the server. */
+export interface Task {
+  created_at: Timestamp;
+  error?: ErrorBody;
+  finished_at?: Timestamp;
+  id: string;
+  kind: TaskKind;
+  progress: TaskProgress;
+  /** The path where its result can be fetched, once it is completed and has one. */
+  result?: string;
+  started_at?: Timestamp;
+  status: TaskStatus;
+  /** Whom it is about. */
+  user_id: UserId;
+}
+
+export type TaskKind = "user.delete" | "user.export" | (string & {});
+
+/** How much of a task is done. */
+export interface TaskProgress {
+  /** Messages, memberships and devices that were dealt with. */
+  done: number;
+  /** 0 to 100, by how much of what is stored was looked through; 100 only when it is completed. */
+  percent: number;
+}
+
+/** `GET /v1/tasks/{id}`, and what calls answer that begin a task (202). */
+export interface TaskResponse {
+  task: Task;
+}
+
+export type TaskStatus = "waiting" | "running" | "completed" | "failed" | (string & {});
+
 export type Team = string;
 
 export type Timestamp = string;
@@ -815,4 +932,10 @@ export interface WatchTopic {
   /** Send what comes after this seq; absent: what comes from now on. */
   after?: number;
   topic: Topic;
+}
+
+/** What a browser's subscription gives to encrypt with. It is not given back. */
+export interface WebPushKeys {
+  auth: string;
+  p256dh: string;
 }

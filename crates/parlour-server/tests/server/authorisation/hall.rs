@@ -10,7 +10,7 @@ use crate::kit::{Heard, kind, sign};
 use crate::simulated::{Live, World};
 
 /// Users beside the actors': who wrote what is there, and who has to do with nothing.
-const EXTRAS: &[&str] = &["author", "stranger"];
+const EXTRAS: &[&str] = &["author", "stranger", "doomed"];
 const LINK_BYTES_PER_SECOND: u32 = 10_000_000;
 
 pub(super) struct Hall {
