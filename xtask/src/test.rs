@@ -66,6 +66,11 @@ impl Run {
         let lints = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
         self.step("lints", |_| run::run(cargo(&lints)));
         self.step("types", |_| node::check_types());
+        self.step("build of the tests", |_| {
+            run::run(cargo(&["test", "--workspace", "--no-run"]))?;
+            // What the build left to be written would hold up every fsync that the tests wait for, by seconds.
+            run::run(std::process::Command::new("sync"))
+        });
         self.step("tests", suites);
         self.step("instructions of the hot paths", |_| instructions::check());
         self.step("benchmarks, small", |_| run::small_bench());
