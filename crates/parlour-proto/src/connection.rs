@@ -502,7 +502,7 @@ impl Connection {
             && live.over
             && live.deadline() <= now
         {
-            self.promote(now);
+            self.go_back(now, out);
         }
         match &mut self.link {
             Link::Trying(Trying { step, .. }) if step.until() <= now => match step {

@@ -139,7 +139,8 @@ impl Scene {
 
         alice.seen = Seen::default();
         let bob = Bob::begin(alice.bobs.clone());
-        alice.hears("5").await;
+        // Meanwhile she climbs in vain, more than once.
+        alice.hears("60").await;
         proxy.becomes("passes");
         alice.until(|status| status.transport == Some(Transport::WebSocket)).await;
         let last = bob.rest(5).await;

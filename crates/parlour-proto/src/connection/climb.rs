@@ -3,7 +3,7 @@
 use parlour_wire::frames::Ready;
 use parlour_wire::{CloseCode, Open, ServerFrame};
 
-use super::link::{Climb, Link, Step, Story, Trying};
+use super::link::{Climb, Dial, Link, Step, Story, Trying};
 use super::{Connection, Output, UiStatus};
 use crate::Millis;
 
@@ -102,6 +102,26 @@ impl Connection {
         dial.until = dial.until.min(soon);
         live.over = true;
         true
+    }
+
+    /// The dial that ended the transport in use stands still: something on the way holds its answer back. The one that
+    /// worked is dialled once more, and nobody needs to see a break either.
+    pub(super) fn go_back(&mut self, now: Millis, out: &mut Vec<Output>) {
+        let soon = now + self.config.wake_probe_ms;
+        let Link::Up(live) = &self.link else { return };
+        match &live.climb {
+            Climb::Dialling(Step::Opening(tried) | Step::Hello { dial: tried, .. }) if tried.at < live.at => {
+                out.push(Output::Close { dial: tried.number, code: CloseCode::MEANS_TO_RESUME });
+                let at = live.at;
+                let dial = self.open(now, at, out);
+                let dial =
+                    Dial { until: dial.until.min(soon), until_ready: dial.until_ready.min(soon), ..dial };
+                if let Link::Up(live) = &mut self.link {
+                    live.climb = Climb::Dialling(Step::Opening(dial));
+                }
+            }
+            Climb::None | Climb::Wait(_) | Climb::Dialling(_) => self.promote(now),
+        }
     }
 
     /// If the dial for a better transport is all there is, it becomes a dial like any other.

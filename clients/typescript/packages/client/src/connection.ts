@@ -521,7 +521,7 @@ export class Connection {
   #tick(): Why {
     const timer: Why = { cause: "timer" };
     if (this.#now >= (this.deadline() ?? Infinity) + this.#config.wake_jump_ms) this.#woke();
-    if (deadlineOf(this.#link) > this.#now) return timer;
+    if (deadlineOf(this.#link) > this.#now || this.#goBack()) return timer;
     this.#promote();
     const link = this.#link;
     switch (link.type) {
@@ -568,6 +568,21 @@ export class Connection {
     this.#promote();
     if (this.#link.type !== "up") return false;
     this.#climb(this.#link, tried);
+    return true;
+  }
+
+  /**
+   * The dial that ended the transport in use stands still: something on the way holds its answer back. The one that
+   * worked is dialled once more, and nobody needs to see a break either. Answers whether it is.
+   */
+  #goBack(): boolean {
+    const link = this.#link;
+    const tried = climbing(link);
+    if (link.type !== "up" || !link.over || !tried || tried.at >= link.at) return false;
+    this.#drop(tried.dial);
+    const dial = this.#open(link.at);
+    const soon = this.#now + this.#config.wake_probe_ms;
+    link.climb = { ...dial, until: Math.min(dial.until, soon), readyUntil: Math.min(dial.readyUntil, soon) };
     return true;
   }
 
