@@ -135,11 +135,14 @@ fn count() -> Result<Counts> {
 
 /// The tests of parlour-server, built.
 fn binary() -> Result<PathBuf> {
-    let args = ["test", "--package", "parlour-server", "--lib", "--no-run", "--message-format", "json"];
+    // Of the whole workspace, as the tests are: alone it would be built once more, with fewer of its dependencies'
+    // features.
+    let args = ["test", "--workspace", "--lib", "--no-run", "--message-format", "json"];
     let said = run::output(cargo(&args))?;
     let executable = |line: &str| -> Option<PathBuf> {
         let message: Value = serde_json::from_str(line).ok()?;
-        (message["profile"]["test"] == true).then(|| message["executable"].as_str().map(PathBuf::from))?
+        let is_it = message["profile"]["test"] == true && message["target"]["name"] == "parlour_server";
+        is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
     };
     said.lines().find_map(executable).context("cargo built no tests of parlour-server")
 }

@@ -133,6 +133,7 @@ stories! {
     }
 
     events {
+        a_message_is_told_as_it_is_replayed,
         a_replay_renders_the_present_l5_6,
         a_hard_deleted_message_replays_as_deleted_in_all_its_places_l5_7,
         mark_read_keeps_its_numbers,

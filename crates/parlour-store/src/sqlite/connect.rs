@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use parlour_wire::reads::Unread;
 use parlour_wire::users::{Me, User};
-use parlour_wire::{Cid, Timestamp, Topic, UserId};
-use rusqlite::{Connection, OptionalExtension, params};
+use parlour_wire::{Cid, Seq, Timestamp, Topic, UserId};
+use rusqlite::{Connection, params};
 use serde_json::Value;
 
 use super::column::{Count, Parsed, readable};
-use super::events::{self, TopicTimes, Tx};
+use super::events::{self, TopicRow, Tx, topic_columns};
 use super::{apps, devices, lives, usage, users};
 use crate::{AppId, Connect, Connected, Result, TopicStart};
 
@@ -105,9 +105,10 @@ fn memberships(
     user: &UserId,
     cutoff: Option<Timestamp>,
 ) -> Result<Vec<Membership>> {
-    let mut statement = conn.prepare_cached(
-        "select channels.id, channels.cid, coalesce(channels.last_message_at, channels.created_at),
-                topics.head, topics.last_at, topics.floor, topics.floor_at, members.hidden_up_to,
+    let mut statement = conn.prepare_cached(concat!(
+        "select ",
+        topic_columns!(),
+        ",      channels.cid, coalesce(channels.last_message_at, channels.created_at), members.hidden_up_to,
                 members.last_read_seq,
                 case when channels.last_message_seq > members.last_read_seq then (
                   select count(*) from messages indexed by messages_counted
@@ -119,51 +120,46 @@ fn memberships(
          join channels on channels.id = members.channel
          join topics on topics.id = members.channel
          where members.app = ?1 and members.user_id = ?2
-         order by members.id",
-    )?;
+         order by members.id"
+    ))?;
     let rows = statement.query_map(params![app.0, user.as_str()], |row| {
         let count = |at: usize| row.get::<_, Count>(at).map(|Count(number)| number);
-        let cid: Cid = row.get::<_, Parsed<Cid>>(1)?.0;
-        let times = TopicTimes::read(row, 0, 3)?;
+        let cid: Cid = row.get::<_, Parsed<Cid>>(5)?.0;
+        let topic = TopicRow::read(row, 0)?;
         let unread = Unread {
             cid: cid.clone(),
             last_read_seq: count(8)?,
             unread_messages: count(9)?,
-            head: times.head,
+            head: topic.head,
         };
-        Ok((cid, times, count(7)?, row.get(2)?, unread))
+        Ok((cid, topic, count(7)?, row.get(6)?, unread))
     })?;
     readable(rows, "membership")?
         .into_iter()
-        .map(|(cid, times, hidden_up_to, active_at, unread)| {
-            let start = TopicStart {
-                topic: Topic::Channel(cid),
-                head: times.head,
-                floor: times.floor,
-                hidden_up_to,
-                as_of_seq: cutoff.map(|cutoff| events::seq_before(conn, &times, cutoff)).transpose()?,
-            };
-            Ok(Membership { channel: times.id, active_at, start, unread })
+        .map(|(cid, row, hidden_up_to, active_at, unread)| {
+            let start = start_of(conn, Topic::Channel(cid), &row, hidden_up_to, cutoff)?;
+            Ok(Membership { channel: row.id, active_at, start, unread })
         })
         .collect()
 }
 
 /// Where a topic stands that is no channel's.
 fn start(conn: &Connection, app: AppId, topic: Topic, cutoff: Option<Timestamp>) -> Result<TopicStart> {
-    let found = conn
-        .prepare_cached(
-            "select id, head, last_at, floor, floor_at from topics where app = ?1 and topic = ?2",
-        )?
-        .query_row(params![app.0, topic.to_string()], |row| TopicTimes::read(row, 0, 1))
-        .optional()?;
-    let (head, floor, as_of_seq) = match found {
-        Some(times) => {
-            let as_of_seq = cutoff.map(|cutoff| events::seq_before(conn, &times, cutoff)).transpose()?;
-            (times.head, times.floor, as_of_seq)
-        }
-        None => (0, 0, cutoff.map(|_| 0)),
-    };
-    Ok(TopicStart { topic, head, floor, hidden_up_to: 0, as_of_seq })
+    match events::topic(conn, app, &topic)? {
+        Some(row) => start_of(conn, topic, &row, 0, cutoff),
+        None => Ok(TopicStart { topic, head: 0, floor: 0, hidden_up_to: 0, as_of_seq: cutoff.map(|_| 0) }),
+    }
+}
+
+fn start_of(
+    conn: &Connection,
+    topic: Topic,
+    row: &TopicRow,
+    hidden_up_to: Seq,
+    cutoff: Option<Timestamp>,
+) -> Result<TopicStart> {
+    let as_of_seq = cutoff.map(|cutoff| events::seq_before(conn, row, cutoff)).transpose()?;
+    Ok(TopicStart { topic, head: row.head, floor: row.floor, hidden_up_to, as_of_seq })
 }
 
 /// See [`crate::Store::record_closed`].

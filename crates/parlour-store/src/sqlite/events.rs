@@ -4,8 +4,8 @@
 //! written twice. Every seq above a topic's floor is one of an event's row or of a message's, and never of
 //! both; a message that goes for good leaves an event's row (a trigger sees to it).
 //!
-//! A fresh event and a replayed one go through the same [`render`], from the state of that moment. What no
-//! longer exists or may no longer be shown becomes a `placeholder` (a hard-deleted message: its
+//! A fresh event and a replayed one go through the same [`render`], from the state of that moment; only a message
+//! that was just stored is told as it was stored, without being read again. What no longer exists or may no longer be shown becomes a `placeholder` (a hard-deleted message: its
 //! `message.deleted`) in the same place, so that nobody ever sees a hole.
 
 use std::cell::{Cell, RefCell};
@@ -171,9 +171,9 @@ impl<'c> Tx<'c> {
 
     /// Puts an event at the end of a topic.
     pub(super) fn log(&self, app: AppId, topic: Topic, entry: &Entry<'_>, now: Timestamp) -> Result<Place> {
-        let topic_id = topic_or_new(self, app, &topic)?.id;
-        let place = self.place(topic_id, now)?;
-        let Place { log_id, seq, at } = place;
+        let row = topic_or_new(self, app, &topic)?;
+        let place = self.place(&row, now)?;
+        let (topic_id, Place { log_id, seq, at }) = (row.id, place);
         let [n1, n2, n3] = entry.numbers.map(|number| number.map(Count));
         self.prepare_cached(
             "insert into events (log_id, topic, seq, kind, created_at, subject, n1, n2, n3)
@@ -204,17 +204,15 @@ impl<'c> Tx<'c> {
         Ok(place)
     }
 
-    /// Gives the next place in a topic. This is the one place where a seq is given.
-    pub(super) fn place(&self, topic_id: i64, now: Timestamp) -> Result<Place> {
+    /// Gives the next place in a topic, whose row was read in this transaction, after whatever it last logged there.
+    /// This is the one place where a seq is given.
+    pub(super) fn place(&self, topic: &TopicRow, now: Timestamp) -> Result<Place> {
         // Nobody else writes while this transaction does, so that the seqs are an order. Times never step back
         // within a topic, so that a time cuts the log at one seq. Not by `returning`, which builds a table for
         // its one row.
-        let (Count(head), Time(last_at)) = self
-            .prepare_cached("select head, last_at from topics where id = ?1")?
-            .query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let (seq, at) = (head + 1, now.max(last_at));
+        let (seq, at) = (topic.head + 1, now.max(topic.last_at));
         self.prepare_cached("update topics set head = ?2, last_at = ?3 where id = ?1")?.execute(params![
-            topic_id,
+            topic.id,
             Count(seq),
             Time(at)
         ])?;
@@ -385,24 +383,41 @@ fn message_new(message: Message) -> Event {
     Event::MessageNew { cid: message.cid.clone(), created_at: message.created_at, message }
 }
 
-/// A topic's row.
+/// A topic's row: where it ends and begins, and when that was.
 pub(super) struct TopicRow {
     pub(super) id: i64,
     pub(super) head: Seq,
+    pub(super) last_at: Timestamp,
     pub(super) floor: Seq,
+    pub(super) floor_at: Timestamp,
+}
+
+/// The columns that [`TopicRow::read`] reads.
+macro_rules! topic_columns {
+    () => {
+        "topics.id, topics.head, topics.last_at, topics.floor, topics.floor_at"
+    };
+}
+pub(super) use topic_columns;
+
+impl TopicRow {
+    /// From its columns, which begin at this one.
+    pub(super) fn read(row: &Row<'_>, from: usize) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(from)?,
+            head: row.get::<_, Count>(from + 1)?.0,
+            last_at: row.get::<_, Time>(from + 2)?.0,
+            floor: row.get::<_, Count>(from + 3)?.0,
+            floor_at: row.get::<_, Time>(from + 4)?.0,
+        })
+    }
 }
 
 /// The topic, if anything was ever logged in it.
 pub(super) fn topic(conn: &Connection, app: AppId, topic: &Topic) -> Result<Option<TopicRow>> {
     let found = conn
-        .prepare_cached("select id, head, floor from topics where app = ?1 and topic = ?2")?
-        .query_row(params![app.0, topic.to_string()], |row| {
-            Ok(TopicRow {
-                id: row.get(0)?,
-                head: row.get::<_, Count>(1)?.0,
-                floor: row.get::<_, Count>(2)?.0,
-            })
-        })
+        .prepare_cached(concat!("select ", topic_columns!(), " from topics where app = ?1 and topic = ?2"))?
+        .query_row(params![app.0, topic.to_string()], |row| TopicRow::read(row, 0))
         .optional()?;
     Ok(found)
 }
@@ -414,7 +429,8 @@ pub(super) fn topic_or_new(tx: &Tx<'_>, app: AppId, name: &Topic) -> Result<Topi
     }
     tx.prepare_cached("insert into topics (app, topic) values (?1, ?2)")?
         .execute(params![app.0, name.to_string()])?;
-    Ok(TopicRow { id: tx.last_insert_rowid(), head: 0, floor: 0 })
+    let (last_at, floor_at) = (Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(0));
+    Ok(TopicRow { id: tx.last_insert_rowid(), head: 0, last_at, floor: 0, floor_at })
 }
 
 /// Makes unreadable what stands in the topic so far.
@@ -434,61 +450,60 @@ pub(super) fn after(
     reader: &Reader,
 ) -> Result<Events> {
     let Some(visible_from) = visible_from(conn, app, name, reader)? else { return Ok(Events::NoAccess) };
-    let Some(TopicRow { id, head, floor }) = topic(conn, app, name)? else {
+    let Some(TopicRow { id, head, floor, .. }) = topic(conn, app, name)? else {
         return Ok(Events::Found { events: Vec::new(), head: 0 });
     };
     let start = after.max(visible_from);
     if start < floor {
         return Ok(Events::Trimmed { head });
     }
-    let mut events = entries(conn, app, name, id, start, limit)?;
+    // Above the floor there is no hole, so that these are as many as asked for, whichever rows they are.
+    let range = (start, start.saturating_add(limit));
+    let mut events = entries(conn, app, name, id, range)?;
     if let Topic::Channel(cid) = name {
-        events.extend(messages_as_events(conn, app, name, (id, cid), start, limit)?);
+        events.extend(messages_as_events(conn, app, cid, id, range)?);
         events.sort_unstable_by_key(|logged| logged.seq);
-        events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     }
     Ok(Events::Found { events, head })
 }
 
-/// The events after a place that are no message's own.
+/// The events after one place and up to another that are no message's own.
 fn entries(
     conn: &Connection,
     app: AppId,
     name: &Topic,
     id: i64,
-    after: Seq,
-    limit: u64,
+    (after, up_to): (Seq, Seq),
 ) -> Result<Vec<Logged>> {
     conn.prepare_cached(
         "select log_id, seq, kind, created_at, subject, n1, n2, n3 from events
-         where topic = ?1 and seq > ?2 order by seq limit ?3",
+         where topic = ?1 and seq > ?2 and seq <= ?3 order by seq",
     )?
-    .query_and_then(params![id, Count(after), Count(limit)], |row| {
+    .query_and_then(params![id, Count(after), Count(up_to)], |row| {
         render(conn, log_row(row, app, name, id)?)
     })?
     .collect()
 }
 
-/// That each of the messages after a place came.
+/// That each of the messages after one place and up to another came.
 fn messages_as_events(
     conn: &Connection,
     app: AppId,
-    name: &Topic,
-    (channel, cid): (i64, &Cid),
-    after: Seq,
-    limit: u64,
+    cid: &Cid,
+    channel: i64,
+    (after, up_to): (Seq, Seq),
 ) -> Result<Vec<Logged>> {
-    let rows = messages::rows_after(conn, channel, cid, after, limit)?;
+    let rows = messages::rows_between(conn, channel, cid, after, up_to)?;
     let logged = |messages::LoggedRow { log_id, seq, created_at, message }| {
         let event = message.map_or(Event::Placeholder { created_at }, message_new);
-        Logged { app, log_id, topic: name.clone(), seq, event: Open::Known(event) }
+        Logged { app, log_id, topic: Topic::Channel(cid.clone()), seq, event: Open::Known(event) }
     };
     Ok(rows.into_iter().map(logged).collect())
 }
 
 /// The last seq of a topic before a time. Of what has been trimmed only the end is known: if that is younger
 /// than the time, the answer is a place before it, from which nothing can be replayed.
-pub(super) fn seq_before(conn: &Connection, topic: &TopicTimes, cutoff: Timestamp) -> Result<Seq> {
+pub(super) fn seq_before(conn: &Connection, topic: &TopicRow, cutoff: Timestamp) -> Result<Seq> {
     if topic.last_at < cutoff {
         return Ok(topic.head);
     }
@@ -509,29 +524,6 @@ pub(super) fn seq_before(conn: &Connection, topic: &TopicTimes, cutoff: Timestam
     }
     let is_within_trimmed = before == topic.floor && before > 0 && topic.floor_at >= cutoff;
     Ok(if is_within_trimmed { before - 1 } else { before })
-}
-
-/// Where a topic ends and begins, and when that was.
-pub(super) struct TopicTimes {
-    pub(super) id: i64,
-    pub(super) head: Seq,
-    pub(super) last_at: Timestamp,
-    pub(super) floor: Seq,
-    pub(super) floor_at: Timestamp,
-}
-
-impl TopicTimes {
-    /// From the topic's id at one column, and its head, its last event's time, its floor and that one's time
-    /// from another on.
-    pub(super) fn read(row: &Row<'_>, id: usize, from: usize) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: row.get(id)?,
-            head: row.get::<_, Count>(from)?.0,
-            last_at: row.get::<_, Time>(from + 1)?.0,
-            floor: row.get::<_, Count>(from + 2)?.0,
-            floor_at: row.get::<_, Time>(from + 3)?.0,
-        })
-    }
 }
 
 /// Columns that no longer hold what they should become an event that cannot be read, in its place.

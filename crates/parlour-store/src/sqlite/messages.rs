@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, para
 use serde_json::Value;
 
 use super::column::{Count, Json, Parsed, Time, is_of_one_row, json, json_within, readable};
-use super::events::{Entry, Tx};
+use super::events::{Entry, TopicRow, Tx, topic_columns};
 use super::{channels, teams, users};
 use crate::{AppId, Deletion, NewMessage, Page, Requires, Result, Sent, StoreError};
 
@@ -118,18 +118,18 @@ pub(super) struct LoggedRow {
     pub(super) message: Option<Message>,
 }
 
-/// The messages after a place, as entries in the log.
-pub(super) fn rows_after(
+/// The messages after one place and up to another, as entries in the log.
+pub(super) fn rows_between(
     conn: &Connection,
     channel: i64,
     cid: &Cid,
     after: Seq,
-    limit: u64,
+    up_to: Seq,
 ) -> Result<Vec<LoggedRow>> {
     conn.prepare_cached(select_message!(
-        "where messages.channel = ?1 and messages.seq > ?2 order by messages.seq limit ?3"
+        "where messages.channel = ?1 and messages.seq > ?2 and messages.seq <= ?3 order by messages.seq"
     ))?
-    .query_and_then(params![channel, Count(after), Count(limit)], |row| {
+    .query_and_then(params![channel, Count(after), Count(up_to)], |row| {
         let (Count(seq), Time(created_at)) = (row.get(1)?, row.get(7)?);
         let message = match read(row, cid) {
             Ok(message) => Some(message),
@@ -147,7 +147,8 @@ pub(super) fn rows_after(
 /// Stores the message unless it was stored before: then that is the answer. See [`crate::Store::send_message`].
 pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Sent> {
     let NewMessage { app, cid, sender, id, .. } = new;
-    let Sender { channel, is_member, user } = sender_in(tx, *app, cid, sender)?;
+    let Sender { topic, is_member, user } = sender_in(tx, *app, cid, sender)?;
+    let channel = topic.id;
     if new.requires == Requires::Membership && !is_member {
         return Err(StoreError::NotMember);
     }
@@ -163,7 +164,7 @@ pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Sent> {
     }
     let Some(user) = user else { return Err(StoreError::UnknownUsers(vec![sender.clone()])) };
     let custom = json_within(&new.custom, MESSAGE_CUSTOM_BYTES_MAX)?;
-    let place = tx.place(channel, new.now)?;
+    let place = tx.place(&topic, new.now)?;
     let message = Message {
         id: id.clone(),
         cid: cid.clone(),
@@ -210,7 +211,8 @@ pub(super) fn send(tx: &Tx<'_>, new: &NewMessage) -> Result<Sent> {
 
 /// Who sends, in a channel that exists.
 struct Sender {
-    channel: i64,
+    /// The channel's row is under the same id.
+    topic: TopicRow,
     is_member: bool,
     /// `None` where there is no such user.
     user: Option<UserBrief>,
@@ -218,17 +220,20 @@ struct Sender {
 
 /// Everything that a send rests on, in one look.
 fn sender_in(tx: &Tx<'_>, app: AppId, cid: &Cid, sender: &UserId) -> Result<Sender> {
-    tx.prepare_cached(
-        "select channels.id, members.id is not null, users.id is not null, users.name, users.image
+    tx.prepare_cached(concat!(
+        "select ",
+        topic_columns!(),
+        ", members.id is not null, users.id is not null, users.name, users.image
          from channels
+         join topics on topics.id = channels.id
          left join members on members.channel = channels.id and members.user_id = ?3
          left join users on users.app = ?1 and users.user_id = ?3
-         where channels.app = ?1 and channels.cid = ?2",
-    )?
+         where channels.app = ?1 and channels.cid = ?2"
+    ))?
     .query_row(params![app.0, cid.to_string(), sender.as_str()], |row| {
-        let exists: bool = row.get(2)?;
-        let user = if exists { Some(users::brief_at(row, sender.clone(), 3, 4)?) } else { None };
-        Ok(Sender { channel: row.get(0)?, is_member: row.get(1)?, user })
+        let exists: bool = row.get(6)?;
+        let user = if exists { Some(users::brief_at(row, sender.clone(), 7, 8)?) } else { None };
+        Ok(Sender { topic: TopicRow::read(row, 0)?, is_member: row.get(5)?, user })
     })
     .optional()?
     .ok_or(StoreError::NotFound)

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::column::{Count, Time};
-use super::events::{self, TopicTimes, Tx};
+use super::events::{self, TopicRow, Tx, topic_columns};
 use crate::{Result, Retention};
 
 /// Topics in one transaction, so that no send waits for a whole clearing up.
@@ -35,13 +35,13 @@ pub(super) fn trim(tx: &Tx<'_>, retention: Retention, topics: &[i64]) -> Result<
 }
 
 fn trim_topic(tx: &Tx<'_>, retention: Retention, id: i64) -> Result<u64> {
-    let times = tx
-        .prepare_cached("select id, head, last_at, floor, floor_at from topics where id = ?1")?
-        .query_row([id], |row| TopicTimes::read(row, 0, 1))?;
-    let by_age = events::seq_before(tx, &times, retention.before)?;
-    let by_number = times.head.saturating_sub(retention.per_topic);
-    let floor = times.floor.max(by_age).max(by_number);
-    if floor == times.floor {
+    let topic = tx
+        .prepare_cached(concat!("select ", topic_columns!(), " from topics where id = ?1"))?
+        .query_row([id], |row| TopicRow::read(row, 0))?;
+    let by_age = events::seq_before(tx, &topic, retention.before)?;
+    let by_number = topic.head.saturating_sub(retention.per_topic);
+    let floor = topic.floor.max(by_age).max(by_number);
+    if floor == topic.floor {
         return Ok(0);
     }
     tx.prepare_cached(
@@ -54,7 +54,7 @@ fn trim_topic(tx: &Tx<'_>, retention: Retention, id: i64) -> Result<u64> {
     .execute(params![id, Count(floor)])?;
     tx.prepare_cached("delete from events where topic = ?1 and seq <= ?2")?
         .execute(params![id, Count(floor)])?;
-    Ok(floor - times.floor)
+    Ok(floor - topic.floor)
 }
 
 /// Forgets the ids of messages that went long ago.

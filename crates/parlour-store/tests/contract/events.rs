@@ -57,6 +57,24 @@ pub(crate) async fn a_replay_renders_the_present_l5_6(kit: Kit) {
     }
 }
 
+pub(crate) async fn a_message_is_told_as_it_is_replayed(kit: Kit) {
+    kit.has_channel(GENERAL, &["alice", "bob"]).await;
+    kit.connects("alice", json!({"name": "Alice", "image": "a.png"})).await.unwrap();
+    let message = parlour_store::NewMessage {
+        attachments: vec![json!({"type": "image", "size": 1})],
+        mentioned_users: vec![user("bob")],
+        silent: true,
+        custom: fields(json!({"mood": {"b": 1, "a": [null, 2.5]}})),
+        now: at(7),
+        ..kit.message(GENERAL, "alice", "m1", "hi")
+    };
+    let told = kit.store.send_message(message).await.unwrap().events;
+    let replayed = kit.events(&channel_topic(GENERAL), told[0].seq - 1).await;
+    assert_eq!((told.len(), replayed.len()), (1, 1));
+    assert_eq!(*told[0], replayed[0]);
+    assert!(matches!(event(&told[0]), Event::MessageNew { message, .. } if message.user.name.is_some()));
+}
+
 pub(crate) async fn a_hard_deleted_message_replays_as_deleted_in_all_its_places_l5_7(kit: Kit) {
     kit.has_channel(GENERAL, &["alice"]).await;
     kit.sends(GENERAL, "alice", "m1").await;
