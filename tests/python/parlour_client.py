@@ -126,7 +126,7 @@ class Client:
         self.resets = []
         self.readies = []
         self.seen = 0
-        self.there = set()
+        self.there = {}
         self.going = False
         self.changed = asyncio.Condition()
         self.websocket = None
@@ -259,7 +259,7 @@ class Client:
             if frame["resumed"] == "fresh":
                 for topic, head in frame["heads"].items():
                     self.cursors.setdefault(topic, head)
-            self.there = {user["user_id"] for user in frame["presence"] if user["online"]}
+            self.there = {user["user_id"]: user for user in frame["presence"] if user["online"]}
             async with self.changed:
                 self.readies.append(frame)
                 self.changed.notify_all()
@@ -287,7 +287,7 @@ class Client:
                 await self._event(frame)
             elif frame["type"] == "signal":
                 self.signals.append(frame["signal"])
-                self._presence(frame["signal"])
+                await self._presence(frame["signal"])
             elif frame["type"] == "reset":
                 self.resets.append(frame)
                 if frame["reason"] == "no_access":
@@ -296,13 +296,32 @@ class Client:
                     self.cursors[frame["topic"]] = frame["head"]
             self.changed.notify_all()
 
-    def _presence(self, signal):
+    async def _presence(self, signal):
         """Who is there (§10)."""
         if signal["type"] == "user.presence.snapshot":
-            self.there = set()
+            self.there = {}
         if signal["type"] in ("user.presence.snapshot", "user.presence.changed"):
             for user in signal["users"]:
-                (self.there.add if user["online"] else self.there.discard)(user["user_id"])
+                self.there.pop(user["user_id"], None)
+                if user["online"]:
+                    self.there[user["user_id"]] = user
+        if signal["type"] == "user.presence.digest":
+            told = (signal["online"], signal["away"], signal["sum"])
+            if self._digest() != told:
+                await self.say({"type": "presence"})
+
+    def _digest(self):
+        """What everything that was told of presence comes to."""
+        total = 0
+        for user in self.there.values():
+            text = f"{user['user_id']} {'a' if user.get('away') else 'o'}"
+            if "status" in user:
+                text += f" {user['status']}"
+            one = 2166136261
+            for point in text:
+                one = (one ^ ord(point)) * 16777619 % 2**32
+            total = (total + one) % 2**32
+        return len(self.there), sum(1 for user in self.there.values() if user.get("away")), total
 
     async def _event(self, frame):
         """The table of §4."""

@@ -33,7 +33,8 @@ class Person:
         self.name = name
         token = sign(secret, {"user_id": name})
         self.http = Http(url, app_key, token)
-        self.client = Client(url, app_key, token, user={"id": name, "name": name.title()}, presence="friends")
+        listed = {"friends_and": ["alice", "bob"]}
+        self.client = Client(url, app_key, token, user={"id": name, "name": name.title()}, presence=listed)
         self.acknowledged = []
 
     async def connects(self):

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlour_proto::{Background, Backoff, ConnectionConfig, Mode, Transport};
-use parlour_wire::frames::{ClientInfo, PROTOCOL_VERSION, PresenceSubscription};
+use parlour_wire::frames::{ClientInfo, PROTOCOL_VERSION};
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::{AppKey, ErrorCode};
 use tokio::sync::{mpsc, watch};
 

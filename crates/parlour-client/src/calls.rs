@@ -5,23 +5,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
+use parlour_wire::app::{AddKey, AppResponse, KeyResponse};
 use parlour_wire::channels::{
     ChannelResponse, ChannelState, ChannelsResponse, GetOrCreateChannel, QueryChannels,
 };
 use parlour_wire::devices::{Device, DeviceResponse, DevicesResponse, RegisterDevice};
 use parlour_wire::error::ErrorResponse;
+use parlour_wire::limits::{AppLimits, AppLimitsResponse};
 use parlour_wire::members::{MembersResponse, UpdateMembers};
 use parlour_wire::messages::{
     EditMessage, Message, MessageDraft, MessageResponse, MessagesResponse, SendMessage,
 };
 use parlour_wire::reads::{MarkRead, MarkUnread, Unread, UnreadResponse, UnreadTotals};
 use parlour_wire::tasks::{Task, TaskResponse};
-use parlour_wire::usage::UsageResponse;
+use parlour_wire::tokens::{RevokeTokens, RevokedTokens};
+use parlour_wire::usage::{UsageQuery, UsageResponse};
 use parlour_wire::users::{
     DeleteUser, MeResponse, PartialUpdate, QueryUsers, UpsertUsers, User, UserInput, UserResponse,
     UsersResponse,
 };
-use parlour_wire::{AppKey, ChannelType, Cid, ErrorCode, MessageId, Seq, UserId};
+use parlour_wire::{AppKey, ChannelType, Cid, ErrorCode, MessageId, Seq, Timestamp, UserId};
 use reqwest::Url;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -214,6 +217,29 @@ impl Calls {
         Ok(answer.user)
     }
 
+    pub(crate) async fn app(&self) -> Result<AppResponse, Error> {
+        self.call(Method::GET, "app", NOTHING).await
+    }
+
+    pub(crate) async fn add_key(&self, key: &AddKey) -> Result<KeyResponse, Error> {
+        self.call(Method::POST, "app/keys", Some(key)).await
+    }
+
+    pub(crate) async fn remove_key(&self, kid: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &format!("app/keys/{kid}"), NOTHING).await
+    }
+
+    /// `None`: of all users of the app.
+    pub(crate) async fn revoke_tokens(
+        &self,
+        user: Option<&UserId>,
+        request: &RevokeTokens,
+    ) -> Result<Option<Timestamp>, Error> {
+        let path = user.map_or("app/revoke_tokens".to_owned(), |user| format!("users/{user}/revoke_tokens"));
+        let answer: RevokedTokens = self.call(Method::POST, &path, Some(request)).await?;
+        Ok(answer.revoke_tokens_issued_before)
+    }
+
     pub(crate) async fn query_channels(&self, query: &QueryChannels) -> Result<ChannelsResponse, Error> {
         self.call(Method::POST, "channels", Some(query)).await
     }
@@ -331,8 +357,28 @@ impl Calls {
         self.call(Method::GET, "unread", NOTHING).await
     }
 
-    pub(crate) async fn usage(&self, minutes: u32) -> Result<UsageResponse, Error> {
-        self.call(Method::GET, &format!("usage?minutes={minutes}"), NOTHING).await
+    pub(crate) async fn limits(&self) -> Result<AppLimitsResponse, Error> {
+        self.call(Method::GET, "app/limits", NOTHING).await
+    }
+
+    pub(crate) async fn set_limits(&self, limits: &AppLimits) -> Result<AppLimitsResponse, Error> {
+        self.call(Method::PUT, "app/limits", Some(limits)).await
+    }
+
+    pub(crate) async fn usage(&self, query: &UsageQuery) -> Result<UsageResponse, Error> {
+        let UsageQuery { month, granularity, last, from, to } = query;
+        let pairs = [
+            ("month", month.clone()),
+            ("granularity", granularity.as_ref().map(ToString::to_string)),
+            ("last", last.map(|last| last.to_string())),
+            ("from", from.map(|from| from.to_string())),
+            ("to", to.map(|to| to.to_string())),
+        ];
+        let given = pairs
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", percent_encoded(&value?))));
+        let query = given.collect::<Vec<_>>().join("&");
+        self.call(Method::GET, &format!("usage?{query}"), NOTHING).await
     }
 
     /// One call, whose answer is JSON.

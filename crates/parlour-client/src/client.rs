@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use parlour_proto::{AppLevel, Cause, Input, NetworkLevel, State, Transition, Transport, UiStatus};
 use parlour_wire::channels::{ChannelResponse, ChannelsResponse, GetOrCreateChannel, QueryChannels};
-use parlour_wire::events::Presence;
-use parlour_wire::frames::PresenceSubscription;
+use parlour_wire::presence::Presence;
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::reads::{Unread, UnreadTotals};
 use parlour_wire::users::{Me, PartialUpdate, User, UserInput};
 use parlour_wire::{ChannelId, ChannelType, Cid, ConnectionId, ErrorCode, MessageId, UserId};
@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::attendance::Attendance;
 use crate::builder::Builder;
 use crate::calls::{Caller, Calls};
 use crate::company::Lead;
@@ -411,9 +412,15 @@ impl Client {
         self.shared().local().tally.channel(cid)
     }
 
-    /// Whether a user is there, as far as the presence subscription tells.
+    /// Whether a user is there, as far as the presence subscription tells; `None`: nothing was told, so either nobody is
+    /// there, or [`Self::attendance`] says that too many are to be named.
     pub fn presence(&self, user: &UserId) -> Option<Presence> {
-        self.shared().local().presence(user)
+        self.shared().local().presence.of(user)
+    }
+
+    /// How many are there, of those whose presence is told.
+    pub fn attendance(&self) -> Attendance {
+        self.shared().local().presence.attendance()
     }
 
     /// Changes whose presence is told, now and after every reconnect.

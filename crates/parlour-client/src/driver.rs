@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::Error;
+use crate::attendance::Next;
 use crate::client::{ConnectionStatus, FellBack, Joining, Shared};
 use crate::company::{self, Claim, Door, Lead, Place};
 use crate::events::ClientEvent;
@@ -715,8 +716,11 @@ impl Driver {
                 self.tell(ClientEvent::Event(Arc::from(frame)));
             }
             Output::Signal { topic, signal } => {
-                self.shared.local().signal(&signal, Instant::now());
+                let next = self.shared.local().signal(&signal, Instant::now());
                 self.tell(ClientEvent::Signal { topic, signal });
+                if next == Next::AskAnew {
+                    self.input(Input::Send(ClientFrame::Presence { subscription: None }));
+                }
             }
             Output::Reset { topic, reason, head } => {
                 self.save_soon();
@@ -779,11 +783,7 @@ impl Driver {
             self.tell(ClientEvent::Recovered { resumed: ready.resumed.clone(), downtime });
         }
         self.was_up = true;
-        if !ready.presence.is_empty() {
-            let users = ready.presence.clone();
-            let signal = Open::Known(Signal::PresenceSnapshot { users });
-            self.tell(ClientEvent::Signal { topic: None, signal });
-        }
+        self.tell_presence(ready);
         self.fresh_ready = Some(ready.me.clone());
     }
 
@@ -792,9 +792,13 @@ impl Driver {
         self.save_soon();
         self.shared.local().ready(ready);
         self.shared.connection.send_modify(|status| status.connection_id = Some(ready.connection_id.clone()));
-        if !ready.presence.is_empty() {
-            let users = ready.presence.clone();
-            let signal = Open::Known(Signal::PresenceSnapshot { users });
+        self.tell_presence(ready);
+    }
+
+    fn tell_presence(&self, ready: &Ready) {
+        let (users, others) = (ready.presence.clone(), ready.presence_others);
+        if !users.is_empty() || others.is_some() {
+            let signal = Open::Known(Signal::PresenceSnapshot { users, others });
             self.tell(ClientEvent::Signal { topic: None, signal });
         }
     }

@@ -12,6 +12,7 @@
 //!
 //! Clients of one process that are for the same user share one connection: `company` says who has it.
 
+mod attendance;
 mod builder;
 mod calls;
 mod channel;
@@ -36,6 +37,7 @@ mod token;
 mod transport;
 mod unread;
 
+pub use attendance::Attendance;
 pub use builder::Builder;
 pub use calls::MessagePage;
 pub use channel::{Channel, NO_DATA, Sending};
@@ -45,7 +47,7 @@ pub use events::{ClientEvent, Events};
 pub use jwt::TokenClaims;
 pub use net::{Body, Frames, Net, NetError, Received, TokioNet, TokioNetBuilder};
 pub use outbox::{OUTBOX_LEN_MAX, OutboxEntry, SendState};
-pub use server::{ActingChannel, ActingUser, ServerClient};
+pub use server::{ActingChannel, ActingUser, Revocation, ServerClient};
 pub use storage::{FileStorage, MemoryStorage, Storage, StorageError};
 pub use token::{TokenError, TokenProvider};
 pub use transport::open_transport;
@@ -56,6 +58,6 @@ pub use parlour_proto::{
 };
 /// The types on the wire, which this API gives and takes.
 pub use parlour_wire as wire;
-pub use parlour_wire::frames::PresenceSubscription;
 pub use parlour_wire::messages::{Message, MessageDraft};
+pub use parlour_wire::presence::PresenceSubscription;
 pub use parlour_wire::{CloseCode, ErrorCode, Event, Open, Topic};

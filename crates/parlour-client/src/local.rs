@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use parlour_wire::events::{Event, Presence, Signal};
+use parlour_wire::events::{Event, Signal};
 use parlour_wire::frames::{EventFrame, Ready};
 use parlour_wire::users::{Me, UserBrief};
 use parlour_wire::{Cid, Open, Topic, UserId};
 use tokio::time::Instant;
 
+use crate::attendance::{Next, Picture};
 use crate::client::Throttled;
 use crate::unread::Tally;
 
@@ -28,7 +29,7 @@ pub(crate) struct Local {
     pub(crate) tally: Tally,
     typing: BTreeMap<(Cid, UserId), (UserBrief, Instant)>,
     typing_sent: BTreeMap<Cid, Instant>,
-    presence: BTreeMap<UserId, Presence>,
+    pub(crate) presence: Picture,
     /// Features that are paused, until when.
     throttled: BTreeMap<String, Instant>,
 }
@@ -44,7 +45,7 @@ impl Local {
         self.me = Some(ready.me.clone());
         self.tally.ready(ready);
         self.typing_sent.clear();
-        self.presence = by_user(&ready.presence);
+        self.presence.begin(&ready.presence, ready.presence_others);
     }
 
     pub(crate) fn event(&mut self, frame: &EventFrame) {
@@ -63,7 +64,7 @@ impl Local {
         }
     }
 
-    pub(crate) fn signal(&mut self, signal: &Open<Signal>, now: Instant) {
+    pub(crate) fn signal(&mut self, signal: &Open<Signal>, now: Instant) -> Next {
         match signal {
             Open::Known(Signal::TypingStart { cid, user }) => {
                 let key = (cid.clone(), user.id.clone());
@@ -74,10 +75,10 @@ impl Local {
             Open::Known(Signal::TypingStop { cid, user }) => {
                 self.typing.remove(&(cid.clone(), user.id.clone()));
             }
-            Open::Known(Signal::PresenceChanged { users }) => self.presence.extend(by_user(users)),
-            Open::Known(Signal::PresenceSnapshot { users }) => self.presence = by_user(users),
+            Open::Known(signal) => return self.presence.take(signal),
             Open::Unknown(_) => {}
         }
+        Next::Nothing
     }
 
     /// Ends the typing that was not renewed, as the signals that the app would have got.
@@ -96,10 +97,6 @@ impl Local {
     pub(crate) fn typing(&self, cid: &Cid) -> Vec<UserBrief> {
         let here = self.typing.iter().filter(|((c, _), _)| c == cid);
         here.map(|(_, (user, _))| user.clone()).collect()
-    }
-
-    pub(crate) fn presence(&self, user: &UserId) -> Option<Presence> {
-        self.presence.get(user).cloned()
     }
 
     /// The server wants this feature left alone until then.
@@ -136,8 +133,4 @@ impl Local {
     pub(crate) fn stop_typing(&mut self, cid: &Cid) {
         self.typing_sent.remove(cid);
     }
-}
-
-fn by_user(users: &[Presence]) -> BTreeMap<UserId, Presence> {
-    users.iter().map(|presence| (presence.user_id.clone(), presence.clone())).collect()
 }

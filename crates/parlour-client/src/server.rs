@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use parlour_wire::app::{AddKey, AppResponse, KeyResponse};
 use parlour_wire::channels::{
     ChannelResponse, ChannelState, ChannelsResponse, GetOrCreateChannel, QueryChannels,
 };
 use parlour_wire::devices::{Device, RegisterDevice};
+use parlour_wire::limits::{AppLimits, AppLimitsResponse};
 use parlour_wire::members::{MembersResponse, UpdateMembers};
 use parlour_wire::messages::{EditMessage, Message, MessageDraft, MessagesResponse};
 use parlour_wire::reads::{MarkRead, Unread, UnreadTotals};
 use parlour_wire::tasks::Task;
-use parlour_wire::usage::UsageResponse;
+use parlour_wire::tokens::RevokeTokens;
+use parlour_wire::usage::{UsageQuery, UsageResponse};
 use parlour_wire::users::{DeleteUser, Me, PartialUpdate, QueryUsers, User, UserInput, UsersResponse};
-use parlour_wire::{AppKey, ChannelId, ChannelType, Cid, ErrorCode, MessageId, UserId};
+use parlour_wire::{AppKey, ChannelId, ChannelType, Cid, ErrorCode, MessageId, Timestamp, UserId};
 use serde_json::{Value, json};
 
 use crate::calls::{BaseUrl, Caller, Calls, Deletion, Endpoint};
@@ -63,6 +66,28 @@ pub struct ServerClient {
     calls: Calls,
     key: Arc<ServerKey>,
     dice: Arc<Dice>,
+}
+
+/// Which tokens are taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// What was issued up to now.
+    Now,
+    /// What was issued before this time.
+    Before(Timestamp),
+    /// None: an earlier revocation is taken back.
+    Nothing,
+}
+
+impl From<Revocation> for RevokeTokens {
+    fn from(revocation: Revocation) -> Self {
+        let revoke_tokens_issued_before = match revocation {
+            Revocation::Now => None,
+            Revocation::Before(time) => Some(Some(time)),
+            Revocation::Nothing => Some(None),
+        };
+        Self { revoke_tokens_issued_before }
+    }
 }
 
 impl ServerClient {
@@ -164,9 +189,57 @@ impl ServerClient {
         Ok(self.calls.task_result(id).await?.into())
     }
 
-    /// What the app used, with the peaks of the last minutes.
-    pub async fn usage(&self, minutes: u32) -> Result<UsageResponse, Error> {
-        self.calls.usage(minutes).await
+    /// What the app used: active users, and connections at the same time, with what the figures mean. By default the
+    /// last sixty minutes; `UsageQuery` says which others.
+    pub async fn usage(&self, query: UsageQuery) -> Result<UsageResponse, Error> {
+        self.calls.usage(&query).await
+    }
+
+    /// What the app holds its users to: its own limits, and what holds with the server's configuration beneath them.
+    pub async fn limits(&self) -> Result<AppLimitsResponse, Error> {
+        self.calls.limits().await
+    }
+
+    /// Sets all of the app's own limits; what is left out is as the server's configuration says it.
+    pub async fn set_limits(&self, limits: AppLimits) -> Result<AppLimitsResponse, Error> {
+        self.calls.set_limits(&limits).await
+    }
+
+    /// The app, with the further keys of its tokens.
+    pub async fn app(&self) -> Result<AppResponse, Error> {
+        self.calls.app().await
+    }
+
+    /// Adds a key that tokens may be signed with. Its secret, if it has one, is told this once.
+    pub async fn add_key(&self, key: &AddKey) -> Result<KeyResponse, Error> {
+        self.calls.add_key(key).await
+    }
+
+    /// Removes a key: its tokens are refused from now on.
+    ///
+    /// # Errors
+    /// `invalid_input` for what is no `kid`, `not_found` where there is none.
+    pub async fn remove_key(&self, kid: &str) -> Result<(), Error> {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || ['_', '-'].contains(&c);
+        if kid.is_empty() || kid.starts_with('.') || !kid.chars().all(is_allowed) {
+            return Err(Error::because(ErrorCode::InvalidInput, "a kid is 1 to 64 of A-Z a-z 0-9 _ -"));
+        }
+        self.calls.remove_key(kid).await
+    }
+
+    /// Takes back what was issued to a user; answers up to when. Live connections with such a token end before this
+    /// does.
+    pub async fn revoke_tokens(
+        &self,
+        user: &str,
+        revocation: Revocation,
+    ) -> Result<Option<Timestamp>, Error> {
+        self.calls.revoke_tokens(Some(&UserId::parse(user)?), &revocation.into()).await
+    }
+
+    /// Takes back what was issued to all users of the app.
+    pub async fn revoke_all_tokens(&self, revocation: Revocation) -> Result<Option<Timestamp>, Error> {
+        self.calls.revoke_tokens(None, &revocation.into()).await
     }
 
     /// Acts in the name of a user.

@@ -22,7 +22,8 @@ mod ways;
 
 use serde::{Deserialize, Serialize};
 
-use parlour_wire::frames::{ByeIntent, ClientFrame, ClientInfo, PresenceSubscription};
+use parlour_wire::frames::{ByeIntent, ClientFrame, ClientInfo};
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::users::UserInput;
 use parlour_wire::{AppKey, CloseCode};
 
@@ -88,7 +89,7 @@ pub struct ConnectionConfig {
 /// ```
 /// use parlour_proto::{Backoff, Connection, ConnectionConfig, Input, Output, State};
 /// # use parlour_proto::{Background, Mode, Transport};
-/// # use parlour_wire::{frames::{ClientInfo, PresenceSubscription}, users::UserInput};
+/// # use parlour_wire::{frames::ClientInfo, presence::PresenceSubscription, users::UserInput};
 /// # let config = ConnectionConfig {
 /// #     app_key: "dev".parse().unwrap(), client: ClientInfo::default(), device: None,
 /// #     presence: PresenceSubscription::None, mode: Mode::Auto, background: Background::Park,
@@ -349,7 +350,7 @@ impl Connection {
             }
             Input::Presence(subscription) => {
                 self.config.presence = subscription.clone();
-                self.transmit(ClientFrame::Presence { subscription }, out);
+                self.transmit(ClientFrame::Presence { subscription: Some(subscription) }, out);
                 Cause::Wish.into()
             }
             Input::Send(frame) => {

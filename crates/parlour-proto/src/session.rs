@@ -18,9 +18,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use parlour_wire::frames::{
-    AppState, ClientFrame, Hello, PROTOCOL_VERSION, PresenceSubscription, Resume, ServerFrame,
-};
+use parlour_wire::frames::{AppState, ClientFrame, Hello, PROTOCOL_VERSION, Resume, ServerFrame};
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::{CloseCode, ErrorBody, ErrorCode, Open, Seq, Timestamp, Topic};
 
 use crate::Millis;
@@ -100,6 +99,8 @@ pub enum Effect {
     Leave {
         topic: Topic,
     },
+    /// What the admission rested on may no longer hold: a token was revoked, a user banned.
+    Review,
 }
 
 /// What a load from the store brought.
@@ -130,7 +131,8 @@ pub enum SessionInput<F> {
     Control,
     /// The answer to [`SessionOutput::Admit`].
     Admitted(Box<Admission>),
-    /// The other answer to [`SessionOutput::Admit`]: an `error` frame, then the close.
+    /// The other answer to [`SessionOutput::Admit`], and one to [`SessionOutput::Review`]: an `error` frame, then the
+    /// close.
     Refused {
         code: CloseCode,
         error: Box<ErrorBody>,
@@ -207,6 +209,8 @@ pub enum SessionOutput<F> {
     /// May the user read the topic? Answer `Watched` or `WatchRefused`.
     Watch(Topic),
     VerifyToken(String),
+    /// Does what the connection was admitted by still hold? Answer `Refused` where it does not.
+    Review,
     /// Tell whoever listens to the topic.
     Signal {
         topic: Topic,
@@ -216,7 +220,10 @@ pub enum SessionOutput<F> {
         state: AppState,
         lease_ms: Option<u32>,
     },
-    Presence(PresenceSubscription),
+    /// `None`: the same, told anew.
+    Presence(Option<PresenceSubscription>),
+    /// So many tabs share the connection.
+    Tabs(u32),
     /// The client said how it goes, before it goes.
     Leaving(parlour_wire::frames::ByeIntent),
     /// Close with this code, then it is over: no input is taken any more.
@@ -308,7 +315,10 @@ impl<F: Clone> Session<F> {
                 self.close(code, reason, out);
             }
             (_, SessionInput::Tick { late }) => self.tick(now, late, out),
-            (Phase::Admitting(_), SessionInput::Refused { code, error, retry_after_ms }) => {
+            (
+                Phase::Admitting(_) | Phase::Listening(_),
+                SessionInput::Refused { code, error, retry_after_ms },
+            ) => {
                 self.close_with(code, *error, retry_after_ms, out);
             }
             (Phase::Admitting(arrival), SessionInput::Admitted(admission)) => {
@@ -562,6 +572,7 @@ impl Listening {
                 out.push(SessionOutput::AppState { state, lease_ms });
             }
             ClientFrame::Presence { subscription } => out.push(SessionOutput::Presence(subscription)),
+            ClientFrame::Tabs { count } => out.push(SessionOutput::Tabs(count)),
             ClientFrame::Ping { id } => {
                 if let Some(lease) = &mut self.lease {
                     lease.rearm(now, config.lease_grace_ms);

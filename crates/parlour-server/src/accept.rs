@@ -22,8 +22,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use crate::config::ServerConfig;
 use crate::gateway::intake::Intake;
-use crate::http::{LengthStatedTwice, PeerAddress};
+use crate::http::{Crowded, LengthStatedTwice, PeerAddress};
 use crate::node::Node;
 use heads::Doubt;
 pub(crate) use peer::Peer;
@@ -40,16 +41,94 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 pub struct Pending(Arc<PendingGuard>);
 
 struct PendingGuard {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    waiting: Waiting,
     address: IpAddr,
     is_held: AtomicBool,
-    _open: Open,
+    /// It is known who asks here: what comes is not counted.
+    is_somebodys: AtomicBool,
+    /// Bytes that are counted.
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    open: Option<Arc<Open>>,
+}
+
+/// What connections that only wait hold, by address.
+type Waiting = Arc<Mutex<HashMap<IpAddr, Held>>>;
+
+#[derive(Default)]
+struct Held {
+    connections: usize,
+    bytes: usize,
 }
 
 impl Pending {
+    /// A place of this address; `None`: it has as many as it may.
+    fn take(
+        waiting: &Waiting,
+        address: IpAddr,
+        server: &ServerConfig,
+        open: Option<Arc<Open>>,
+    ) -> Option<Self> {
+        let mut all = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = all.entry(address).or_default();
+        if held.connections >= server.pending_per_address_max {
+            return None;
+        }
+        held.connections += 1;
+        drop(all);
+        Some(Self::new(waiting, address, true, server, open))
+    }
+
+    /// That of a proxy, whose clients have places of their own.
+    fn of_proxy(waiting: &Waiting, address: IpAddr, server: &ServerConfig, open: Arc<Open>) -> Self {
+        Self::new(waiting, address, false, server, Some(open))
+    }
+
+    /// That of a client behind this proxy, for one request and what becomes of it.
+    fn of_client(&self, client: IpAddr, server: &ServerConfig) -> Option<Self> {
+        Self::take(&self.0.waiting, client, server, self.0.open.clone())
+    }
+
+    fn new(
+        waiting: &Waiting,
+        address: IpAddr,
+        is_held: bool,
+        server: &ServerConfig,
+        open: Option<Arc<Open>>,
+    ) -> Self {
+        Self(Arc::new(PendingGuard {
+            waiting: Arc::clone(waiting),
+            address,
+            is_held: AtomicBool::new(is_held),
+            is_somebodys: AtomicBool::new(!is_held),
+            bytes: AtomicUsize::new(0),
+            bytes_max: server.pending_bytes_per_address_max,
+            open,
+        }))
+    }
+
     /// The connection has become a user's: it only waits no longer, whoever else still holds the place.
     pub(crate) fn give_back(&self) {
         self.0.give_back();
+    }
+
+    /// It is known who asks here.
+    pub(crate) fn is_somebodys(&self) {
+        self.0.is_somebodys.store(true, Ordering::Relaxed);
+        self.0.forget_bytes();
+    }
+
+    /// Bytes came; answers whether there is room for them.
+    fn takes(&self, bytes: usize) -> bool {
+        let guard = &self.0;
+        if guard.is_somebodys.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut all = guard.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(held) = all.get_mut(&guard.address) else { return true };
+        held.bytes += bytes;
+        guard.bytes.fetch_add(bytes, Ordering::Relaxed);
+        held.bytes <= guard.bytes_max
     }
 }
 
@@ -61,15 +140,29 @@ impl Drop for PendingGuard {
 
 impl PendingGuard {
     fn give_back(&self) {
+        self.is_somebodys.store(true, Ordering::Relaxed);
+        self.forget_bytes();
         if !self.is_held.swap(false, Ordering::Relaxed) {
             return;
         }
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = all.get_mut(&self.address) {
+            held.connections -= 1;
+            if held.connections == 0 {
+                all.remove(&self.address);
             }
+        }
+    }
+
+    /// What came so far has been looked at, or belongs to somebody.
+    fn forget_bytes(&self) {
+        if self.bytes.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.bytes.swap(0, Ordering::Relaxed);
+        if let Some(held) = all.get_mut(&self.address) {
+            held.bytes = held.bytes.saturating_sub(bytes);
         }
     }
 }
@@ -81,7 +174,7 @@ pub(crate) async fn serve(
     node: Arc<Node>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let pending: Arc<Mutex<HashMap<IpAddr, usize>>> = Arc::default();
+    let waiting = Waiting::default();
     let open = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     loop {
@@ -105,8 +198,12 @@ pub(crate) async fn serve(
             tracing::warn!(%address, "refused: as many connections are open as `server.connections_max` allows");
             continue;
         }
-        let pending_max = server.pending_per_address_max;
-        let Some(place) = take_place(&pending, address, pending_max, Open::one_more(&open)) else {
+        let open = Arc::new(Open::one_more(&open));
+        let place = match node.proxies.trusts(address) {
+            true => Some(Pending::of_proxy(&waiting, address, server, open)),
+            false => Pending::take(&waiting, address, server, Some(open)),
+        };
+        let Some(place) = place else {
             tracing::warn!(%address, "refused: too many connections of this address only wait");
             continue;
         };
@@ -125,7 +222,8 @@ pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     address: IpAddr,
 ) {
     let (_never, stop) = watch::channel(false);
-    if let Some(place) = take_place(&Arc::default(), address, 1, Open::one_more(&Arc::default())) {
+    let server = node.config.server.clone();
+    if let Some(place) = Pending::take(&Waiting::default(), address, &server, None) {
         speak(stream, address, place, router, node, stop).await;
     }
 }
@@ -149,26 +247,6 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-fn take_place(
-    counts: &Arc<Mutex<HashMap<IpAddr, usize>>>,
-    address: IpAddr,
-    max: usize,
-    open: Open,
-) -> Option<Pending> {
-    let mut held = counts.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = held.entry(address).or_default();
-    if *count >= max {
-        return None;
-    }
-    *count += 1;
-    Some(Pending(Arc::new(PendingGuard {
-        counts: Arc::clone(counts),
-        address,
-        is_held: AtomicBool::new(true),
-        _open: open,
-    })))
 }
 
 async fn serve_connection(
@@ -204,15 +282,33 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let stall = Duration::from_millis(node.config.limits.slow_reader_ms) + Duration::from_secs(5);
     let doubt = Arc::<Doubt>::default();
     let intake = Intake::default();
-    let peer = Peer::new(stream, address, stall, intake.clone(), Arc::clone(&doubt), node);
+    let of_peer = place.clone();
+    let takes = move |bytes| of_peer.takes(bytes);
+    let answered = place.clone();
+    let peer =
+        Peer::new(stream, address, stall, intake.clone(), Arc::clone(&doubt), Arc::clone(&node), takes);
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+        let client = node.proxies.client(address, request.headers());
+        let is_behind_proxy = client != address.to_canonical();
+        let place = match is_behind_proxy {
+            true => place.of_client(client, &node.config.server),
+            false => Some(place.clone()),
+        };
+        match place {
+            Some(place) => drop(request.extensions_mut().insert(place)),
+            None => drop(request.extensions_mut().insert(Crowded)),
+        }
         if doubt.falls_on_next() {
             request.extensions_mut().insert(LengthStatedTwice);
         }
-        request.extensions_mut().insert(PeerAddress(address));
-        request.extensions_mut().insert(place.clone());
+        request.extensions_mut().insert(PeerAddress(client));
         request.extensions_mut().insert(intake.clone());
         request.map(axum::body::Body::new)
+    });
+    let service = service.map_response(move |response| {
+        // What came of this request has been looked at; of the next everything is still to be found out.
+        answered.0.forget_bytes();
+        response
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())

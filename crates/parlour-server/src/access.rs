@@ -17,6 +17,8 @@ pub(crate) struct Caller {
     pub(crate) bearer: Bearer,
     /// The user that a server acts as.
     pub(crate) acts_as: Option<UserId>,
+    /// What the key of the token lets a server do.
+    pub(crate) scopes: Arc<[parlour_wire::app::Scope]>,
 }
 
 impl Caller {

@@ -1,24 +1,46 @@
 //! Who is calling: app keys and tokens.
 //!
-//! A token is a JWT signed with HS256 and the app's secret. The algorithm belongs to the key: what the
-//! header says is compared with it, never obeyed.
+//! A token is a JWT, signed with the app's secret or with another of its [`keys`]. The algorithm belongs to the key:
+//! what the header says is compared with it, never obeyed.
+
+mod keys;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parlour_store::App;
+use parlour_wire::app::Scope;
 use parlour_wire::{ErrorBody, ErrorCode, Timestamp, UserId, json};
 use serde_json::{Map, Value, json};
+
+pub(crate) use keys::check_public_key;
+use keys::{Key, Keyring};
 
 /// A token is at most this many bytes: more is refused before any cryptography.
 pub(crate) const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// How far the clocks of two machines may differ, in seconds.
 pub(crate) const LEEWAY_S: i64 = 5;
 
+/// An app, and the keys of its tokens, ready to verify with.
+pub(crate) struct Hosted {
+    pub(crate) app: std::sync::Arc<App>,
+    pub(crate) keys: Keyring,
+}
+
+impl Hosted {
+    pub(crate) fn new(app: App) -> Self {
+        Self { keys: Keyring::new(&app), app: std::sync::Arc::new(app) }
+    }
+}
+
 /// What a good token says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Verified {
     pub(crate) bearer: Bearer,
+    /// What the key that signed it lets it do.
+    pub(crate) scopes: std::sync::Arc<[Scope]>,
+    /// When it says that it was issued.
+    pub(crate) issued_at: Option<Timestamp>,
     /// When it ends; a token without `exp` never does.
     pub(crate) expires_at: Option<Timestamp>,
 }
@@ -35,11 +57,23 @@ pub(crate) enum Bearer {
 ///
 /// # Errors
 /// A distinct code for each: expired, not yet valid, used before issued, bad signature, malformed.
-pub(crate) fn verify(app: &App, token: &str, now: Timestamp) -> Result<Verified, ErrorBody> {
-    let claims = signed_claims(app, token)?;
+pub(crate) fn verify(hosted: &Hosted, token: &str, now: Timestamp) -> Result<Verified, ErrorBody> {
+    let (claims, key) = signed_claims(&hosted.keys, token, now)?;
     check_times(&claims, now.unix_ms().div_euclid(1_000))?;
-    let expires_at = seconds(&claims, "exp")?.map(|s| Timestamp::from_unix_ms(s.saturating_mul(1_000)));
-    Ok(Verified { bearer: bearer(&claims)?, expires_at })
+    let time = |name| Ok::<_, ErrorBody>(seconds(&claims, name)?.map(from_unix_s));
+    let bearer = bearer(&claims)?;
+    let scopes = key.scopes();
+    let may = match bearer {
+        Bearer::User(_) => scopes.contains(&Scope::Users),
+        Bearer::Server => scopes.iter().any(|scope| *scope != Scope::Users),
+    };
+    if !may {
+        return Err(bad_signature(
+            "The key that signed this token may not sign such tokens: see its scopes.",
+        ));
+    }
+    key.is_used(now);
+    Ok(Verified { bearer, scopes: scopes.clone(), issued_at: time("iat")?, expires_at: time("exp")? })
 }
 
 /// A user's token, as the app's backend would sign it.
@@ -62,8 +96,12 @@ fn bad_signature(what: &str) -> ErrorBody {
     ErrorCode::TokenSignature.because(what)
 }
 
-/// The claims, once the signature over them is known to be the app's.
-fn signed_claims(app: &App, token: &str) -> Result<Map<String, Value>, ErrorBody> {
+/// The claims, once the signature over them is known to be by a key of the app.
+fn signed_claims<'a>(
+    keys: &'a Keyring,
+    token: &str,
+    now: Timestamp,
+) -> Result<(Map<String, Value>, &'a Key), ErrorBody> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(malformed(format!(
             "The token has {} bytes; at most {TOKEN_BYTES_MAX} are taken.",
@@ -76,22 +114,33 @@ fn signed_claims(app: &App, token: &str) -> Result<Map<String, Value>, ErrorBody
     };
     let header =
         object(header).ok_or_else(|| malformed("The token's header is no JSON object in base64url."))?;
-    if header.get("alg").and_then(Value::as_str) != Some("HS256") {
-        return Err(bad_signature("The token is not signed with HS256, the algorithm of this app's key."));
+    let alg = header.get("alg").and_then(Value::as_str).unwrap_or_default();
+    let kid = match header.get("kid") {
+        None => None,
+        Some(Value::String(kid)) => Some(kid.as_str()),
+        Some(_) => return Err(bad_signature("The token's header names a key by something that is no text.")),
+    };
+    let mut candidates = keys.candidates(alg, kid).peekable();
+    if candidates.peek().is_none() {
+        return Err(bad_signature(
+            "No key of this app has the algorithm and the `kid` of the token's header.",
+        ));
     }
     // Extensions that change what is signed are not understood, and so cannot be verified.
     if ["crit", "b64", "zip", "enc"].iter().any(|name| header.contains_key(*name)) {
         return Err(bad_signature("The token's header asks for an extension that is not supported."));
     }
     let signed = &token.as_bytes()[..token.len() - signature.len() - 1];
-    let key = DecodingKey::from_secret(app.secret.as_bytes());
-    let genuine = jsonwebtoken::crypto::verify(signature, signed, &key, Algorithm::HS256).unwrap_or(false);
-    if !genuine {
-        return Err(ErrorCode::TokenSignature.error());
+    let key = candidates
+        .find(|key| key.verifies(signature, signed))
+        .ok_or_else(|| ErrorCode::TokenSignature.error())?;
+    if key.has_expired(now) {
+        return Err(bad_signature("The key that signed this token is no longer in use."));
     }
-    object(claims).ok_or_else(|| {
+    let claims = object(claims).ok_or_else(|| {
         malformed("The token's claims are no JSON object in base64url, without duplicate keys.")
-    })
+    })?;
+    Ok((claims, key))
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {
@@ -110,6 +159,10 @@ fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, Error
             Err(malformed(format!("The claim `{name}` is {other}; it has to be whole seconds since 1970.")))
         }
     }
+}
+
+fn from_unix_s(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_ms(seconds.saturating_mul(1_000))
 }
 
 fn check_times(claims: &Map<String, Value>, now_s: i64) -> Result<(), ErrorBody> {
@@ -159,6 +212,7 @@ mod tests {
     use super::*;
     use parlour_store::{AppId, AppMode};
     use parlour_wire::AppKey;
+    use proptest::prelude::*;
 
     const NOW_S: i64 = 1_795_243_620;
 
@@ -169,7 +223,12 @@ mod tests {
             secret: "0123456789abcdef0123456789abcdef".to_owned(),
             mode: AppMode::Production,
             created_at: now(),
+            keys: Vec::new(),
         }
+    }
+
+    fn verify(app: &App, token: &str, now: Timestamp) -> Result<Verified, ErrorBody> {
+        super::verify(&Hosted::new(app.clone()), token, now)
     }
 
     fn now() -> Timestamp {
@@ -289,6 +348,56 @@ mod tests {
             ["", ".", "..", "a.b", "a.b.c.d", "a.b.c.d.e", &"a".repeat(1_000_000), r#"{"payload":"x"}"#]
         {
             assert!(verify(&app(), bad, now()).is_err());
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let seconds = (-100_i64..100).prop_map(|offset| json!(NOW_S + offset));
+        prop_oneof![
+            4 => seconds,
+            2 => any::<i64>().prop_map(|number| json!(number)),
+            2 => any::<f64>().prop_map(|number| json!(number)),
+            2 => "[a-zA-Z@. -]{0,8}".prop_map(Value::String),
+            1 => Just(json!("alice")),
+            1 => any::<bool>().prop_map(Value::Bool),
+            1 => Just(Value::Null),
+            1 => Just(json!([])),
+            1 => Just(json!({ "exp": 1 })),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_well_signed_claims_say_is_taken_or_refused_with_a_number_of_tokens(
+            claims in proptest::collection::btree_map(
+                prop_oneof!["user_id", "sub", "server", "exp", "nbf", "iat", "scopes", "alg"], any_value(), 0..7,
+            ),
+        ) {
+            let claims = json!(claims);
+            match hs256(claims.clone()) {
+                Ok(bearer) => {
+                    let names = |name: &str| claims.get(name).and_then(Value::as_str);
+                    match bearer {
+                        Bearer::User(user) => prop_assert_eq!(Some(user.as_str()), names("user_id").or(names("sub"))),
+                        Bearer::Server => prop_assert_eq!(&claims["server"], &json!(true)),
+                    }
+                    let exp = claims.get("exp").map(|exp| exp.as_i64().unwrap());
+                    prop_assert!(exp.is_none_or(|exp| exp > NOW_S - LEEWAY_S));
+                }
+                Err(number) => prop_assert!([5, 40, 41, 42].contains(&number), "{}", number),
+            }
+        }
+
+        #[test]
+        fn a_token_with_any_part_changed_is_refused_and_nothing_panics(
+            part in 0_usize..3, text in "[A-Za-z0-9_=.-]{0,80}",
+        ) {
+            let good = sign(&json!({"alg": "HS256"}), &json!({"user_id": "alice"}));
+            let mut parts: Vec<&str> = good.split('.').collect();
+            prop_assume!(parts[part] != text);
+            parts[part] = &text;
+            prop_assert!(verify(&app(), &parts.join("."), now()).is_err());
+            prop_assert!(verify(&app(), &text, now()).is_err());
         }
     }
 }

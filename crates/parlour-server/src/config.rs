@@ -1,11 +1,14 @@
 //! What the server is told: defaults, then `parlour.toml`, then `PARLOUR_SECTION__KEY`, then flags.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+
+use crate::proxies::Proxies;
 
 /// Everything that can be set. Unknown keys are an error that names the nearest known one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,12 @@ pub struct ServerConfig {
     /// Open TCP connections of one address, but for WebSockets and event streams that have said `hello`. Raise it where a proxy
     /// keeps many HTTP connections open, or many clients poll.
     pub pending_per_address_max: usize,
+    /// Bytes that the TCP connections of one address may have sent together in requests of which nobody knows yet who
+    /// asks; the one that goes beyond it is closed.
+    pub pending_bytes_per_address_max: usize,
+    /// Proxies in front, as addresses (`10.0.0.1`) or networks (`10.0.0.0/8`). What they say in `X-Forwarded-For` is
+    /// where their clients are; nobody else is believed.
+    pub trusted_proxies: Vec<String>,
     /// When the server stops, those who were connected are told to come back over this time, each at a turn of its
     /// own. 0: at once. Absent: 30 s in production, 0 in development.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,6 +136,19 @@ pub struct LimitsConfig {
     pub lease_max_ms: u64,
     /// When a background lease ended this long ago without a ping, the connection is closed.
     pub lease_grace_ms: u64,
+    /// Calls per minute of a user to each endpoint, from each platform. Absent: 60 in production, not limited in
+    /// development. 0: not limited. An app can say otherwise for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_per_minute: Option<u32>,
+    /// Calls per minute of all users of an app together, to each endpoint. Absent or 0: not limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_calls_per_minute: Option<u32>,
+    /// The first for single endpoints: `"POST /v1/channels" = 30`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calls: BTreeMap<String, u32>,
+    /// The second for single endpoints.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub app_calls: BTreeMap<String, u32>,
     /// Frames that a client may send, per second and at once.
     pub frames_per_second: u32,
     pub frames_burst: u32,
@@ -154,15 +176,13 @@ pub struct LimitsConfig {
     pub presence_grace_ms: u64,
     /// When none of a user's connections is in the foreground for this long, she is away.
     pub away_after_ms: u64,
+    /// Between two digests of who is there.
+    pub presence_digest_ms: u64,
+    /// The most users that a subscription is told of by name; where more are there, it is told how many.
+    pub presence_named_max: usize,
 }
 
-/// What happens where a user has as many connections as allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnConnectionLimit {
-    Evict,
-    Refuse,
-}
+pub use parlour_wire::limits::OnConnectionLimit;
 
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -199,6 +219,8 @@ impl Default for Config {
                 allowed_origins: Vec::new(),
                 connections_max: 18_000,
                 pending_per_address_max: 1_024,
+                pending_bytes_per_address_max: 16 << 20,
+                trusted_proxies: Vec::new(),
                 drain_window_ms: None,
                 restart_ms: 3_000,
                 demo: None,
@@ -222,6 +244,10 @@ impl Default for Config {
                 token_grace_ms: 30_000,
                 lease_max_ms: 600_000,
                 lease_grace_ms: 5_000,
+                calls_per_minute: None,
+                app_calls_per_minute: None,
+                calls: BTreeMap::new(),
+                app_calls: BTreeMap::new(),
                 frames_per_second: 20,
                 frames_burst: 60,
                 dials_per_minute: 30,
@@ -237,6 +263,8 @@ impl Default for Config {
                 head_check_ms: 5_000,
                 presence_grace_ms: 15_000,
                 away_after_ms: 300_000,
+                presence_digest_ms: 60_000,
+                presence_named_max: 1_000,
             },
             log: LogConfig { level: "info".to_owned(), format: LogFormat::Auto },
         }
@@ -329,6 +357,7 @@ impl Config {
             ("limits.head_check_ms", limits.head_check_ms),
             ("limits.poll_hold_ms", limits.poll_hold_ms),
             ("limits.poll_lease_ms", limits.poll_lease_ms),
+            ("limits.presence_digest_ms", limits.presence_digest_ms),
             ("limits.frames_per_second", u64::from(limits.frames_per_second)),
             ("limits.hellos_per_second", u64::from(limits.hellos_per_second)),
             ("limits.hellos_burst", u64::from(limits.hellos_burst)),
@@ -337,9 +366,21 @@ impl Config {
             ("limits.queue_bytes_max", limits.queue_bytes_max as u64),
             ("limits.body_bytes_max", limits.body_bytes_max as u64),
             ("server.connections_max", self.server.connections_max as u64),
+            ("server.pending_bytes_per_address_max", self.server.pending_bytes_per_address_max as u64),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return wrong(format!("{key} is 0; it has to be at least 1"));
+        }
+        let calls = parlour_wire::limits::AppLimits {
+            connections_per_user: limits.connections_per_user,
+            calls_per_minute: limits.calls_per_minute,
+            app_calls_per_minute: limits.app_calls_per_minute,
+            calls: limits.calls.clone(),
+            app_calls: limits.app_calls.clone(),
+            on_connection_limit: None,
+        };
+        if let Err(error) = crate::limits::check(&calls) {
+            return wrong(format!("limits: {}", error.message));
         }
         if limits.dead_link_ms <= limits.heartbeat_ms {
             let (dead, beat) = (limits.dead_link_ms, limits.heartbeat_ms);
@@ -352,6 +393,9 @@ impl Config {
             return wrong(format!(
                 "limits.dead_link_ms ({dead}) has to be longer than limits.poll_hold_ms ({hold}): else every quiet poll is taken for dead"
             ));
+        }
+        if let Err(error) = Proxies::new(&self.server.trusted_proxies) {
+            return wrong(format!("server.trusted_proxies: {error}"));
         }
         for origin in &self.server.allowed_origins {
             let plain = origin.starts_with("http://") || origin.starts_with("https://");
@@ -389,7 +433,7 @@ fn explain(error: &figment::Error) -> String {
 }
 
 /// How many letters to add, remove or change to get from one word to the other.
-fn edit_distance(from: &str, to: &str) -> usize {
+pub(crate) fn edit_distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (i, a) in from.chars().enumerate() {
         let mut diagonal = row[0];
@@ -434,6 +478,7 @@ mod tests {
         assert_eq!((limits.poll_hold_ms, limits.poll_lease_ms), (25_000, 15_000));
         assert_eq!(limits.head_check_ms, 5_000);
         assert_eq!((limits.presence_grace_ms, limits.away_after_ms), (15_000, 300_000));
+        assert_eq!((limits.presence_digest_ms, limits.presence_named_max), (60_000, 1_000));
         assert_eq!((limits.on_connection_limit, limits.probe_wait_ms), (OnConnectionLimit::Evict, 1_000));
         assert_eq!((limits.dials_per_minute, limits.dials_burst), (30, 10));
         assert_eq!(limits.slow_reader_ms, 30_000);
@@ -446,11 +491,18 @@ mod tests {
             ("[limits]\nheartbeat_ms = 40000", "limits.dead_link_ms"),
             ("[limits]\npoll_hold_ms = 35000", "limits.poll_hold_ms"),
             ("[limits]\npoll_lease_ms = 0", "limits.poll_lease_ms"),
+            ("[limits]\npresence_digest_ms = 0", "limits.presence_digest_ms"),
+            ("[limits]\ncalls_per_minute = 2000000", "calls_per_minute"),
+            ("[limits.calls]\n\"POST /v1/chanels\" = 3", "Did you mean \"POST /v1/channels\"?"),
+            ("[limits.app_calls]\n\"GET /v1/me\" = 1000001", "app_calls[\"GET /v1/me\"]"),
+            ("[limits]\nconnections_per_user = 10001", "connections_per_user"),
             ("[limits]\non_connection_limit = \"queue\"", "limits.on_connection_limit"),
             ("[app]\nsecret = \"short\"", "app.secret"),
             ("[app]\nkey = \"a b\"", "app.key"),
             ("[server]\nallowed_origins = [\"example.com\"]", "allowed_origins"),
             ("[server]\nlisten = \"here\"", "server.listen"),
+            ("[server]\ntrusted_proxies = [\"10.0.0.0/40\"]", "server.trusted_proxies"),
+            ("[server]\npending_bytes_per_address_max = 0", "server.pending_bytes_per_address_max"),
             ("[server]\nconnections_max = -1", "server.connections_max"),
         ] {
             let error = read(toml).unwrap_err();

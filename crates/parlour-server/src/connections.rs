@@ -1,25 +1,29 @@
 //! The connections of this node: who is admitted, who has to make room, how many there are.
 //!
-//! One mutex decides admission, so that never more than the limit are admitted at any instant, and counts,
-//! so that the count is exact at every change.
+//! One mutex decides admission, so that never more than the limit are admitted at any instant. Who is let in gets a ticket
+//! of the ledger, which counts; whoever loses or gives up its place here is over there in the same moment.
 
 mod asking;
+mod cutting;
+mod marks;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parlour_proto::Millis;
-use parlour_store::AppId;
+use parlour_store::{AppId, Ledger, Ticket};
 use parlour_wire::frames::{AppState, ClientInfo, Hello, ReplacedBy};
-use parlour_wire::{CloseCode, ConnectionId, ServerFrame, UserId};
+use parlour_wire::limits::OnConnectionLimit;
+use parlour_wire::{CloseCode, ConnectionId, ServerFrame, Timestamp, UserId};
 use tokio::sync::Notify;
 
-use crate::config::OnConnectionLimit;
 use crate::gateway::inbox::{Inbox, Parcel};
 use crate::mailbox::{Mail, Mailbox};
 pub(crate) use asking::{Asking, Outcome, Unanswered};
 use asking::{Round, is_silent};
+pub(crate) use cutting::{NoLongerWelcome, StillTelling};
 
 /// All admitted connections.
 #[derive(Default)]
@@ -27,6 +31,7 @@ pub(crate) struct Connections {
     inner: Mutex<Inner>,
     /// A connection was removed.
     gone: Notify,
+    ledger: Arc<Ledger>,
 }
 
 /// When those who were sent away may come back, in milliseconds from now.
@@ -58,7 +63,6 @@ impl Returns {
 #[derive(Default)]
 struct Inner {
     users: HashMap<(AppId, UserId), Vec<Admitted>>,
-    per_app: HashMap<AppId, u64>,
     dials: HashMap<Dialler, Dials>,
     /// When the clients that were sent away are to come back, where each has a turn of its own.
     turns: HashMap<ConnectionId, Millis>,
@@ -101,6 +105,10 @@ struct Admitted {
     app_state: AppState,
     /// When the user last did something on it.
     active_at: Millis,
+    /// For the ledger.
+    ticket: Arc<Ticket>,
+    /// What its token says of when it was issued.
+    issued_at: Option<Timestamp>,
 }
 
 /// A poller who has lost its place and does not know it.
@@ -130,7 +138,13 @@ pub(crate) struct Candidate<'a> {
     pub(crate) mailbox: &'a Arc<Mailbox>,
     pub(crate) inbox: Option<&'a Arc<Inbox>>,
     pub(crate) lasts_by: LastsBy,
+    /// Where it comes from, if that is known.
+    pub(crate) address: Option<IpAddr>,
+    /// What its token says of when it was issued.
+    pub(crate) issued_at: Option<Timestamp>,
     pub(crate) now: Millis,
+    /// The same on the wall.
+    pub(crate) at: Timestamp,
     pub(crate) limit: u32,
     pub(crate) on_limit: OnConnectionLimit,
     /// For an answer to the question whether somebody is there.
@@ -146,8 +160,8 @@ pub(crate) struct Candidate<'a> {
 pub(crate) enum Standing {
     /// It is new here.
     None,
-    /// It goes on a poller's connection; the app has this many.
-    Leased { concurrent: u64 },
+    /// It goes on a poller's connection.
+    Leased,
     /// The connection that it would go on was ended: this is still to be told.
     Ended { bye: Box<ServerFrame>, code: CloseCode },
 }
@@ -164,8 +178,8 @@ pub(crate) enum Places {
 /// The answer to a candidate.
 #[derive(Debug)]
 pub(crate) enum Admittance {
-    /// In; the app has this many connections now.
-    In { concurrent: u64 },
+    /// In: to be counted from the moment in which it is open.
+    In(Arc<Ticket>),
     /// There are as many as allowed, and those of them that have been silent are being asked: judge them when it is
     /// over, and come again.
     Asking(Arc<Asking>),
@@ -191,16 +205,25 @@ const TOOK_ITS_PLACE: &str = "another connection of this user took this one's pl
 const UNTOLD_MS: Millis = 60_000;
 
 impl Connections {
+    /// With nobody in.
+    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
+        Self { ledger, ..Self::default() }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a poll is the next of a connection that is there, or was.
     pub(crate) fn standing(&self, candidate: &Candidate<'_>) -> Standing {
         let Candidate { app, user, hello, lasts_by: LastsBy::Lease, now, .. } = *candidate else {
             return Standing::None;
         };
         let Some(replaces) = &hello.replaces else { return Standing::None };
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         let key = (app, user.clone());
         if inner.leased(&key, replaces).is_some() {
-            return Standing::Leased { concurrent: inner.per_app.get(&app).copied().unwrap_or(0) };
+            return Standing::Leased;
         }
         let untold = inner.untold.get_mut(&key);
         let is_meant = |untold: &Untold| {
@@ -214,7 +237,7 @@ impl Connections {
 
     /// The client of this connection knows that it ended.
     pub(crate) fn told(&self, app: AppId, user: &UserId, connection: &ConnectionId) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         let key = (app, user.clone());
         let Some(untold) = inner.untold.get_mut(&key) else { return };
         untold.retain(|untold| untold.connection != *connection);
@@ -225,8 +248,8 @@ impl Connections {
 
     /// Hands a poller's connection over to its next poll; answers its seat, or `None` if it has ended.
     pub(crate) fn renew(&self, candidate: &Candidate<'_>) -> Option<u64> {
-        let Candidate { app, user, hello, mailbox, inbox, .. } = *candidate;
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let Candidate { app, user, hello, mailbox, inbox, issued_at, .. } = *candidate;
+        let mut inner = self.inner();
         let leased = hello.replaces.as_ref().and_then(|id| inner.leased(&(app, user.clone()), id));
         let connection = leased?;
         // The poll before this one may still be under way: its client has given it up.
@@ -238,6 +261,7 @@ impl Connections {
         connection.inbox = inbox.map(Arc::clone);
         connection.predecessor.clone_from(&hello.replaces);
         connection.app_state.clone_from(&hello.app_state);
+        connection.issued_at = issued_at;
         Some(connection.seat)
     }
 
@@ -247,7 +271,7 @@ impl Connections {
     /// There is none: the milliseconds until there is.
     pub(crate) fn dial(&self, candidate: &Candidate<'_>) -> Result<(), u32> {
         let Some((per_minute, burst)) = candidate.dials else { return Ok(()) };
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         let client = &candidate.hello.client;
         let dialler = (candidate.app, candidate.user.clone(), client.instance.clone(), client.page.clone());
         inner.dial(dialler, candidate.now, per_minute, burst)
@@ -255,9 +279,10 @@ impl Connections {
 
     /// Admits a connection, making room by ending the stalest where the user has as many as allowed.
     pub(crate) fn admit(&self, candidate: &Candidate<'_>, places: Places) -> Admittance {
-        let Candidate { app, user, hello, mailbox, inbox, lasts_by, now, limit, on_limit, .. } = *candidate;
+        let Candidate { app, user, hello, mailbox, inbox, lasts_by, now, at, limit, on_limit, .. } =
+            *candidate;
         let newcomer = device(hello);
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         let inner = &mut *inner;
         let key = (app, user.clone());
         let is_predecessor = |c: &Admitted| hello.replaces.as_ref().is_some_and(|id| c.is(id));
@@ -276,15 +301,17 @@ impl Connections {
             }
         }
         let of_user = inner.users.entry(key.clone()).or_default();
-        let before = of_user.len();
         // A named predecessor goes first, and silently: it is the same client.
-        if let Some(at) = of_user.iter().position(is_predecessor) {
-            of_user.remove(at).end("replaced by its own successor", &newcomer);
+        if let Some(place) = of_user.iter().position(is_predecessor) {
+            let predecessor = of_user.remove(place);
+            self.ledger.close(&predecessor.ticket, at);
+            predecessor.end("replaced by its own successor", &newcomer);
         }
         while of_user.len() >= limit as usize {
             let stalest = of_user.iter().enumerate().min_by_key(|(_, c)| c.staleness());
-            let Some((at, _)) = stalest else { break };
-            let evicted = of_user.remove(at);
+            let Some((place, _)) = stalest else { break };
+            let evicted = of_user.remove(place);
+            self.ledger.close(&evicted.ticket, at);
             if evicted.lasts_by == LastsBy::Lease {
                 let untold = evicted.untold(TOOK_ITS_PLACE, &newcomer, now);
                 if inner.untold.len() >= DIALS_REMEMBERED {
@@ -296,6 +323,7 @@ impl Connections {
             }
             evicted.end(TOOK_ITS_PLACE, &newcomer);
         }
+        let ticket = self.ledger.ticket(app, user.clone(), marks::of(hello, candidate.address));
         // Most users have one.
         of_user.reserve_exact(1);
         of_user.push(Admitted {
@@ -307,17 +335,16 @@ impl Connections {
             device: newcomer,
             app_state: hello.app_state.clone(),
             active_at: now,
+            ticket: Arc::clone(&ticket),
+            issued_at: candidate.issued_at,
         });
-        let (gone, now_there) = (before as u64, of_user.len() as u64);
-        let count = inner.per_app.entry(app).or_default();
-        *count = *count - gone + now_there;
-        Admittance::In { concurrent: *count }
+        Admittance::In(ticket)
     }
 
     /// Removes those who did not answer. Whoever of the waiting comes first does it for all.
     pub(crate) fn judge(&self, candidate: &Candidate<'_>, asking: &Arc<Asking>, outcome: Outcome) {
-        let Candidate { app, user, limit, slow_reader, .. } = *candidate;
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let Candidate { app, user, at, limit, slow_reader, .. } = *candidate;
+        let mut inner = self.inner();
         let inner = &mut *inner;
         let key = (app, user.clone());
         if !inner.rounds.get(&key).is_some_and(|round| Arc::ptr_eq(&round.asking, asking)) {
@@ -333,7 +360,7 @@ impl Connections {
             inner.users.remove(&key);
             self.gone.notify_waiters();
         }
-        *inner.per_app.entry(app).or_default() -= dead.len() as u64;
+        dead.iter().for_each(|dead| self.ledger.close(&dead.ticket, at));
         dead.sort_by_key(Admitted::staleness);
         // One of them may have been too slow, and not dead. Where a newcomer takes its place it is told so, and stays
         // away: were it told to come back, it would ask those who are as slow as it is, and so in turn for ever.
@@ -346,26 +373,26 @@ impl Connections {
         }
     }
 
-    /// Forgets a connection; answers how many the app has now, or `None` if it was no longer there.
-    pub(crate) fn remove(&self, app: AppId, user: &UserId, mailbox: &Mailbox) -> Option<u64> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Forgets a connection; answers whether it was still there.
+    pub(crate) fn remove(&self, app: AppId, user: &UserId, mailbox: &Mailbox, at: Timestamp) -> bool {
+        let mut inner = self.inner();
         let key = (app, user.clone());
-        let of_user = inner.users.get_mut(&key)?;
-        let at = of_user.iter().position(|c| c.mailbox.number == mailbox.number)?;
-        of_user.remove(at);
+        let Some(of_user) = inner.users.get_mut(&key) else { return false };
+        let Some(place) = of_user.iter().position(|c| c.mailbox.number == mailbox.number) else {
+            return false;
+        };
+        self.ledger.close(&of_user.remove(place).ticket, at);
         if of_user.is_empty() {
             inner.users.remove(&key);
         }
-        let count = inner.per_app.entry(app).or_default();
-        *count -= 1;
         self.gone.notify_waiters();
-        Some(*count)
+        true
     }
 
     /// A clean goodbye gives its dial back: leaving and returning is no storm.
     pub(crate) fn refund_dial(&self, app: AppId, user: &UserId, client: &ClientInfo, burst: u32) {
         let dialler = (app, user.clone(), client.instance.clone(), client.page.clone());
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         if let Some(dials) = inner.dials.get_mut(&dialler) {
             dials.left = (dials.left + 1.0).min(f64::from(burst));
         }
@@ -393,8 +420,19 @@ impl Connections {
         self.with(app, user, mailbox, |connection| connection.active_at = now);
     }
 
+    /// The connection goes on with another token.
+    pub(crate) fn goes_on_with(
+        &self,
+        app: AppId,
+        user: &UserId,
+        mailbox: &Mailbox,
+        issued_at: Option<Timestamp>,
+    ) {
+        self.with(app, user, mailbox, |connection| connection.issued_at = issued_at);
+    }
+
     fn with(&self, app: AppId, user: &UserId, mailbox: &Mailbox, act: impl FnOnce(&mut Admitted)) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         let of_user = inner.users.get_mut(&(app, user.clone()));
         let connection = of_user.and_then(|c| c.iter_mut().find(|c| c.mailbox.number == mailbox.number));
         if let Some(connection) = connection {
@@ -410,21 +448,21 @@ impl Connections {
         id: &ConnectionId,
         parcel: Parcel,
     ) -> Result<(), NotTaken> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         let of_user = inner.users.get(&(app, user.clone())).map_or(&[][..], Vec::as_slice);
         let inbox = of_user.iter().find(|c| c.is(id)).and_then(|c| c.inbox.as_ref());
         inbox.ok_or(NotTaken::NoConnection)?.put(parcel)
     }
 
-    /// Connections of each app.
-    pub(crate) fn counts(&self) -> HashMap<AppId, u64> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).per_app.clone()
+    /// So many tabs share this connection.
+    pub(crate) fn shared(&self, app: AppId, user: &UserId, mailbox: &Mailbox, tabs: u32, at: Timestamp) {
+        self.with(app, user, mailbox, |connection| self.ledger.shares(&connection.ticket, tabs, at));
     }
 
     /// Sends every connection away, each with a turn of its own to come back: evenly over the time in which they
     /// are to return.
     pub(crate) fn drain(&self, returns: Returns, now: Millis) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         let inner = &mut *inner;
         let mut leaving: Vec<&Arc<Mailbox>> = inner.users.values().flatten().map(|c| &c.mailbox).collect();
         // The map's own order differs from run to run.
@@ -441,13 +479,13 @@ impl Connections {
 
     /// Whether this connection's client was told a turn to come back, which is over.
     pub(crate) fn has_missed_its_turn(&self, connection: &ConnectionId, now: Millis) -> bool {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         inner.turns.get(connection).is_some_and(|turn| *turn <= now)
     }
 
     /// Ends every connection with this code, for the same reason.
     pub(crate) fn end_all(&self, code: CloseCode, reason: &str) {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         for connection in inner.users.values().flatten() {
             connection.end_with(code, reason);
         }
@@ -466,7 +504,7 @@ impl Connections {
         loop {
             // Listened for before it is looked at: what happens in between is not missed.
             let gone = self.gone.notified();
-            if self.inner.lock().unwrap_or_else(PoisonError::into_inner).users.is_empty() {
+            if self.inner().users.is_empty() {
                 return;
             }
             gone.await;
@@ -606,7 +644,7 @@ fn replaced(reason: &str, newcomer: &ReplacedBy) -> ServerFrame {
 mod tests {
     use super::*;
     use crate::gateway::intake::Intake;
-    use parlour_wire::frames::PresenceSubscription;
+    use parlour_wire::presence::PresenceSubscription;
 
     const APP: AppId = AppId(1);
 
@@ -644,7 +682,7 @@ mod tests {
         number: u64,
         hello: &Hello,
         dials: Option<(u32, u32)>,
-    ) -> (Arc<Mailbox>, Result<u64, u32>) {
+    ) -> (Arc<Mailbox>, Result<usize, u32>) {
         let mailbox = mailbox(number);
         let candidate = Candidate {
             app: APP,
@@ -653,7 +691,10 @@ mod tests {
             mailbox: &mailbox,
             inbox: None,
             lasts_by: LastsBy::Link,
+            address: None,
+            issued_at: None,
             now: number,
+            at: Timestamp::default(),
             limit: 3,
             on_limit: OnConnectionLimit::Evict,
             probe_wait_ms: 1_000,
@@ -662,10 +703,14 @@ mod tests {
         };
         let answer =
             connections.dial(&candidate).map(|()| match connections.admit(&candidate, Places::Unasked) {
-                Admittance::In { concurrent } => concurrent,
+                Admittance::In(_) => places(connections),
                 other => panic!("{other:?}"),
             });
         (mailbox, answer)
+    }
+
+    fn places(connections: &Connections) -> usize {
+        connections.inner.lock().unwrap().users.values().map(Vec::len).sum()
     }
 
     fn was_ended(mailbox: &Mailbox) -> bool {
@@ -685,7 +730,7 @@ mod tests {
         assert!(was_ended(&hidden) && !was_ended(&idle));
         admit(&connections, 6, &hello(AppState::Foreground), None).1.unwrap();
         assert!(was_ended(&idle));
-        assert_eq!(connections.counts()[&APP], 3);
+        assert_eq!(places(&connections), 3);
     }
 
     #[test]
@@ -703,8 +748,8 @@ mod tests {
     fn an_ended_connection_is_removed_once() {
         let connections = Connections::default();
         let (first, _) = admit(&connections, 1, &hello(AppState::Foreground), None);
-        assert_eq!(connections.remove(APP, &alice(), &first), Some(0));
-        assert_eq!(connections.remove(APP, &alice(), &first), None);
+        let remove = || connections.remove(APP, &alice(), &first, Timestamp::default());
+        assert_eq!([remove(), remove()], [true, false]);
     }
 
     #[test]

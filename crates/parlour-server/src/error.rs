@@ -49,6 +49,11 @@ impl From<StoreError> for ApiError {
         let mut body = match &error {
             StoreError::NotFound | StoreError::NotMember => ErrorCode::NotFound.error(),
             StoreError::IdConflict => ErrorCode::IdConflict.error(),
+            StoreError::TooManyKeys => ErrorCode::InvalidInput.because(format!(
+                "The app has {} keys beside its secret, which are as many as it may: remove one.",
+                parlour_wire::app::KEYS_MAX
+            )),
+            StoreError::TokenRevoked => ErrorCode::TokenRevoked.error(),
             StoreError::UnknownUsers(users) => {
                 let names: Vec<_> = users.iter().map(ToString::to_string).collect();
                 let names = names.join(", ");

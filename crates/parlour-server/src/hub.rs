@@ -20,6 +20,7 @@ use parlour_wire::{Event, Open, Seq, ServerFrame, Timestamp, Topic};
 use crate::clock::Clock;
 use crate::frame::Frame;
 use crate::mailbox::Mailbox;
+use crate::profile::Owner;
 use lane::{Lane, Publication, Work};
 
 const SHARDS: usize = 16;
@@ -109,6 +110,20 @@ impl Hub {
                 topics.remove(&key);
             }
         });
+    }
+
+    /// How many users listen to the topic on this node, but for those who wish to be seen by nobody.
+    pub(crate) fn watchers(&self, app: AppId, topic: Topic) -> u64 {
+        let key = (app, topic);
+        // Shared, not looked through while others wait for the shard.
+        let listening = self
+            .with_shard(&key, |topics| topics.get(&key).map(|listeners| Arc::clone(&listeners.mailboxes)));
+        let Some(mailboxes) = listening else { return 0 };
+        let seen = mailboxes.iter().filter_map(|mailbox| mailbox.owner()).filter(|owner| owner.is_seen());
+        let mut users: Vec<usize> = seen.map(Owner::key).collect();
+        users.sort_unstable();
+        users.dedup();
+        users.len() as u64
     }
 
     /// Hands an event to all who listen to its topic.
@@ -222,6 +237,7 @@ fn effect(event: &Open<Event>) -> Effect {
         Some(Event::AddedToChannel { cid, seq, .. }) => {
             Effect::Join { topic: Topic::Channel(cid.clone()), seq: *seq }
         }
+        Some(Event::TokensRevoked { .. }) => Effect::Review,
         Some(Event::RemovedFromChannel { cid, .. }) => Effect::Leave { topic: Topic::Channel(cid.clone()) },
         _ => Effect::None,
     }

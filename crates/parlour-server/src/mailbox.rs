@@ -8,17 +8,18 @@
 //! looks at the heads when it reads again. Signals go first.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use parlour_proto::{Live, Millis, Session};
-use parlour_wire::{CloseCode, ConnectionId, Seq, ServerFrame, Topic};
+use parlour_wire::{CloseCode, ConnectionId, ErrorBody, Seq, ServerFrame, Topic};
 use tokio::sync::Notify;
 
-use crate::connections::Unanswered;
+use crate::connections::{StillTelling, Unanswered};
 use crate::frame::Frame;
 use crate::gateway::intake::Intake;
 use crate::gateway::{Flushed, Outlet};
+use crate::profile::{Holder, Owner};
 
 /// What the rest of the server tells a connection.
 #[derive(Debug)]
@@ -41,6 +42,17 @@ pub(crate) enum Mail {
         bye: Box<ServerFrame>,
         code: CloseCode,
     },
+    /// The user is no longer welcome: the connection is over, and nothing that was to be told before is told.
+    Cut(Cut),
+}
+
+/// Why a user is no longer welcome.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    pub(crate) code: CloseCode,
+    pub(crate) error: Box<ErrorBody>,
+    /// Held until nothing more is told.
+    pub(crate) still_telling: StillTelling,
 }
 
 /// What the session takes out at once.
@@ -69,6 +81,11 @@ pub(crate) struct Mailbox {
     outlet: Option<Arc<dyn Outlet>>,
     queue: Mutex<Queue>,
     arrived: Notify,
+    is_cut: AtomicBool,
+    /// Whose it is, once admitted.
+    owner: OnceLock<Owner>,
+    /// Wakes a gateway that waits for a slow reader.
+    cut: Notify,
 }
 
 const NOT_HEARD: Millis = Millis::MAX;
@@ -93,8 +110,29 @@ impl Mailbox {
         intake: Intake,
         outlet: Option<Arc<dyn Outlet>>,
     ) -> Self {
-        let (heard_at, queue) = (AtomicU64::new(NOT_HEARD), Mutex::default());
-        Self { number, connection, bytes_max, heard_at, intake, outlet, queue, arrived: Notify::new() }
+        Self {
+            number,
+            connection,
+            bytes_max,
+            heard_at: AtomicU64::new(NOT_HEARD),
+            intake,
+            outlet,
+            queue: Mutex::default(),
+            arrived: Notify::new(),
+            is_cut: AtomicBool::new(false),
+            owner: OnceLock::new(),
+            cut: Notify::new(),
+        }
+    }
+
+    /// The connection is this user's.
+    pub(crate) fn belongs_to(&self, user: &Holder) {
+        self.owner.get_or_init(|| user.owner());
+    }
+
+    /// Whose connection it is; `None`: nobody's yet.
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.owner.get()
     }
 
     /// The client says something, or is told that it may.
@@ -176,6 +214,28 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
+    /// Ends the connection with nothing else before it: what waits here is not told any more.
+    pub(crate) fn cut(&self, cut: Cut) {
+        let mut queue = self.queue();
+        queue.delivery = Delivery { mail: VecDeque::from([Mail::Cut(cut)]), ..Delivery::default() };
+        queue.bytes = 0;
+        queue.closed = true;
+        self.is_cut.store(true, Ordering::Release);
+        drop(queue);
+        self.arrived.notify_one();
+        self.cut.notify_one();
+    }
+
+    /// Whether nothing may be told any more.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Acquire)
+    }
+
+    /// Returns when the connection is cut off. May be dropped at any time.
+    pub(crate) async fn cut_off(&self) {
+        self.cut.notified().await;
+    }
+
     /// Takes everything that waits.
     pub(crate) fn take(&self) -> Delivery {
         let mut queue = self.queue();
@@ -216,7 +276,7 @@ impl Queue {
             Mail::Signal(frame) => (frame.len() + ENTRY_BYTES, bytes_max / 2),
             Mail::Head { .. } => (ENTRY_BYTES, bytes_max),
             // What the server itself acts on always fits.
-            Mail::Probe(_) | Mail::Drain { .. } | Mail::End { .. } => (0, usize::MAX),
+            Mail::Probe(_) | Mail::Drain { .. } | Mail::End { .. } | Mail::Cut(_) => (0, usize::MAX),
         };
         if self.bytes + bytes > room {
             match mail {
@@ -225,7 +285,8 @@ impl Queue {
                 | Mail::Head { .. }
                 | Mail::Probe(_)
                 | Mail::Drain { .. }
-                | Mail::End { .. } => {
+                | Mail::End { .. }
+                | Mail::Cut(_) => {
                     self.delivery.overflowed = true;
                 }
             }

@@ -1,52 +1,58 @@
-//! Counting what is used: closes are gathered and recorded within a second; opens are recorded by the
-//! connect transaction itself.
+//! Recording what is used: the transaction that lets a connection in records that it opened; what closes is recorded
+//! here, within a second.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use parlour_store::{AppId, Store};
+use parlour_store::{AppId, Ledger, Store};
 use parlour_wire::UserId;
 
 use crate::clock::Clock;
-use crate::connections::Connections;
 
 /// How soon a close is recorded.
 const RECORD_EVERY: Duration = Duration::from_secs(1);
+/// While anybody is connected and nothing changes, it is recorded so often that all is as before.
+const STANDS_EVERY: u32 = 60;
 
-/// The closes that are not recorded yet.
+/// Users of connections that closed, of which that is not recorded yet.
 #[derive(Default)]
 pub(crate) struct Meter {
-    closed: Mutex<BTreeMap<AppId, BTreeSet<UserId>>>,
+    closed: Mutex<BTreeSet<(AppId, UserId)>>,
 }
 
 impl Meter {
     pub(crate) fn closed(&self, app: AppId, user: &UserId) {
-        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        closed.entry(app).or_default().insert(user.clone());
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).insert((app, user.clone()));
     }
 
-    /// Records what has closed since the last time.
-    pub(crate) async fn record(&self, store: &dyn Store, connections: &Connections, clock: &Clock) {
+    /// Records what has changed since the last time; answers whether anything had.
+    pub(crate) async fn record(&self, store: &dyn Store, ledger: &Ledger, clock: &Clock) -> bool {
         let closed = std::mem::take(&mut *self.closed.lock().unwrap_or_else(PoisonError::into_inner));
-        if closed.is_empty() {
-            return;
+        let is_due = !closed.is_empty() || ledger.is_unwritten();
+        if is_due {
+            record(store, closed, clock).await;
         }
-        let counts = connections.counts();
-        for (app, users) in closed {
-            let concurrent = counts.get(&app).copied().unwrap_or(0);
-            let users = users.into_iter().collect();
-            if let Err(error) = store.record_closed(app, concurrent, users, clock.now()).await {
-                tracing::warn!(%error, "closed connections could not be recorded");
-            }
-        }
+        is_due
     }
 
     /// Records every second, for as long as the server runs.
-    pub(crate) async fn run(&self, store: &dyn Store, connections: &Connections, clock: &Clock) {
+    pub(crate) async fn run(&self, store: &dyn Store, ledger: &Ledger, clock: &Clock) {
+        let mut still = 0;
         loop {
             tokio::time::sleep(RECORD_EVERY).await;
-            self.record(store, connections, clock).await;
+            still = if self.record(store, ledger, clock).await { 0 } else { still + 1 };
+            if still >= STANDS_EVERY && ledger.is_in_use() {
+                record(store, BTreeSet::new(), clock).await;
+                still = 0;
+            }
         }
+    }
+}
+
+async fn record(store: &dyn Store, closed: BTreeSet<(AppId, UserId)>, clock: &Clock) {
+    if let Err(error) = store.record_closed(closed.into_iter().collect(), clock.now()).await {
+        // The figures stay, to be written by the next commit.
+        tracing::warn!(%error, "closed connections could not be recorded");
     }
 }

@@ -6,11 +6,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use parlour_proto::SessionConfig;
-use parlour_store::{App, AppMode, Logged, Store};
-use parlour_wire::{AppKey, CloseCode, ErrorBody, ErrorCode, Event};
+use parlour_store::{App, Ledger, Logged, Store};
+use parlour_wire::{AppKey, CloseCode, ErrorBody, ErrorCode, Event, Topic};
 use tokio::task::JoinSet;
 
+use crate::auth::Hosted;
 use crate::bus::{Bus, BusMessage};
+use crate::call_limits::CallLimits;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::{Connections, LastsBy, Returns};
@@ -18,10 +20,13 @@ use crate::dice::Dice;
 use crate::gateway::session_config;
 use crate::hub::{Hub, Log};
 use crate::inactive::Inactive;
+use crate::limits::AllLimits;
 use crate::meter::Meter;
 use crate::pace::Pace;
-use crate::presence::Presence;
+use crate::presence::{self, Presence};
 use crate::profile::{Learnt, Profiles};
+use crate::proxies::Proxies;
+use crate::standings::Standings;
 use crate::tasks::Tasks;
 use crate::typing::Typing;
 
@@ -46,11 +51,16 @@ pub struct Node {
     pub(crate) profiles: Arc<Profiles>,
     pub(crate) presence: Presence,
     pub(crate) typing: Typing,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) meter: Meter,
     pub(crate) pace: Pace,
     pub(crate) inactive: Inactive,
     pub(crate) tasks: Tasks,
-    apps: RwLock<HashMap<AppKey, Arc<App>>>,
+    pub(crate) limits: AllLimits,
+    pub(crate) calls: CallLimits,
+    pub(crate) proxies: Proxies,
+    pub(crate) standings: Standings,
+    apps: RwLock<HashMap<AppKey, Arc<Hosted>>>,
     link_sessions: Arc<SessionConfig>,
     lease_sessions: Arc<SessionConfig>,
     mailboxes: AtomicU64,
@@ -65,19 +75,36 @@ impl Node {
     /// The store does not answer.
     pub async fn new(parts: Parts) -> parlour_store::Result<Arc<Self>> {
         let Parts { config, store, bus, clock, dice } = parts;
-        let apps = store.apps().await?.into_iter().map(|app| (app.key.clone(), Arc::new(app))).collect();
-        let grace = Duration::from_millis(config.limits.presence_grace_ms);
-        let away_after = Duration::from_millis(config.limits.away_after_ms);
+        let apps = store
+            .apps()
+            .await?
+            .into_iter()
+            .map(|app| (app.key.clone(), Arc::new(Hosted::new(app))))
+            .collect();
+        let app_limits = store.app_limits().await?;
+        let ledger = store.begin_usage().await?;
+        let presence = presence::Limits {
+            grace: Duration::from_millis(config.limits.presence_grace_ms),
+            away_after: Duration::from_millis(config.limits.away_after_ms),
+            digest_every: Duration::from_millis(config.limits.presence_digest_ms),
+            named_max: config.limits.presence_named_max,
+        };
         let node = Arc::new(Self {
             hub: Hub::new(clock.now(), tokio::runtime::Handle::current().metrics().num_workers()),
-            connections: Connections::default(),
             profiles: Arc::default(),
-            presence: Presence::new(grace, away_after),
+            connections: Connections::new(Arc::clone(&ledger)),
+            ledger,
+            presence: Presence::new(presence),
             typing: Typing::default(),
             meter: Meter::default(),
             inactive: Inactive::default(),
             tasks: Tasks::default(),
+            standings: Standings::default(),
             pace: Pace::new(config.limits.hellos_per_second, config.limits.hellos_burst),
+            limits: AllLimits::new(&config.limits, app_limits),
+            calls: CallLimits::default(),
+            // What could not be read was refused with the configuration.
+            proxies: Proxies::new(&config.server.trusted_proxies).unwrap_or_default(),
             apps: RwLock::new(apps),
             link_sessions: Arc::new(session_config(&config.limits, LastsBy::Link)),
             lease_sessions: Arc::new(session_config(&config.limits, LastsBy::Lease)),
@@ -140,6 +167,14 @@ impl Node {
                 }
             }
         };
+        let key_uses = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                if let Err(error) = node.record_used_keys().await {
+                    tracing::warn!(%error, "when the keys were last used could not be recorded");
+                }
+            }
+        };
         let retention = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(3_600)).await;
@@ -159,16 +194,25 @@ impl Node {
             lanes.join_all(),
             head_checks,
             retention,
-            node.presence.run(&node.clock),
+            key_uses,
+            node.presence.run(&node.clock, &*node.store),
             node.typing.run(&*node.bus),
-            node.meter.run(&*node.store, &node.connections, &node.clock),
+            node.meter.run(&*node.store, &node.ledger, &node.clock),
             node.tasks.run(&*node.store, &node.clock),
         );
     }
 
     /// Takes what an event says of a user into account, at once and on all of the user's connections.
     pub(crate) fn learn(&self, logged: &Logged) {
-        let Some(Event::UserUpdated { user, .. }) = logged.event.known() else { return };
+        let user = match (logged.event.known(), &logged.topic) {
+            (Some(Event::UserUpdated { user, .. }), _) => user,
+            (
+                Some(Event::AddedToChannel { cid, .. } | Event::RemovedFromChannel { cid, .. }),
+                Topic::User(user),
+            ) if cid.id.is_of_members() => return self.presence.friends_changed(logged.app, user),
+            (Some(Event::TokensRevoked { .. }), _) => return self.standings.changed(),
+            _ => return,
+        };
         match self.profiles.learn(logged.app, user, logged.seq) {
             Learnt::Older => return,
             Learnt::Face(face) if !face.shows_typing => {
@@ -184,23 +228,43 @@ impl Node {
 
     /// The app with this key.
     pub(crate) fn app(&self, key: &AppKey) -> Result<Arc<App>, ErrorBody> {
+        Ok(Arc::clone(&self.hosted(key)?.app))
+    }
+
+    /// The same with the keys of its tokens.
+    pub(crate) fn hosted(&self, key: &AppKey) -> Result<Arc<Hosted>, ErrorBody> {
         let apps = self.apps.read().unwrap_or_else(PoisonError::into_inner);
         apps.get(key)
             .cloned()
             .ok_or_else(|| ErrorCode::UnknownApp.because(format!("No app has the key {key}.")))
     }
 
+    /// The app as it is stored now; from here on its tokens are judged by that.
+    pub(crate) async fn read_anew(&self, app: &App) -> parlour_store::Result<Arc<App>> {
+        self.record_used_keys().await?;
+        let hosted = Arc::new(Hosted::new(self.store.app(app.id).await?));
+        let read = Arc::clone(&hosted.app);
+        self.apps.write().unwrap_or_else(PoisonError::into_inner).insert(app.key.clone(), hosted);
+        Ok(read)
+    }
+
+    /// Records when the keys were last used: a token is no write.
+    async fn record_used_keys(&self) -> parlour_store::Result<()> {
+        let apps: Vec<Arc<Hosted>> =
+            self.apps.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for hosted in apps {
+            let used = hosted.keys.take_used();
+            if !used.is_empty() {
+                self.store.keys_used(hosted.app.id, used).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The app that the configuration names: the one that is made at first start.
     pub(crate) fn first_app(&self) -> Result<Arc<App>, ErrorBody> {
         let key = self.config.app.key.as_deref().and_then(|key| AppKey::parse(key).ok());
         self.app(&key.ok_or_else(|| ErrorCode::UnknownApp.error())?)
-    }
-
-    pub(crate) fn connections_per_user(&self, app: &App) -> u32 {
-        self.config.limits.connections_per_user.unwrap_or(match app.mode {
-            AppMode::Development => 3,
-            AppMode::Production => 50,
-        })
     }
 
     /// What the sessions of connections that last by this are held to.
@@ -246,6 +310,9 @@ impl Node {
 
     /// Records what is not recorded yet.
     pub(crate) async fn settle(&self) {
-        self.meter.record(&*self.store, &self.connections, &self.clock).await;
+        self.meter.record(&*self.store, &self.ledger, &self.clock).await;
+        if let Err(error) = self.record_used_keys().await {
+            tracing::warn!(%error, "when the keys were last used could not be recorded");
+        }
     }
 }

@@ -2,32 +2,44 @@
 //!
 //! A user who is not invisible is online while any connection is up, and for a grace after the last one
 //! broke: a short blip changes nothing. Who has had none of them in sight for long is away. Changes are
-//! collected for a moment and told together; a snapshot every minute heals what was lost on the way, and who
-//! had to be left out of something is given one at once.
+//! collected for a moment and told together; a digest every minute says what the picture comes to, so that what was
+//! lost on the way is asked for, and who had to be left out of something is given the picture at once.
+//!
+//! Those who want to hear of the same users are a [`circle`]. Where more are there than are named, it hears how many:
+//! what goes out is bounded by how many listen, however many there are and however often they come and go.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+mod circle;
+mod person;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use parlour_store::AppId;
-use parlour_wire::events::{Presence as PresenceOf, Signal};
+use parlour_store::{AppId, Store};
 use parlour_wire::frames::AppState;
-use parlour_wire::users::{Role, User};
-use parlour_wire::{Open, ServerFrame, Team, Timestamp, UserId};
-use serde_json::Value;
+use parlour_wire::presence::Presence as PresenceOf;
+use parlour_wire::users::User;
+use parlour_wire::{Timestamp, UserId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::chat::connect_user::Listening;
 use crate::clock::Clock;
-use crate::frame::Frame;
 use crate::mailbox::{Mail, Mailbox};
+use crate::profile::{Face, Holder};
+pub(crate) use circle::{Audience, Picture, Whom};
+use circle::{Circle, frame};
+use person::Person;
 
-/// Changes are collected for this long.
+/// Changes are collected for this long, and for as long again for each [`SUBSCRIBERS_PER_BATCH`].
 const BATCH: Duration = Duration::from_millis(100);
-/// Between two snapshots to every subscriber.
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
-/// The most users that one snapshot names.
-const SNAPSHOT_MAX: usize = 1_000;
+/// So that no more than ten times this many signals of changes go out in a second.
+const SUBSCRIBERS_PER_BATCH: usize = 1_000;
+/// The longest that changes are collected: well within the grace.
+const BATCH_MAX: Duration = Duration::from_secs(5);
 
 /// How a connection ended, as far as others are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,378 +50,406 @@ pub(crate) enum Departure {
     Lost,
 }
 
-/// Whom a subscriber hears of.
-#[derive(Clone, Debug)]
-pub(crate) enum Audience {
-    All,
-    Users(HashSet<UserId>),
-    Roles(Vec<Role>),
+/// What presence is held to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) grace: Duration,
+    pub(crate) away_after: Duration,
+    pub(crate) digest_every: Duration,
+    /// The most users that are told of by name.
+    pub(crate) named_max: usize,
 }
 
 /// All users who are there, and all who want to know.
 pub(crate) struct Presence {
-    grace: Duration,
-    away_after: Duration,
+    limits: Limits,
     inner: Mutex<Inner>,
     changed: Notify,
 }
 
 #[derive(Default)]
 struct Inner {
-    people: BTreeMap<(AppId, UserId), Person>,
-    subscribers: BTreeMap<u64, Subscriber>,
-    /// Told at the next batch, if it still differs from what was told before.
-    pending: BTreeSet<(AppId, UserId)>,
+    apps: BTreeMap<AppId, Crowd>,
+    /// Where each subscriber listens, by the number of its mailbox.
+    listening: BTreeMap<u64, (AppId, u64)>,
+    circles_made: u64,
+    /// Users whose friends are others than their circles know.
+    strangers: BTreeSet<(AppId, UserId)>,
 }
 
-struct Person {
-    role: Role,
-    teams: Vec<Team>,
-    /// Those that are up.
-    connections: Vec<Connected>,
-    attention: Attention,
-    /// Whether the user wishes to be seen by nobody.
-    invisible: bool,
-    /// When the grace after the last connection ends.
-    offline_at: Option<Instant>,
-    last_active: Timestamp,
-    /// What others were told last.
-    told: Standing,
-}
-
-/// One connection of a user.
-struct Connected {
-    seat: u64,
-    /// Whether the app is before its user's eyes there.
-    in_sight: bool,
-}
-
-/// Whether a user has any connection in sight. It outlives the connections: a blip begins nothing anew.
-enum Attention {
-    Here,
-    /// None of them: when this comes, the user is away.
-    Elsewhere {
-        away_at: Instant,
-    },
-    Away,
-}
-
-/// What others see.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Offline,
-    Online,
-    Away,
-}
-
-/// What is to be told of a user, and who may hear it.
-struct Change {
-    role: Role,
-    teams: Vec<Team>,
-    presence: PresenceOf,
-}
-
-struct Subscriber {
-    app: AppId,
-    user: UserId,
-    mailbox: Arc<Mailbox>,
-    audience: Audience,
-}
-
-impl Person {
-    fn standing(&self) -> Standing {
-        match self.attention {
-            _ if self.invisible || self.is_gone() => Standing::Offline,
-            Attention::Away => Standing::Away,
-            Attention::Here | Attention::Elsewhere { .. } => Standing::Online,
-        }
-    }
-
-    fn is_gone(&self) -> bool {
-        self.connections.is_empty() && self.offline_at.is_none()
-    }
-
-    /// Where each connection stands has changed, or which there are.
-    fn look_again(&mut self, away_at: Instant, now: Timestamp) {
-        match self.attention {
-            _ if self.connections.iter().any(|connected| connected.in_sight) => {
-                self.attention = Attention::Here;
-                self.last_active = now;
-            }
-            Attention::Here if !self.connections.is_empty() => {
-                self.attention = Attention::Elsewhere { away_at };
-                self.last_active = now;
-            }
-            // With the last connection the grace begins; to be away goes on.
-            Attention::Here | Attention::Elsewhere { .. } | Attention::Away => {}
-        }
-    }
-
-    /// When its standing changes by itself.
-    fn deadline(&self) -> Option<Instant> {
-        let away_at = match self.attention {
-            Attention::Elsewhere { away_at } => Some(away_at),
-            Attention::Here | Attention::Away => None,
-        };
-        self.offline_at.into_iter().chain(away_at).min()
-    }
+/// Everybody of one app.
+#[derive(Default)]
+struct Crowd {
+    people: BTreeMap<UserId, Person>,
+    circles: BTreeMap<u64, Circle>,
+    by_audience: BTreeMap<Audience, u64>,
+    /// Circles of friends, by each friend.
+    followers: BTreeMap<UserId, BTreeSet<u64>>,
+    /// Circles that are not of friends: they hear of whoever fits.
+    wide: BTreeSet<u64>,
+    /// When what others see of somebody changes by itself.
+    deadlines: BTreeSet<(Instant, UserId)>,
+    /// Told at the next batch, if they still differ from what was told before.
+    pending: BTreeSet<UserId>,
+    /// How often anybody's friends changed: tells whether those that were read are those of now.
+    friends_changed: u64,
 }
 
 impl Presence {
-    pub(crate) fn new(grace: Duration, away_after: Duration) -> Self {
-        Self { grace, away_after, inner: Mutex::default(), changed: Notify::new() }
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, inner: Mutex::default(), changed: Notify::new() }
     }
 
-    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection of the user is up, at this seat.
-    pub(crate) fn up(&self, app: AppId, user: &User, seat: u64, state: &AppState, now: Timestamp) {
+    pub(crate) fn up(&self, app: AppId, user: &Holder, seat: u64, state: &AppState, now: Timestamp) {
         let mut inner = self.inner();
-        let key = (app, user.id.clone());
-        let person = inner.people.entry(key.clone()).or_insert_with(|| Person {
-            role: user.role.clone(),
-            teams: user.teams.clone(),
-            connections: Vec::new(),
-            attention: Attention::Here,
-            invisible: is_invisible(user),
-            offline_at: None,
-            last_active: now,
-            told: Standing::Offline,
+        let crowd = inner.apps.entry(app).or_default();
+        // Read under the lock: what changes later comes to `user_changed` after this.
+        let Some(face) = user.face() else { return };
+        crowd.people.entry(user.id.clone()).or_insert_with(|| Person::new(&face, now));
+        crowd.change(&user.id, |person| {
+            person.looks(&face);
+            person.up(seat, is_in_sight(state), self.limits.away_after, now);
+            true
         });
-        person.role = user.role.clone();
-        person.teams.clone_from(&user.teams);
-        person.last_active = now;
-        person.connections.push(Connected { seat, in_sight: is_in_sight(state) });
-        person.offline_at = None;
-        person.look_again(Instant::now() + self.away_after, now);
-        inner.pending.insert(key);
         self.changed.notify_one();
     }
 
     /// Where the app stands at this seat now.
     pub(crate) fn stands(&self, app: AppId, user: &UserId, seat: u64, state: &AppState, now: Timestamp) {
+        self.change(app, user, |person| person.stands(seat, is_in_sight(state), self.limits.away_after, now));
+    }
+
+    /// The user does something, at whichever seat.
+    pub(crate) fn active(&self, app: AppId, user: &UserId, now: Timestamp) {
         let mut inner = self.inner();
-        let key = (app, user.clone());
-        let Some(person) = inner.people.get_mut(&key) else { return };
-        let connected = person.connections.iter_mut().find(|connected| connected.seat == seat);
-        let Some(connected) = connected.filter(|connected| connected.in_sight != is_in_sight(state)) else {
-            return;
-        };
-        connected.in_sight = is_in_sight(state);
-        person.look_again(Instant::now() + self.away_after, now);
-        inner.pending.insert(key);
-        // Also where nothing is to be told yet: there may be another deadline.
-        self.changed.notify_one();
+        if let Some(person) = inner.apps.get_mut(&app).and_then(|crowd| crowd.people.get_mut(user)) {
+            person.last_active = person.last_active.max(now);
+        }
     }
 
     /// The user changed, perhaps while connected. Answers whether it now sees into other teams than its connections
     /// were told of.
     pub(crate) fn user_changed(&self, app: AppId, user: &User) -> bool {
-        let mut inner = self.inner();
-        let key = (app, user.id.clone());
-        let Some(person) = inner.people.get_mut(&key) else { return false };
-        let teams = std::mem::replace(&mut person.teams, user.teams.clone());
-        person.role = user.role.clone();
-        let invisible = is_invisible(user);
-        if person.invisible != invisible {
-            person.invisible = invisible;
-            inner.pending.insert(key);
-            self.changed.notify_one();
-        }
-        teams != user.teams
+        let face = Face::of(user);
+        let mut sees_others = false;
+        self.change(app, &user.id, |person| {
+            sees_others = person.teams() != face.teams;
+            person.looks(&face);
+            true
+        });
+        sees_others
     }
 
     /// The connection at this seat is gone.
     pub(crate) fn down(&self, app: AppId, user: &UserId, seat: u64, departure: Departure, now: Timestamp) {
+        let Limits { grace, away_after, .. } = self.limits;
+        self.change(app, user, |person| {
+            person.down(seat, departure, grace, away_after, now);
+            true
+        });
+    }
+
+    /// Changes somebody who is known, and tells it soon where that answers that it may be news.
+    fn change(&self, app: AppId, user: &UserId, act: impl FnOnce(&mut Person) -> bool) {
         let mut inner = self.inner();
-        let key = (app, user.clone());
-        let Some(person) = inner.people.get_mut(&key) else { return };
-        person.connections.retain(|connected| connected.seat != seat);
-        person.look_again(Instant::now() + self.away_after, now);
-        if person.connections.is_empty() {
-            person.last_active = now;
-            person.offline_at = match departure {
-                Departure::Left => None,
-                Departure::Lost => Some(Instant::now() + self.grace),
-            };
+        if inner.apps.get_mut(&app).is_some_and(|crowd| crowd.change(user, act)) {
+            self.changed.notify_one();
         }
-        inner.pending.insert(key);
-        self.changed.notify_one();
     }
 
-    pub(crate) fn is_online(&self, app: AppId, user: &UserId) -> bool {
-        self.inner()
-            .people
-            .get(&(app, user.clone()))
-            .is_some_and(|person| person.standing() != Standing::Offline)
+    /// Fills in what is known of whether the user is there.
+    pub(crate) fn show(&self, app: AppId, user: &mut User) {
+        let inner = self.inner();
+        let person = inner.apps.get(&app).and_then(|crowd| crowd.people.get(&user.id));
+        let seen = person.and_then(|person| Some(person.presence(&user.id, Some(&person.showing()?))));
+        (user.online, user.away) = seen.as_ref().map_or((false, false), |seen| (seen.online, seen.away));
+        user.last_active = user.last_active.max(seen.and_then(|seen| seen.last_active));
     }
 
-    /// From now on this connection hears of these users; answers who of them is there.
-    pub(crate) fn subscribe(
-        &self,
-        app: AppId,
-        user: &UserId,
-        mailbox: &Arc<Mailbox>,
-        audience: Option<Audience>,
-    ) -> Vec<PresenceOf> {
+    /// How often anybody's friends of this app changed. See [`Self::subscribe`].
+    pub(crate) fn friends_as_of(&self, app: AppId) -> u64 {
+        self.inner().apps.get(&app).map_or(0, |crowd| crowd.friends_changed)
+    }
+
+    /// The user shares another set of direct channels.
+    pub(crate) fn friends_changed(&self, app: AppId, user: &UserId) {
         let mut inner = self.inner();
-        let Some(audience) = audience else {
-            inner.subscribers.remove(&mailbox.number);
-            return Vec::new();
+        let crowd = inner.apps.entry(app).or_default();
+        crowd.friends_changed += 1;
+        if crowd.is_of_friends(user) {
+            inner.strangers.insert((app, user.clone()));
+            self.changed.notify_one();
+        }
+    }
+
+    /// From now on this connection hears of this audience; answers who of it is there.
+    pub(crate) fn subscribe(&self, app: AppId, mailbox: &Arc<Mailbox>, listening: Listening) -> Picture {
+        let Listening { audience, friends, friends_as_of } = listening;
+        let mut inner = self.inner();
+        inner.unsubscribe(mailbox.number);
+        if let Whom::Friends { of, .. } = &audience.whom
+            && inner.apps.get(&app).map_or(0, |crowd| crowd.friends_changed) != friends_as_of
+        {
+            inner.strangers.insert((app, of.clone()));
+            self.changed.notify_one();
+        }
+        inner.circles_made += 1;
+        let fresh = inner.circles_made;
+        let crowd = inner.apps.entry(app).or_default();
+        let id = match crowd.by_audience.get(&audience) {
+            Some(id) => *id,
+            None => crowd.make_circle(fresh, Circle::new(audience, friends), self.limits.named_max),
         };
-        let subscriber = Subscriber { app, user: user.clone(), mailbox: Arc::clone(mailbox), audience };
-        let there = inner.snapshot(&subscriber);
-        inner.subscribers.insert(mailbox.number, subscriber);
-        there
+        if let Some(circle) = crowd.circles.get_mut(&id) {
+            circle.subscribers.insert(mailbox.number, Arc::clone(mailbox));
+        }
+        let picture = crowd.picture(id);
+        inner.listening.insert(mailbox.number, (app, id));
+        picture
     }
 
+    /// This connection hears of nobody any more.
     pub(crate) fn unsubscribe(&self, mailbox: &Mailbox) {
-        self.inner().subscribers.remove(&mailbox.number);
+        self.inner().unsubscribe(mailbox.number);
     }
 
-    /// Something was left out of what this connection was to hear: it is told who is there.
+    /// What this connection has heard is not the whole: it is told who is there.
     pub(crate) fn tell_anew(&self, mailbox: &Mailbox) {
         let inner = self.inner();
+        let picture = match inner.listening.get(&mailbox.number) {
+            Some((app, id)) => inner.apps.get(app).map(|crowd| crowd.picture(*id)),
+            None => None,
+        };
         // Put while nothing else can be told: what comes before it in the mailbox is older, what comes after it newer.
-        if let Some(subscriber) = inner.subscribers.get(&mailbox.number) {
-            mailbox.put(Mail::Signal(signal(inner.snapshot(subscriber), true)));
+        mailbox.put(Mail::Signal(frame(picture.unwrap_or_default().signal())));
+    }
+
+    /// Tells changes in batches, ends graces and sends digests, for as long as the server runs.
+    pub(crate) async fn run(&self, clock: &Clock, store: &dyn Store) {
+        let mut digest_at = Instant::now() + self.limits.digest_every;
+        loop {
+            let deadline = self.inner().deadline();
+            let wake_at = deadline.map_or(digest_at, |at| at.min(digest_at));
+            tokio::select! {
+                biased;
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep_until(wake_at) => {}
+            }
+            // Whatever it was: what comes within a moment of it is told with it.
+            let batch = self.inner().batch();
+            tokio::time::sleep(batch).await;
+            self.meet_strangers(store).await;
+            let now = Instant::now();
+            let mut inner = self.inner();
+            for crowd in inner.apps.values_mut() {
+                crowd.pass_time(now, clock.now());
+                crowd.tell_changes(now, self.limits.named_max);
+            }
+            if now >= digest_at {
+                inner.apps.values().flat_map(|crowd| crowd.circles.values()).for_each(Circle::tell_digest);
+                digest_at = now + self.limits.digest_every;
+            }
         }
     }
 
-    /// Tells changes in batches, ends graces and sends snapshots, for as long as the server runs.
-    pub(crate) async fn run(&self, clock: &Clock) {
-        let mut snapshot_at = Instant::now() + SNAPSHOT_EVERY;
-        loop {
-            let next = self.inner().people.values().filter_map(Person::deadline).min();
-            let wake_at = next.unwrap_or(snapshot_at).min(snapshot_at);
-            tokio::select! {
-                biased;
-                () = self.changed.notified() => tokio::time::sleep(BATCH).await,
-                () = tokio::time::sleep_until(wake_at) => {}
-            }
-            let now = Instant::now();
-            let mut inner = self.inner();
-            inner.pass_time(now, clock.now());
-            inner.tell_changes();
-            if now >= snapshot_at {
-                inner.tell_snapshots();
-                snapshot_at = now + SNAPSHOT_EVERY;
+    /// Reads the friends of those whose friends changed.
+    async fn meet_strangers(&self, store: &dyn Store) {
+        let strangers = mem::take(&mut self.inner().strangers);
+        for (app, user) in strangers {
+            match store.friends(app, &user).await {
+                Ok(friends) => {
+                    let friends = friends.into_iter().collect();
+                    let mut inner = self.inner();
+                    if let Some(crowd) = inner.apps.get_mut(&app) {
+                        crowd.befriend(&user, &friends, self.limits.named_max);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %user, "friends could not be read: they are read with the next change");
+                    self.inner().strangers.insert((app, user));
+                }
             }
         }
     }
 }
 
 impl Inner {
+    fn unsubscribe(&mut self, mailbox: u64) {
+        let Some((app, id)) = self.listening.remove(&mailbox) else { return };
+        let Some(crowd) = self.apps.get_mut(&app) else { return };
+        let Some(circle) = crowd.circles.get_mut(&id) else { return };
+        circle.subscribers.remove(&mailbox);
+        if circle.subscribers.is_empty() {
+            crowd.end_circle(id);
+        }
+    }
+
+    /// How long changes are collected: the more want to hear of them, the longer.
+    fn batch(&self) -> Duration {
+        let batches = 1 + self.listening.len() / SUBSCRIBERS_PER_BATCH;
+        BATCH.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)).min(BATCH_MAX)
+    }
+
+    /// When something is to be told though nothing happens.
+    fn deadline(&self) -> Option<Instant> {
+        let of_circles = |crowd: &Crowd| crowd.circles.values().filter_map(Circle::deadline).min();
+        let of_people = |crowd: &Crowd| crowd.deadlines.first().map(|(at, _)| *at);
+        self.apps.values().flat_map(|crowd| [of_people(crowd), of_circles(crowd)]).flatten().min()
+    }
+}
+
+impl Crowd {
+    /// Changes somebody who is known; answers whether there may be something to tell, or another deadline.
+    fn change(&mut self, user: &UserId, act: impl FnOnce(&mut Person) -> bool) -> bool {
+        let Some(person) = self.people.get_mut(user) else { return false };
+        let before = person.deadline();
+        if !act(person) {
+            return false;
+        }
+        let after = person.deadline();
+        if before != after {
+            before.map(|at| self.deadlines.remove(&(at, user.clone())));
+            after.map(|at| self.deadlines.insert((at, user.clone())));
+        }
+        self.pending.insert(user.clone());
+        true
+    }
+
     /// Ends graces, and attention.
     fn pass_time(&mut self, now: Instant, wall: Timestamp) {
-        for (key, person) in &mut self.people {
-            if person.deadline().is_none_or(|at| at > now) {
-                continue;
-            }
-            if person.offline_at.is_some_and(|at| at <= now) {
-                person.offline_at = None;
-                person.last_active = wall;
-            }
-            if let Attention::Elsewhere { away_at } = person.attention
-                && away_at <= now
-            {
-                person.attention = Attention::Away;
-            }
-            self.pending.insert(key.clone());
+        while let Some((at, user)) = self.deadlines.first().cloned()
+            && at <= now
+        {
+            self.deadlines.pop_first();
+            self.change(&user, |person| {
+                person.pass_time(now, wall);
+                true
+            });
         }
     }
 
-    fn tell_changes(&mut self) {
-        let mut changes: BTreeMap<AppId, Vec<Change>> = BTreeMap::new();
-        for key in std::mem::take(&mut self.pending) {
-            let Some(person) = self.people.get_mut(&key) else { continue };
-            let standing = person.standing();
-            if standing != person.told {
-                person.told = standing;
-                let presence = presence_of(&key.1, person);
-                let (role, teams) = (person.role.clone(), person.teams.clone());
-                changes.entry(key.0).or_default().push(Change { role, teams, presence });
-            }
-            if person.is_gone() {
-                self.people.remove(&key);
+    fn tell_changes(&mut self, now: Instant, named_max: usize) {
+        for user in mem::take(&mut self.pending) {
+            self.note(&user);
+        }
+        let mut named_again = Vec::new();
+        for (id, circle) in &mut self.circles {
+            if circle.tell(now, named_max) {
+                named_again.push(*id);
             }
         }
-        for (app, changes) in changes {
-            // Most subscribers want everything: they share one encoding.
-            let everything = signal(changes.iter().map(|change| change.presence.clone()).collect(), false);
-            let anybody_has_teams = changes.iter().any(|change| !change.teams.is_empty());
-            for subscriber in self.subscribers.values().filter(|s| s.app == app) {
-                let own_teams = self.teams_of(subscriber);
-                let sees_all = own_teams.is_empty() && !anybody_has_teams;
-                if sees_all && matches!(subscriber.audience, Audience::All) {
-                    subscriber.mailbox.put(Mail::Signal(everything.clone()));
-                    continue;
-                }
-                let wanted: Vec<_> = changes
-                    .iter()
-                    .filter(|change| subscriber.wants(&change.presence.user_id, &change.role))
-                    .filter(|change| share_teams(own_teams, &change.teams))
-                    .map(|change| change.presence.clone())
-                    .collect();
-                if !wanted.is_empty() {
-                    subscriber.mailbox.put(Mail::Signal(signal(wanted, false)));
+        for id in named_again {
+            self.tell_picture(id);
+        }
+    }
+
+    /// Brings what changed of somebody to the circles that hear of it, and forgets who is gone.
+    fn note(&mut self, user: &UserId) {
+        let Some(person) = self.people.get_mut(user) else { return };
+        let showing = person.showing();
+        if showing != person.told {
+            let before = mem::replace(&mut person.told, showing.clone());
+            let nobody = BTreeSet::new();
+            for id in self.wide.iter().chain(self.followers.get(user).unwrap_or(&nobody)) {
+                let Some(circle) = self.circles.get_mut(id) else { continue };
+                // A role that changed may bring somebody in, or take her out.
+                let was = before.as_ref().filter(|told| circle.wants(user, told));
+                let is = showing.as_ref().filter(|told| circle.wants(user, told));
+                if was != is {
+                    circle.note(&person.presence(user, was), person.presence(user, is));
                 }
             }
         }
-    }
-
-    fn tell_snapshots(&self) {
-        for subscriber in self.subscribers.values() {
-            subscriber.mailbox.put(Mail::Signal(signal(self.snapshot(subscriber), true)));
+        if person.is_gone() {
+            self.people.remove(user);
         }
     }
 
-    /// The teams that a subscriber sees into.
-    fn teams_of(&self, subscriber: &Subscriber) -> &[Team] {
-        let person = self.people.get(&(subscriber.app, subscriber.user.clone()));
-        person.map_or(&[], |person| &person.teams)
-    }
-
-    fn snapshot(&self, subscriber: &Subscriber) -> Vec<PresenceOf> {
-        let own_teams = self.teams_of(subscriber);
-        let mut there: Vec<PresenceOf> = self
-            .people
-            .iter()
-            .filter(|((app, user), person)| {
-                *app == subscriber.app
-                    && person.standing() != Standing::Offline
-                    && subscriber.wants(user, &person.role)
-                    && share_teams(own_teams, &person.teams)
-            })
-            .take(SNAPSHOT_MAX)
-            .map(|((_, user), person)| presence_of(user, person))
-            .collect();
-        there.sort_by(|a, b| a.user_id.cmp(&b.user_id));
-        there
-    }
-}
-
-impl Subscriber {
-    fn wants(&self, user: &UserId, role: &Role) -> bool {
-        *user != self.user
-            && match &self.audience {
-                Audience::All => true,
-                Audience::Users(users) => users.contains(user),
-                Audience::Roles(roles) => roles.contains(role),
+    /// Who is there of a circle's audience, as it was told.
+    fn there(&self, circle: &Circle) -> Vec<PresenceOf> {
+        let seen = |user: &UserId, person: &Person| {
+            let told = person.told.as_ref().filter(|told| circle.wants(user, told))?;
+            Some(person.presence(user, Some(told)))
+        };
+        match circle.audience.whom {
+            Whom::All | Whom::Roles(_) => {
+                self.people.iter().filter_map(|(user, person)| seen(user, person)).collect()
             }
+            Whom::Friends { .. } => {
+                let known = circle.friends.iter().filter_map(|user| self.people.get_key_value(user));
+                known.filter_map(|(user, person)| seen(user, person)).collect()
+            }
+        }
     }
-}
 
-/// Whether users of these teams see each other: those of a team do, and those who are of none.
-fn share_teams(one: &[Team], other: &[Team]) -> bool {
-    (one.is_empty() && other.is_empty()) || one.iter().any(|team| other.contains(team))
-}
+    fn picture(&self, id: u64) -> Picture {
+        self.circles.get(&id).map_or_else(Picture::default, |circle| circle.picture(|| self.there(circle)))
+    }
 
-/// Whether the user wishes to be seen by nobody.
-pub(crate) fn is_invisible(user: &User) -> bool {
-    user.custom.get("invisible") == Some(&Value::Bool(true))
+    fn tell_picture(&self, id: u64) {
+        if let Some(circle) = self.circles.get(&id) {
+            circle.tell_all(self.picture(id).signal());
+        }
+    }
+
+    fn make_circle(&mut self, id: u64, mut circle: Circle, named_max: usize) -> u64 {
+        if let Whom::Friends { of, and } = &circle.audience.whom {
+            // Who is listed is heard of like a friend; oneself is none.
+            circle.friends.extend(and.iter().filter(|user| *user != of).cloned());
+        } else {
+            self.wide.insert(id);
+        }
+        for friend in &circle.friends {
+            self.followers.entry(friend.clone()).or_default().insert(id);
+        }
+        circle.begin(&self.there(&circle), named_max);
+        self.by_audience.insert(circle.audience.clone(), id);
+        self.circles.insert(id, circle);
+        id
+    }
+
+    fn end_circle(&mut self, id: u64) -> Option<Circle> {
+        let circle = self.circles.remove(&id)?;
+        self.by_audience.remove(&circle.audience);
+        self.wide.remove(&id);
+        for friend in &circle.friends {
+            if let Some(followers) = self.followers.get_mut(friend) {
+                followers.remove(&id);
+                if followers.is_empty() {
+                    self.followers.remove(friend);
+                }
+            }
+        }
+        Some(circle)
+    }
+
+    fn of_friends(&self, user: &UserId) -> Vec<u64> {
+        let whom = Whom::Friends { of: user.clone(), and: BTreeSet::new() };
+        let theirs = self.by_audience.range(Audience { whom, teams: BTreeSet::new() }..);
+        let of_user = |whom: &Whom| matches!(whom, Whom::Friends { of, .. } if of == user);
+        let theirs = theirs.take_while(|(audience, _)| of_user(&audience.whom));
+        theirs.map(|(_, id)| *id).collect()
+    }
+
+    fn is_of_friends(&self, user: &UserId) -> bool {
+        !self.of_friends(user).is_empty()
+    }
+
+    /// The user's friends are these now: whoever hears of them is told who is there.
+    fn befriend(&mut self, user: &UserId, friends: &BTreeSet<UserId>, named_max: usize) {
+        for id in self.of_friends(user) {
+            let Some(old) = self.end_circle(id) else { continue };
+            let mut circle = Circle::new(old.audience, friends.clone());
+            circle.subscribers = old.subscribers;
+            self.make_circle(id, circle, named_max);
+            self.tell_picture(id);
+        }
+    }
 }
 
 /// A state that a newer client knows is none of those out of sight.
@@ -418,20 +458,4 @@ fn is_in_sight(state: &AppState) -> bool {
         AppState::Foreground | AppState::Unknown(_) => true,
         AppState::Hidden | AppState::Background => false,
     }
-}
-
-fn presence_of(user: &UserId, person: &Person) -> PresenceOf {
-    PresenceOf {
-        user_id: user.clone(),
-        online: person.standing() != Standing::Offline,
-        away: person.standing() == Standing::Away,
-        last_active: Some(person.last_active),
-        custom: BTreeMap::new(),
-    }
-}
-
-fn signal(users: Vec<PresenceOf>, snapshot: bool) -> Frame {
-    let signal =
-        if snapshot { Signal::PresenceSnapshot { users } } else { Signal::PresenceChanged { users } };
-    Frame::new(&ServerFrame::Signal { topic: None, signal: Open::Known(signal) })
 }

@@ -5,11 +5,11 @@
 //! answered. Not a cache of users: nobody is in it who is not connected.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use parlour_store::AppId;
-use parlour_wire::users::{PrivacySettings, User, UserBrief};
-use parlour_wire::{Seq, UserId};
+use parlour_wire::users::{PrivacySettings, Role, User, UserBrief};
+use parlour_wire::{Seq, Team, UserId};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -37,6 +37,11 @@ struct Known {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Face {
     pub(crate) brief: UserBrief,
+    pub(crate) role: Role,
+    pub(crate) teams: Vec<Team>,
+    pub(crate) status: Option<String>,
+    /// Whether the user wishes to be seen by nobody.
+    pub(crate) invisible: bool,
     pub(crate) shows_typing: bool,
 }
 
@@ -58,6 +63,10 @@ pub(crate) struct Holder {
     profile: Arc<Profile>,
     profiles: Arc<Profiles>,
 }
+
+/// The user of a connection, for those who only count: it holds nobody.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner(Weak<Profile>);
 
 impl Profiles {
     fn connected(&self) -> MutexGuard<'_, HashMap<Key, Arc<Profile>>> {
@@ -107,10 +116,33 @@ impl Holder {
         self.profile.learn(user, as_of);
     }
 
+    /// The user as it is known; `None`: it is not yet.
+    pub(crate) fn face(&self) -> Option<Face> {
+        self.profile.known().as_ref().map(|known| known.face.clone())
+    }
+
+    /// The same user, for those who only count.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner(Arc::downgrade(&self.profile))
+    }
+
     /// The user as others may see who types; `None`: they may not.
     pub(crate) fn typist(&self) -> Option<UserBrief> {
         let known = self.profile.known();
         known.as_ref().filter(|known| known.face.shows_typing).map(|known| known.face.brief.clone())
+    }
+}
+
+impl Owner {
+    /// Tells users apart.
+    pub(crate) fn key(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
+
+    /// Whether others may know that the user is there.
+    pub(crate) fn is_seen(&self) -> bool {
+        let profile = self.0.upgrade();
+        profile.is_some_and(|profile| profile.known().as_ref().is_some_and(|known| !known.face.invisible))
     }
 }
 
@@ -125,13 +157,20 @@ impl Drop for Holder {
 }
 
 impl Face {
-    fn of(user: &User) -> Self {
+    pub(crate) fn of(user: &User) -> Self {
         let text = |field: &str| user.custom.get(field).and_then(Value::as_str).map(str::to_owned);
         let brief = UserBrief { id: user.id.clone(), name: text("name"), image: text("image") };
         let privacy = user.custom.get("privacy_settings").and_then(|v| PrivacySettings::deserialize(v).ok());
         let shows_typing =
             privacy.and_then(|settings| settings.typing_indicators).is_none_or(|setting| setting.enabled);
-        Self { brief, shows_typing }
+        Self {
+            brief,
+            role: user.role.clone(),
+            teams: user.teams.clone(),
+            status: text("status"),
+            invisible: user.custom.get("invisible") == Some(&Value::Bool(true)),
+            shows_typing,
+        }
     }
 }
 

@@ -11,10 +11,15 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub enum StoreError {
     #[error("it does not exist")]
     NotFound,
-    #[error("the id is taken by another message")]
+    #[error("the id is taken by something else")]
     IdConflict,
     #[error("the user is no member of the channel")]
     NotMember,
+    #[error("the app has as many keys as it may")]
+    TooManyKeys,
+    /// The token that a connection came with is revoked.
+    #[error("the token is revoked")]
+    TokenRevoked,
     #[error("these users do not exist, or are outside the team: {0:?}")]
     UnknownUsers(Vec<UserId>),
     #[error("the user {0} may do nothing: it is {1:?}")]

@@ -9,6 +9,7 @@
 
 mod error;
 mod filter;
+mod ledger;
 mod lives;
 pub mod sqlite;
 
@@ -20,17 +21,19 @@ use parlour_wire::channels::ChannelState;
 use parlour_wire::devices::{Device, RegisterDevice};
 use parlour_wire::error::ErrorBody;
 use parlour_wire::frames::Resume;
+use parlour_wire::limits::AppLimits;
 use parlour_wire::members::{Member, MembersResponse};
 use parlour_wire::messages::{EditMessage, Message, MessagesResponse};
 use parlour_wire::reads::{Unread, UnreadTotals};
 use parlour_wire::tasks::Task;
-use parlour_wire::usage::ConcurrentConnections;
+use parlour_wire::usage::{Granularity, UsagePoint};
 use parlour_wire::users::{Me, PrivacySettings, Role, User};
 use parlour_wire::{AppKey, Cid, Epoch, Event, MessageId, Open, Seq, Team, Timestamp, Topic, UserId};
 use serde_json::Value;
 
 pub use error::{Result, StoreError};
 pub use filter::{ChannelField, Comparison, Field, Filter, Key, Kind, Order, Place, SortKey, UserField};
+pub use ledger::{Census, Ledger, Marks, TABS_MAX, Ticket};
 pub use lives::{Deleting, Gone, Inactivity, Life, NewTask, TaskName, Work};
 pub use sqlite::{Probe, Sqlite, SqliteOptions, Synchronous, held_by};
 
@@ -54,6 +57,23 @@ pub struct App {
     pub secret: String,
     pub mode: AppMode,
     pub created_at: Timestamp,
+    /// Further keys of its tokens, the oldest first.
+    pub keys: Vec<SigningKey>,
+}
+
+/// A key beside an app's secret.
+#[derive(Clone, PartialEq)]
+pub struct SigningKey {
+    pub kid: String,
+    pub algorithm: String,
+    /// A secret, or the public half of a pair.
+    pub material: String,
+    /// What its tokens may do.
+    pub scopes: Vec<String>,
+    pub created_at: Timestamp,
+    /// From then on its tokens are refused.
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for App {
@@ -105,10 +125,26 @@ pub struct Connect {
     /// The user's own fields, merged key by key into what is stored. Read-only and reserved fields have been
     /// taken out before.
     pub fields: BTreeMap<String, Value>,
-    /// Connections of the app after this one opened, exact: raises the peaks.
-    pub concurrent: u64,
+    /// Counts the connection, from this transaction on; `None`: it is counted already.
+    pub ticket: Option<Arc<Ticket>>,
     pub resume: Option<Resume>,
+    /// When the user's token says that it was issued: decides whether it is revoked.
+    pub issued_at: Option<Timestamp>,
     pub now: Timestamp,
+}
+
+/// What stands against a user and its tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Tokens that were issued before this time, or do not say when, are revoked.
+    pub tokens_revoked_before: Option<Timestamp>,
+}
+
+impl Standing {
+    /// Whether a token that says this of when it was issued is revoked.
+    pub fn revokes(&self, issued_at: Option<Timestamp>) -> bool {
+        self.tokens_revoked_before.is_some_and(|before| issued_at.is_none_or(|at| at < before))
+    }
 }
 
 /// Everything that a session starts from, read in the transaction that admitted it.
@@ -126,6 +162,13 @@ pub struct Connected {
 }
 
 impl Connected {
+    /// Whether the user is in a channel that is made of its members: only then it has friends.
+    pub fn has_direct_channels(&self) -> bool {
+        let is_direct =
+            |start: &TopicStart| matches!(&start.topic, Topic::Channel(cid) if cid.id.is_of_members());
+        self.topics.iter().any(is_direct)
+    }
+
     /// The last seq of the user's own topic: [`Self::me`] is the user as of it.
     pub fn own_head(&self) -> Seq {
         let own = |start: &&TopicStart| matches!(&start.topic, Topic::User(_));
@@ -351,6 +394,30 @@ pub struct UserPage {
     pub next: Option<Place>,
 }
 
+/// Which periods: all that hold a moment of the range, whose end is exclusive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageRange {
+    pub granularity: Granularity,
+    pub from: Timestamp,
+    pub to: Timestamp,
+}
+
+/// What was recorded of connections at the same time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageFigures {
+    pub peaks: Peaks,
+    pub points: Vec<UsagePoint>,
+}
+
+/// The peaks of the minute, hour, day and month that hold the present moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peaks {
+    pub minute: u64,
+    pub hour: u64,
+    pub day: u64,
+    pub month: u64,
+}
+
 /// How long events are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
@@ -372,6 +439,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Makes an app, or gives the one with that key.
     async fn create_app(&self, app: NewApp) -> Result<App>;
+    /// The app, with its keys.
+    async fn app(&self, app: AppId) -> Result<App>;
+    /// Adds a key, where the app has fewer than `keys_max`; a kid is never used twice, also not after its key went.
+    async fn add_key(&self, app: AppId, key: SigningKey, keys_max: usize) -> Result<()>;
+    /// Takes a key away: its tokens are no longer good.
+    async fn remove_key(&self, app: AppId, kid: &str, now: Timestamp) -> Result<()>;
+    /// Notes when good tokens of keys last came.
+    async fn keys_used(&self, app: AppId, used: Vec<(String, Timestamp)>) -> Result<()>;
     /// All apps.
     async fn apps(&self) -> Result<Vec<App>>;
     /// The incarnation of the log: a new one where the database is.
@@ -380,14 +455,22 @@ pub trait Store: Send + Sync + 'static {
     /// Gets or makes the user, merges its fields, counts it active this month, records the connection, and
     /// reads everything that its session starts from.
     async fn connect(&self, connect: Connect) -> Result<Committed<Connected>>;
-    /// Records how many connections an app has after some closed, and when those users were last active.
-    async fn record_closed(
+    /// Begins to count connections: those that an earlier process counted have ended when it last recorded anything.
+    /// From now on every commit that lets somebody in also writes what the counting has come to.
+    async fn begin_usage(&self) -> Result<Arc<Ledger>>;
+    /// Writes what the counting has come to, and when the users of connections that ended were last active.
+    async fn record_closed(&self, users: Vec<(AppId, UserId)>, now: Timestamp) -> Result<()>;
+    /// What stands against the user at this moment.
+    async fn standing(&self, app: AppId, user: &UserId) -> Result<Standing>;
+    /// Revokes what was issued before a time to the user, or to all users of the app; `None` takes it back. Tells it
+    /// in the topic of whom it concerns.
+    async fn revoke_tokens(
         &self,
         app: AppId,
-        concurrent: u64,
-        users: Vec<UserId>,
+        user: Option<&UserId>,
+        before: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<()>;
+    ) -> Result<Committed<()>>;
     /// Who the token's user is, without making or counting anything.
     async fn me(&self, app: AppId, user: &UserId) -> Result<Option<Me>>;
 
@@ -454,7 +537,7 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets tasks that finished before this, and what they gave.
     async fn forget_tasks(&self, before: Timestamp) -> Result<()>;
 
-    /// The users who share a channel that has members with this one.
+    /// The users who share a direct channel with this one: a channel that is named by its members.
     async fn friends(&self, app: AppId, user: &UserId) -> Result<Vec<UserId>>;
 
     /// Makes the channel with its members, unless it is there; answers whether it was made.
@@ -565,13 +648,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Users who opened a connection in the month (`2026-11`).
     async fn monthly_active_users(&self, app: AppId, month: &str) -> Result<u64>;
-    /// Connections at the same time: now, the peaks, and the last `minutes` minutes.
-    async fn concurrent_connections(
-        &self,
-        app: AppId,
-        minutes: u32,
-        now: Timestamp,
-    ) -> Result<ConcurrentConnections>;
+    /// What is recorded of connections at the same time: the peaks of the present, and the periods of a range.
+    async fn usage(&self, app: AppId, range: UsageRange, now: Timestamp) -> Result<UsageFigures>;
+
+    /// What apps hold their users to, of those that say anything.
+    async fn app_limits(&self) -> Result<Vec<(AppId, AppLimits)>>;
+    /// What an app holds its users to from now on.
+    async fn set_app_limits(&self, app: AppId, limits: AppLimits) -> Result<()>;
 
     /// Writes and reads something: whether the store can do its work.
     async fn check(&self) -> Result<()>;

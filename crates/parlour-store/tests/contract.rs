@@ -19,6 +19,8 @@ mod lives;
 mod members;
 #[path = "contract/messages.rs"]
 mod messages;
+#[path = "contract/metering.rs"]
+mod metering;
 #[path = "contract/model.rs"]
 mod model;
 #[path = "contract/query.rs"]
@@ -27,6 +29,8 @@ mod query;
 mod races;
 #[path = "contract/reads.rs"]
 mod reads;
+#[path = "contract/revocations.rs"]
+mod revocations;
 #[path = "contract/teams.rs"]
 mod teams;
 #[path = "contract/tenancy.rs"]
@@ -70,7 +74,7 @@ stories! {
         a_user_of_the_limit_is_refused_and_nothing_is_stored_on_every_path_l6_39,
         only_a_real_change_is_an_event,
         users_are_found_in_the_order_asked,
-        friends_share_a_channel_that_is_no_livestream_f4_8,
+        friends_share_a_direct_channel_f4_8,
         me_is_made_by_nothing_but_connecting,
     }
 
@@ -80,6 +84,12 @@ stories! {
         as_of_in_what_was_trimmed_stands_before_the_floor,
         thirty_channels_of_the_latest_activity_come_with_a_connect,
         a_user_of_a_thousand_channels_connects_with_all_topics,
+    }
+
+    revocations {
+        whichever_revokes_more_is_in_force_and_null_takes_it_back,
+        who_comes_with_a_revoked_token_is_not_let_in_and_counts_for_nothing,
+        a_revocation_is_told_to_whom_it_concerns,
     }
 
     channels {
@@ -184,6 +194,14 @@ stories! {
         peaks_carry_in_what_was_there_before_f5_8_f5_12,
         closing_is_recorded_with_the_users,
         a_clock_set_back_loses_no_peak,
+        a_commit_that_lets_somebody_in_records_all_that_changed_before_it_f5_9,
+        a_process_that_ends_without_a_word_ended_its_connections_when_it_last_recorded_f5_11,
+        who_is_refused_or_gone_before_it_was_let_in_is_never_counted,
+        minutes_are_kept_for_90_days_and_carry_in_what_was_before_them,
+    }
+
+    metering {
+        random_weeks_with_crashes_agree_with_a_naive_model_f5_6_f5_7_f5_8_f5_11_f5_14_f5_15,
     }
 
     tenancy {
@@ -201,4 +219,9 @@ stories! {
     model {
         random_lives_agree_with_a_naive_model,
     }
+}
+
+#[test]
+fn a_hundred_weeks_with_crashes_agree_with_a_naive_model_f5_6_f5_7_f5_8_f5_11_f5_14_f5_15() {
+    kit::tell_in_memory(async |kit| metering::weeks(kit, 0..100, 1_500).await);
 }

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use parlour_store::{
-    AppId, AppMode, Connect, Events, NewApp, NewChannel, NewMessage, Page, Probe, Reader, Requires, Result,
-    Sent, Sqlite, SqliteOptions, Store, StoreError, UserWrite,
+    AppId, AppMode, Connect, Events, Marks, NewApp, NewChannel, NewMessage, Page, Probe, Reader, Requires,
+    Result, Sent, Sqlite, SqliteOptions, Store, StoreError, UsageRange, UserWrite,
 };
+use parlour_wire::usage::Granularity;
 use parlour_wire::{Cid, Timestamp, Topic};
 use rusqlite::Connection;
 use serde_json::json;
@@ -53,7 +54,7 @@ async fn settle(store: &dyn Store) -> AppId {
         now: Timestamp::default(),
     };
     let app = store.create_app(new).await.unwrap().id;
-    store.connect(connect(app, 1)).await.unwrap();
+    store.connect(connect(app)).await.unwrap();
     let channel = NewChannel {
         team: None,
         app,
@@ -67,13 +68,14 @@ async fn settle(store: &dyn Store) -> AppId {
     app
 }
 
-fn connect(app: AppId, concurrent: u64) -> Connect {
+fn connect(app: AppId) -> Connect {
     Connect {
         app,
         user: "alice".parse().unwrap(),
         fields: BTreeMap::new(),
-        concurrent,
+        ticket: None,
         resume: None,
+        issued_at: None,
         now: Timestamp::default(),
     }
 }
@@ -119,7 +121,12 @@ fn a_reopened_file_has_everything_and_no_connections() {
         let store = home.open();
         let app = settle(store.as_ref()).await;
         store.send_message(message(app, "m1", "hi")).await.unwrap();
-        store.connect(connect(app, 7)).await.unwrap();
+        let ledger = store.begin_usage().await.unwrap();
+        for n in 0..7 {
+            let marks = Marks { device: n, page: 1, instance: 1, comes_back: false };
+            let ticket = Some(ledger.ticket(app, "alice".parse().unwrap(), marks));
+            store.connect(Connect { ticket, ..connect(app) }).await.unwrap();
+        }
         let epoch = store.epoch().await.unwrap();
         let before = events(store.as_ref(), app).await;
         assert_eq!(epoch.as_str().len(), 32);
@@ -129,12 +136,12 @@ fn a_reopened_file_has_everything_and_no_connections() {
             let store = home.open();
             assert_eq!(store.epoch().await.unwrap(), epoch);
             assert_eq!(events(store.as_ref(), app).await, before);
-            let usage = store.concurrent_connections(app, 1, Timestamp::default()).await.unwrap();
-            assert_eq!(
-                (usage.current, usage.peak_minute),
-                (0, 7),
-                "the connections ended, the peak was there"
-            );
+            let census = store.begin_usage().await.unwrap().census(app);
+            assert_eq!(census.by_cause.total(), 0, "the connections ended");
+            let now = Timestamp::default();
+            let (granularity, to) = (Granularity::Minute, Timestamp::from_unix_ms(1));
+            let usage = store.usage(app, UsageRange { granularity, from: now, to }, now).await.unwrap();
+            assert_eq!((usage.peaks.minute, usage.points[0].closed), (7, 7), "the peak was there");
             store.check().await.unwrap();
         }
         let other = Sqlite::in_memory().unwrap();
@@ -237,7 +244,7 @@ fn a_row_that_cannot_be_read_keeps_nobody_from_the_others() {
         let page = store.messages(app, &general(), Page::Latest, 10, 0).await.unwrap();
         let ids: Vec<_> = page.messages.iter().map(|message| message.id.as_str()).collect();
         assert_eq!(ids, ["m3", "m4"]);
-        store.connect(connect(app, 1)).await.unwrap();
+        store.connect(connect(app)).await.unwrap();
         assert!(matches!(store.send_message(message(app, "m5", "hi")).await.unwrap().value, Sent::New(_)));
     });
 }

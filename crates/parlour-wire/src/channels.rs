@@ -98,6 +98,10 @@ pub struct ChannelState {
     pub messages: Vec<Message>,
     /// How far the members have read, as far as they let others see it.
     pub reads: Vec<Read>,
+    /// How many users hear at this moment of what happens in the channel, on the node that answers: its members who are
+    /// connected and whoever watches it, but for those who wish to be seen by nobody.
+    #[serde(default)]
+    pub watchers: u64,
     /// The caller's own membership; absent when it is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub membership: Option<Member>,

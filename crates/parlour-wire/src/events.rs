@@ -1,15 +1,13 @@
 //! Events: what stands in a topic's log with a seq, and signals, which have none.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::channels::Channel;
 use crate::members::Member;
 use crate::messages::Message;
+use crate::presence::{Presence, PresenceCounts, PresenceDigest};
 use crate::users::{User, UserBrief};
-use crate::{Cid, MessageId, Seq, Timestamp, UserId};
+use crate::{Cid, MessageId, Seq, Timestamp};
 
 /// Something that happened, durably. Rendered from the present state: an old `message.new` carries the text
 /// as it is now, and a hard-deleted message comes as `message.deleted` in its place.
@@ -79,6 +77,16 @@ pub enum Event {
     #[serde(rename = "user.restored")]
     UserRestored { created_at: Timestamp, user: User },
 
+    // In `user:` and `app:` topics.
+    /// What was issued before this time, to the user or to all users of the app, is no longer good; absent: a
+    /// revocation was taken back. A connection that came with such a token is closed (4002).
+    #[serde(rename = "tokens.revoked")]
+    TokensRevoked {
+        created_at: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issued_before: Option<Timestamp>,
+    },
+
     /// Something stood here that this reader may not see, or that can no longer be read: it only keeps the
     /// place, so that nobody sees a hole.
     #[serde(rename = "placeholder")]
@@ -106,6 +114,7 @@ impl Event {
             Self::UserReactivated { .. } => "user.reactivated",
             Self::UserDeleted { .. } => "user.deleted",
             Self::UserRestored { .. } => "user.restored",
+            Self::TokensRevoked { .. } => "tokens.revoked",
             Self::Placeholder { .. } => "placeholder",
         }
     }
@@ -124,26 +133,19 @@ pub enum Signal {
     /// Users came or went, or are away or back, collected over a moment.
     #[serde(rename = "user.presence.changed")]
     PresenceChanged { users: Vec<Presence> },
-    /// Everybody of the subscription who is there now; all others are not. Comes every minute, and where changes
-    /// had to be left out: so a lost change heals.
+    /// Who of the subscription is there now, in place of everything that was told before. Comes where changes had to be
+    /// left out or were asked for anew, and where more are there than are told of by name.
     #[serde(rename = "user.presence.snapshot")]
-    PresenceSnapshot { users: Vec<Presence> },
-}
-
-/// Whether a user is there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub struct Presence {
-    pub user_id: UserId,
-    pub online: bool,
-    /// Online, and without any connection in the foreground for five minutes.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub away: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_active: Option<Timestamp>,
-    /// `status` text, and whatever a newer server adds.
-    #[serde(flatten)]
-    pub custom: BTreeMap<String, Value>,
+    PresenceSnapshot {
+        users: Vec<Presence>,
+        /// How many are there beside those. Absent: nobody; who is not named is not there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        others: Option<PresenceCounts>,
+    },
+    /// What everything that was told comes to. Comes every minute; a client that has come to something else says
+    /// `presence` without a subscription, and is told a snapshot.
+    #[serde(rename = "user.presence.digest")]
+    PresenceDigest(PresenceDigest),
 }
 
 /// A signal as a client sends it: who and where are known from the connection and the frame.

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::events::{ClientSignal, Event, Presence, Signal};
+use crate::events::{ClientSignal, Event, Signal};
 use crate::open::open_enum;
+use crate::presence::{Presence, PresenceCounts, PresenceSubscription};
 use crate::reads::Unread;
-use crate::users::{Me, Role, UserInput};
+use crate::users::{Me, UserInput};
 use crate::{AppKey, CloseCode, ConnectionId, Epoch, ErrorBody, Open, Seq, Timestamp, Topic};
 
 /// The version of the protocol that this code speaks, named in `hello.client.version`.
@@ -39,14 +40,20 @@ pub enum ClientFrame {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lease_ms: Option<u32>,
     },
-    /// Change whose presence is told to this connection.
-    Presence { subscription: PresenceSubscription },
+    /// Change whose presence is told to this connection; without a subscription, be told anew who is there. The answer
+    /// is a snapshot.
+    Presence {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subscription: Option<PresenceSubscription>,
+    },
     /// Ask for a `pong` with the same id.
     Ping { id: u64 },
     /// The answer to the server's `ping`.
     Pong,
     /// A fresh token, before the old one ends.
     Token { token: String },
+    /// How many tabs of a browser share this connection, where it is not one: for the figures of what that saves.
+    Tabs { count: u32 },
     /// Going, and how.
     Bye { intent: ByeIntent },
 }
@@ -102,8 +109,19 @@ pub enum ServerFrame {
 
 impl ClientFrame {
     /// Every `type`, for telling a frame of a newer client from a broken one.
-    pub const KINDS: &'static [&'static str] =
-        &["hello", "watch", "unwatch", "signal", "app_state", "presence", "ping", "pong", "token", "bye"];
+    pub const KINDS: &'static [&'static str] = &[
+        "hello",
+        "watch",
+        "unwatch",
+        "signal",
+        "app_state",
+        "presence",
+        "ping",
+        "pong",
+        "token",
+        "tabs",
+        "bye",
+    ];
 }
 
 impl ServerFrame {
@@ -250,20 +268,6 @@ open_enum! {
     }
 }
 
-/// Whose presence a connection is told.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum PresenceSubscription {
-    #[default]
-    None,
-    /// Users who share a channel of members with this one.
-    Friends,
-    /// Users of these roles.
-    Roles(Vec<Role>),
-    All,
-}
-
 /// The server's answer to `hello`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -286,6 +290,9 @@ pub struct Ready {
     /// Who is there, of those whose presence was asked for.
     #[serde(default)]
     pub presence: Vec<Presence>,
+    /// How many are there beside those. Absent: nobody; who is not named is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence_others: Option<PresenceCounts>,
 }
 
 /// What the server holds this connection to.

@@ -128,6 +128,13 @@ macro_rules! string_schema {
 }
 pub(crate) use string_schema;
 
+impl ChannelId {
+    /// Whether the channel is a direct one: it has no name of its own, and the same members are always the same channel.
+    pub fn is_of_members(&self) -> bool {
+        self.as_str().starts_with('!')
+    }
+}
+
 id! {
     /// A user of an app: 1–128 of `a-z 0-9 @ _ -`. Upper case is refused, so that `Alice` and `alice`
     /// cannot be two people.

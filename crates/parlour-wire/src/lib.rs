@@ -7,6 +7,7 @@
 //! that cannot hold a bad value ([`ids`]). What is *newer than this code* survives: unknown fields stay in
 //! `custom` or are ignored, unknown values stay values ([`open`]).
 
+pub mod app;
 pub mod channels;
 pub mod close;
 pub mod devices;
@@ -15,12 +16,15 @@ pub mod events;
 pub mod frames;
 pub mod ids;
 pub mod json;
+pub mod limits;
 pub mod members;
 pub mod messages;
 pub mod open;
+pub mod presence;
 pub mod reads;
 pub mod tasks;
 pub mod time;
+pub mod tokens;
 pub mod topic;
 pub mod usage;
 pub mod users;

@@ -38,6 +38,28 @@ impl Timestamp {
         let (year, month, _) = civil_from_days(self.0.div_euclid(DAY_MS));
         format!("{year:04}-{month:02}")
     }
+
+    /// When the UTC calendar month began that holds this moment.
+    ///
+    /// ```
+    /// # use parlour_wire::Timestamp;
+    /// let t: Timestamp = "2026-12-21T06:47:00Z".parse().unwrap();
+    /// assert_eq!(t.month_start().to_string(), "2026-12-01T00:00:00.000Z");
+    /// assert_eq!(t.next_month_start().to_string(), "2027-01-01T00:00:00.000Z");
+    /// ```
+    #[must_use]
+    pub fn month_start(self) -> Self {
+        let (year, month, _) = civil_from_days(self.0.div_euclid(DAY_MS));
+        Self::from_unix_ms(days_from_civil(year, month, 1) * DAY_MS)
+    }
+
+    /// When the UTC calendar month begins after the one that holds this moment.
+    #[must_use]
+    pub fn next_month_start(self) -> Self {
+        let (year, month, _) = civil_from_days(self.0.div_euclid(DAY_MS));
+        let (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+        Self::from_unix_ms(days_from_civil(year, month, 1) * DAY_MS)
+    }
 }
 
 /// Year, month and day of the day that begins `days` days after 1970-01-01, in the Gregorian calendar.

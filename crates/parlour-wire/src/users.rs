@@ -30,6 +30,7 @@ pub const USER_READ_ONLY_FIELDS: &[&str] = &[
     "deleted_at",
     "last_active",
     "online",
+    "away",
     "banned",
     "shadow_banned",
     "devices",
@@ -75,6 +76,9 @@ pub struct User {
     /// Whether any connection of the user is up that is not invisible.
     #[serde(default)]
     pub online: bool,
+    /// Online, and without any connection in the foreground for five minutes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
     /// The user's own fields: `name`, `image`, and whatever the app puts there.
     #[serde(flatten)]
     pub custom: BTreeMap<String, Value>,
@@ -93,6 +97,7 @@ impl User {
             deactivated_at: None,
             deleted_at: None,
             online: false,
+            away: false,
             custom: BTreeMap::new(),
         }
     }

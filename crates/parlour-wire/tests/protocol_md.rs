@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use parlour_wire::error::ErrorResponse;
 use parlour_wire::events::{ClientSignal, Signal};
 use parlour_wire::{
-    ClientFrame, Event, Open, ServerFrame, channels, frames, json, members, messages, reads, users,
+    ClientFrame, Event, Open, ServerFrame, app, channels, frames, json, members, messages, reads, tokens,
+    users,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,6 +51,7 @@ fn through_its_type(block: &Block) -> Value {
         "server frame" => through::<ServerFrame>(block),
         "event" => through::<Event>(block),
         "error response" => through::<ErrorResponse>(block),
+        "request: AddKey" => through::<app::AddKey>(block),
         "request: ClientFrames" => through::<frames::ClientFrames>(block),
         "request: EditMessage" => through::<messages::EditMessage>(block),
         "request: GetOrCreateChannel" => through::<channels::GetOrCreateChannel>(block),
@@ -59,6 +61,7 @@ fn through_its_type(block: &Block) -> Value {
         "request: QueryChannels" => through::<channels::QueryChannels>(block),
         "request: SendMessage" => through::<messages::SendMessage>(block),
         "request: UpdateMembers" => through::<members::UpdateMembers>(block),
+        "request: RevokeTokens" => through::<tokens::RevokeTokens>(block),
         "request: UpsertUsers" => through::<users::UpsertUsers>(block),
         "response: ChannelResponse" => through::<channels::ChannelResponse>(block),
         "response: ChannelsResponse" => through::<channels::ChannelsResponse>(block),

@@ -35,6 +35,8 @@ enum Command {
     Load(commands::load::LoadArgs),
     /// Show, change, deactivate, delete and export users.
     User(commands::user::UserArgs),
+    /// Show active users and concurrent connections, with a plot.
+    Usage(commands::usage::UsageArgs),
     /// Print the version.
     Version(commands::version::VersionArgs),
     /// Print the API's description.
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
             Command::Tail(args) => commands::tail::run(args).await,
             Command::Load(args) => commands::load::run(args).await,
             Command::User(args) => commands::user::run(args).await,
+            Command::Usage(args) => commands::usage::run(args).await,
             Command::Version(args) => commands::version::run(args).await,
             Command::Openapi => commands::openapi::run(),
         }

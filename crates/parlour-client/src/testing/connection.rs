@@ -261,6 +261,7 @@ impl World {
             ClientFrame::Signal { .. }
             | ClientFrame::AppState { .. }
             | ClientFrame::Presence { .. }
+            | ClientFrame::Tabs { .. }
             | ClientFrame::Bye { .. }
             | ClientFrame::Hello(_)
             | ClientFrame::Pong => {}
@@ -404,6 +405,7 @@ impl World {
             heads: topics.map(|topic| (topic.clone(), self.head(&topic))).collect(),
             channels: self.unread_totals(user).channels,
             presence: Vec::new(),
+            presence_others: None,
         })
     }
 }

@@ -488,6 +488,7 @@ impl World {
             members: room.members.values().cloned().collect(),
             messages: room.messages[from..].to_vec(),
             reads: room.reads.values().cloned().collect(),
+            watchers: 0,
             membership: room.members.get(user).cloned(),
             unread: self.unread(cid, user),
         })

@@ -135,6 +135,7 @@ impl<A: Answers> Frames for OverHttp<A> {
             | ClientFrame::Unwatch { .. }
             | ClientFrame::Signal { .. }
             | ClientFrame::Presence { .. }
+            | ClientFrame::Tabs { .. }
             | ClientFrame::Pong => {}
         }
         self.posts.push(Said { text, token })

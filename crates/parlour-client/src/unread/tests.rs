@@ -340,6 +340,7 @@ impl World {
             heads: BTreeMap::new(),
             channels,
             presence: Vec::new(),
+            presence_others: None,
         };
         self.tally.ready(&ready);
         if fresh {

@@ -215,6 +215,7 @@ impl Server {
                 heads: [(topic(), 0)].into(),
                 channels: ready.channels,
                 presence: Vec::new(),
+                presence_others: None,
             }))]
         };
         for frame in frames {

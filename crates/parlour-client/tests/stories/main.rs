@@ -6,6 +6,7 @@ mod company;
 mod connecting;
 mod kit;
 mod lifecycle;
+mod limits;
 mod listening;
 mod over_http;
 mod proxy;

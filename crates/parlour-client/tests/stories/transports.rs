@@ -9,8 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header;
 use parlour_client::wire::CloseCode;
+use parlour_client::wire::app::{AddKey, KeyAlgorithm};
+use parlour_client::wire::usage::UsageQuery;
 use parlour_client::{
-    ActingChannel, Body, Frames, Net, NetError, Received, ServerClient, TokioNet, Transport, open_transport,
+    ActingChannel, Body, Frames, Net, NetError, Received, Revocation, ServerClient, TokioNet, Transport,
+    open_transport,
 };
 use parlour_server::config::Mode;
 use parlour_server::{Config, Running};
@@ -422,6 +425,53 @@ async fn a_token_that_is_no_good_ends_the_connection_alike_over_every_transport(
 }
 
 #[tokio::test]
+async fn a_token_that_is_taken_back_ends_the_connection_alike_over_every_transport_f1_21_f1_22_f1_25() {
+    let place = Place::start(|_| {}).await;
+    for transport in EACH {
+        for revokes_all in [false, true] {
+            let mut alice = place.connects(transport, "alice").await;
+            let revoke = async |revocation| match revokes_all {
+                true => place.backend.revoke_all_tokens(revocation).await.unwrap(),
+                false => place.backend.revoke_tokens("alice", revocation).await.unwrap(),
+            };
+            let before = revoke(Revocation::Now).await.unwrap();
+            let (heard, (code, _)) = alice.until_over().await;
+            let error = heard.iter().find(|frame| frame["type"] == "error").unwrap();
+            assert_eq!(
+                (&error["error"]["code"], code),
+                (&json!("token_revoked"), Some(4002)),
+                "{transport:?}"
+            );
+            assert_eq!(revoke(Revocation::Before(before)).await, Some(before));
+            assert_eq!(revoke(Revocation::Nothing).await, None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backend_exchanges_its_key_and_goes_on_f1_2() {
+    let place = Place::start(|_| {}).await;
+    let wanted = AddKey {
+        kid: Some("next".to_owned()),
+        algorithm: KeyAlgorithm::Hs256,
+        public_key: None,
+        scopes: None,
+        expires_at: None,
+    };
+    let added = place.backend.add_key(&wanted).await.unwrap();
+    let url = format!("http://{}", place.running.address);
+    let next = ServerClient::new(&url, "dev", &added.secret.unwrap()).unwrap();
+    let keys = next.app().await.unwrap().keys;
+    assert_eq!(keys.iter().map(|key| key.kid.as_str()).collect::<Vec<_>>(), ["next"]);
+    place.backend.remove_key("next").await.unwrap();
+    assert_eq!(next.app().await.unwrap_err().code(), "token_signature");
+    assert_eq!(place.backend.remove_key("next").await.unwrap_err().code(), "not_found");
+    for wrong in ["", "../users", "a/b", ".."] {
+        assert_eq!(place.backend.remove_key(wrong).await.unwrap_err().code(), "invalid_input", "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_ended_is_replaced_in_time_over_every_transport() {
     let place = Place::start(|_| {}).await;
     for transport in EACH {
@@ -454,9 +504,17 @@ async fn who_is_dropped_without_a_word_is_gone_for_the_server_too() {
     let place = Place::start(|config| config.limits.poll_lease_ms = 500).await;
     for transport in EACH {
         let alice = place.connects(transport, "alice").await;
-        assert_eq!(place.backend.usage(1).await.unwrap().concurrent_connections.current, 1, "{transport:?}");
+        assert_eq!(
+            place.backend.usage(UsageQuery::default()).await.unwrap().concurrent_connections.current,
+            1,
+            "{transport:?}"
+        );
         drop(alice);
-        soon(async { while place.backend.usage(1).await.unwrap().concurrent_connections.current != 0 {} })
-            .await;
+        soon(async {
+            while place.backend.usage(UsageQuery::default()).await.unwrap().concurrent_connections.current
+                != 0
+            {}
+        })
+        .await;
     }
 }

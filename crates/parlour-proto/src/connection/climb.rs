@@ -113,9 +113,7 @@ impl Connection {
             Climb::Dialling(Step::Opening(tried) | Step::Hello { dial: tried, .. }) if tried.at < live.at => {
                 out.push(Output::Close { dial: tried.number, code: CloseCode::MEANS_TO_RESUME });
                 let at = live.at;
-                let dial = self.open(now, at, out);
-                let dial =
-                    Dial { until: dial.until.min(soon), until_ready: dial.until_ready.min(soon), ..dial };
+                let dial = Dial { until: soon, until_ready: soon, ..self.open(now, at, out) };
                 if let Link::Up(live) = &mut self.link {
                     live.climb = Climb::Dialling(Step::Opening(dial));
                 }

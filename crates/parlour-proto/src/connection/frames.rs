@@ -152,7 +152,7 @@ impl Connection {
             self.transmit(app_state, out);
         }
         if told.presence != self.config.presence {
-            self.transmit(ClientFrame::Presence { subscription: self.config.presence.clone() }, out);
+            self.transmit(ClientFrame::Presence { subscription: Some(self.config.presence.clone()) }, out);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use parlour_wire::frames::{ClientFrame, PresenceSubscription, ServerFrame};
+use parlour_wire::frames::{ClientFrame, ServerFrame};
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::users::UserInput;
 use parlour_wire::{CloseCode, Open, Seq, Topic};
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use parlour_wire::frames::{AppState, PresenceSubscription, ReplacedBy, ServerFrame};
+use parlour_wire::frames::{AppState, ReplacedBy, ServerFrame};
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::users::UserInput;
 use parlour_wire::{CloseCode, ErrorBody, Topic};
 

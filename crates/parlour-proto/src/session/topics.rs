@@ -215,7 +215,8 @@ impl Topics {
     /// The run of events that follow the cursor of a topic to which the session listens and that changes nothing else.
     pub(super) fn pass<F>(&mut self, events: &[Live<F>]) -> Range<usize> {
         let Some(Live { topic, .. }) = events.first() else { return 0..0 };
-        if self.own.as_ref().is_some_and(|(own, _)| own == topic) {
+        // What happens to the user or the app may change more.
+        if !matches!(topic, Topic::Channel(_)) {
             return 0..0;
         }
         let Some(Place::Attached(Attachment { cursor, feed: Feed::Live, .. })) = self.places.get_mut(topic)
@@ -403,6 +404,11 @@ impl Topics {
     /// Sends an event that is the next of its topic, and applies what it does to the user's sessions.
     fn pass_on<F>(&mut self, event: Live<F>, out: &mut Vec<SessionOutput<F>>) {
         out.push(SessionOutput::SendShared(event.frame));
+        if event.effect == Effect::Review && !matches!(event.topic, Topic::Channel(_)) {
+            // Asked once too often does no harm: also for what is replayed, and in the app's topic.
+            out.push(SessionOutput::Review);
+            return;
+        }
         let Some((own, in_force)) = &mut self.own else { return };
         // What happened before the admission is in its topics; what is replayed for a client's sake is done.
         if *own != event.topic || !in_force.is_behind(event.seq) {
@@ -410,7 +416,7 @@ impl Topics {
         }
         in_force.raise(event.seq);
         match event.effect {
-            Effect::None => {}
+            Effect::None | Effect::Review => {}
             Effect::Join { topic, seq } => self.join(topic, seq, out),
             Effect::Leave { topic } => self.detach(topic, out),
         }

@@ -2,9 +2,9 @@
 
 use parlour_proto::{AppLevel, FailedWhy, Input, NetworkLevel, Output, State, UiStatus};
 use parlour_wire::frames::{
-    ByeIntent, ClientFrame, EventFrame, PresenceSubscription, Ready, ReplacedBy, ResetReason, Resumed,
-    ServerFrame,
+    ByeIntent, ClientFrame, EventFrame, Ready, ReplacedBy, ResetReason, Resumed, ServerFrame,
 };
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::{CloseCode, ErrorCode, Open};
 use serde_json::json;
 

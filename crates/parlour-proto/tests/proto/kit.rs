@@ -8,9 +8,10 @@ use parlour_proto::{
 };
 use parlour_wire::events::Event;
 use parlour_wire::frames::{
-    ClientFrame, ClientInfo, EventFrame, Hello, Limits, PresenceSubscription, Ready, ResetReason, Resume,
-    Resumed, ServerFrame, WatchTopic,
+    ClientFrame, ClientInfo, EventFrame, Hello, Limits, Ready, ResetReason, Resume, Resumed, ServerFrame,
+    WatchTopic,
 };
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::users::{Me, User, UserInput};
 use parlour_wire::{CloseCode, Epoch, Open, Seq, Timestamp, Topic};
 
@@ -55,6 +56,7 @@ pub(crate) fn ready() -> Ready {
         heads: BTreeMap::new(),
         channels: vec![],
         presence: vec![],
+        presence_others: None,
     }
 }
 
@@ -364,10 +366,12 @@ pub(crate) fn session_line(output: &SessionOutput<EventFrame>) -> String {
         SessionOutput::SendShared(event) => format!("event {} {}", event.topic, event.seq),
         SessionOutput::Watch(topic) => format!("may watch {topic}?"),
         SessionOutput::VerifyToken(token) => format!("verify {token}"),
+        SessionOutput::Review => "review".into(),
         SessionOutput::Signal { topic, .. } => format!("signal to {topic}"),
         SessionOutput::AppState { state, .. } => format!("app_state {state}"),
         SessionOutput::Presence(_) => "presence".into(),
         SessionOutput::Leaving(intent) => format!("leaving {intent}"),
+        SessionOutput::Tabs(count) => format!("tabs {count}"),
         SessionOutput::Close { code, reason } => format!("close {} {reason}", code.0),
     }
 }

@@ -6,9 +6,9 @@ use parlour_proto::{
 };
 use parlour_wire::events::ClientSignal;
 use parlour_wire::frames::{
-    AppState, ByeIntent, ClientFrame, EventFrame, PresenceSubscription, Ready, ResetReason, Resumed,
-    ServerFrame, WatchTopic,
+    AppState, ByeIntent, ClientFrame, EventFrame, Ready, ResetReason, Resumed, ServerFrame, WatchTopic,
 };
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::{CloseCode, ErrorCode, Open};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -34,6 +34,7 @@ fn effects() -> impl Strategy<Value = Effect> {
         4 => Just(Effect::None),
         1 => (places(), seqs()).prop_map(|(place, seq)| Effect::Join { topic: topic(place), seq }),
         1 => places().prop_map(|place| Effect::Leave { topic: topic(place) }),
+        1 => Just(Effect::Review),
     ]
 }
 
@@ -49,7 +50,7 @@ fn client_frames() -> impl Strategy<Value = ClientFrame> {
         1 => places().prop_map(|place| ClientFrame::Unwatch { topics: vec![topic(place)] }),
         1 => places().prop_map(typing),
         1 => Just(ClientFrame::AppState { state: AppState::Background, lease_ms: Some(30_000) }),
-        1 => Just(ClientFrame::Presence { subscription: PresenceSubscription::Friends }),
+        1 => Just(ClientFrame::Presence { subscription: Some(PresenceSubscription::Friends) }),
         1 => any::<u64>().prop_map(|id| ClientFrame::Ping { id }),
         3 => Just(ClientFrame::Pong),
         1 => Just(ClientFrame::Token { token: "t".into() }),

@@ -2,9 +2,8 @@
 
 use parlour_proto::{Effect, Load, Session, SessionConfig, SessionInput, TopicStart};
 use parlour_wire::events::ClientSignal;
-use parlour_wire::frames::{
-    AppState, ByeIntent, ClientFrame, Hello, PresenceSubscription, Ready, ServerFrame,
-};
+use parlour_wire::frames::{AppState, ByeIntent, ClientFrame, Hello, Ready, ServerFrame};
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::{CloseCode, ErrorCode, Open};
 
 use crate::kit::{
@@ -591,7 +590,7 @@ fn app_state_and_presence_are_passed_on() {
     let mut server = Server::listening_to(vec![]);
     let hidden = ClientFrame::AppState { state: AppState::Hidden, lease_ms: None };
     assert_eq!(server.hears(hidden), ["app_state hidden"]);
-    let all = ClientFrame::Presence { subscription: PresenceSubscription::All };
+    let all = ClientFrame::Presence { subscription: Some(PresenceSubscription::All) };
     assert_eq!(server.hears(all), ["presence"]);
 }
 
@@ -657,7 +656,7 @@ fn every_ping_of_the_client_renews_the_lease_and_nothing_else_does_l4_10() {
     assert_eq!(server.hears(ClientFrame::Ping { id: 1 }), ["pong 1"]);
     assert_eq!(server.machine.deadline(), Some(64_000));
     server.now = 40_000;
-    server.hears(ClientFrame::Presence { subscription: PresenceSubscription::All });
+    server.hears(ClientFrame::Presence { subscription: Some(PresenceSubscription::All) });
     server.hears(ClientFrame::Pong);
     assert_eq!(server.ticks_at(63_999), NOTHING);
     assert_eq!(server.ticks_at(64_000), ["bye 4008", "close 4008 lease_expired"]);
@@ -699,4 +698,22 @@ fn a_lease_is_not_judged_while_the_server_itself_is_late() {
     assert_eq!(server.takes(SessionInput::Tick { late: true }), NOTHING);
     assert_eq!(server.machine.deadline(), Some(41_000));
     assert_eq!(server.ticks_at(41_000), ["bye 4008", "close 4008 lease_expired"]);
+}
+
+#[test]
+fn when_what_it_was_admitted_by_may_not_hold_any_more_a_session_asks_and_ends_where_it_does_not() {
+    for place in [ALICE, "app:dev"] {
+        let mut server = Server::new();
+        server.hears(say_hello(None));
+        server.takes(SessionInput::Admitted(Box::new(admission(vec![start(ALICE, 0), start("app:dev", 0)]))));
+        let told = SessionInput::Live(live(place, 1, Effect::Review));
+        assert_eq!(server.takes(told), [format!("event {place} 1"), "review".to_owned()]);
+        let error = Box::new(ErrorCode::TokenRevoked.error());
+        let code = CloseCode::TOKEN_REFUSED;
+        assert_eq!(
+            server.takes(SessionInput::Refused { code, error, retry_after_ms: None }),
+            ["error token_revoked", "close 4002 token_revoked"]
+        );
+        assert_eq!(server.live(place, 2), NOTHING);
+    }
 }

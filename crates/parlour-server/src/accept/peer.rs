@@ -28,6 +28,8 @@ pub(crate) struct Peer<S> {
     heads: Heads,
     doubt: Arc<Doubt>,
     node: Arc<Node>,
+    /// Whether there is room for so many bytes more.
+    takes: Box<dyn Fn(usize) -> bool + Send + Sync>,
     /// What is being written in the place of what hyper said.
     refusal: Option<Refusal>,
 }
@@ -45,6 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         intake: Intake,
         doubt: Arc<Doubt>,
         node: Arc<Node>,
+        takes: impl Fn(usize) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self {
             stream,
@@ -55,6 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             heads: Heads::default(),
             doubt,
             node,
+            takes: Box::new(takes),
             refusal: None,
         }
     }
@@ -143,6 +147,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Peer<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = buf.filled().len() - before;
+        if !(self.takes)(read) {
+            tracing::warn!(address = %self.address, "closed: too much came from this address of which nobody knows whose it is");
+            let why = "too much came before it was known from whom";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::QuotaExceeded, why)));
+        }
         if let Some(request) = self.heads.read(&buf.filled()[before..]) {
             self.doubt.about(request);
         }

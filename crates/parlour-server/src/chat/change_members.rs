@@ -5,6 +5,7 @@ use parlour_wire::channels::{ChannelResponse, MEMBERS_PER_BATCH_MAX};
 use parlour_wire::members::UpdateMembers;
 use parlour_wire::{Cid, ErrorCode};
 
+use super::show_channel::show_channel;
 use crate::access::{self, Caller, Wish};
 use crate::error::ApiResult;
 use crate::node::Node;
@@ -41,6 +42,6 @@ pub(crate) async fn change_members(
     };
     node.store.change_members(change).await?;
     // Whoever left a private channel sees it no more, but is told what became of the call.
-    let state = node.store.channel_state(caller.app.id, cid, caller.user(), 0).await?;
+    let state = show_channel(node, caller, cid, 0).await?;
     Ok(ChannelResponse { state, created: false })
 }

@@ -1,16 +1,16 @@
 //! A user opens a connection: token, limits, the user itself, and everything the session starts from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parlour_proto::{Admission, TopicStart};
-use parlour_store::{App, AppMode, Connect, Connected};
-use parlour_wire::frames::{
-    FRAME_BYTES_MAX, Hello, Limits, PresenceSubscription, Ready, ReplacedBy, Resumed,
-};
+use parlour_store::{App, AppId, AppMode, Connect, Connected, StoreError, Ticket};
+use parlour_wire::frames::{FRAME_BYTES_MAX, Hello, Limits, Ready, ReplacedBy, Resumed};
 use parlour_wire::messages::TEXT_CHARS_MAX;
-use parlour_wire::{CloseCode, ErrorBody, ErrorCode, ServerFrame, UserId};
+use parlour_wire::presence::{PRESENCE_LISTED_MAX, PresenceSubscription};
+use parlour_wire::{AppKey, CloseCode, ErrorBody, ErrorCode, ServerFrame, Timestamp, UserId};
 use serde_json::Value;
 
 use crate::auth::{self, Bearer};
@@ -19,8 +19,8 @@ use crate::error::ApiError;
 use crate::gateway::inbox::Inbox;
 use crate::mailbox::Mailbox;
 use crate::node::Node;
-use crate::presence::{Audience, is_invisible};
-use crate::profile::Holder;
+use crate::presence::{Audience, Picture, Whom};
+use crate::profile::{Face, Holder};
 use crate::user_fields;
 
 /// Devices that a refused newcomer is told of by name.
@@ -41,6 +41,8 @@ pub(crate) struct Welcome {
     pub(crate) arrival: Arrival,
     /// The connection's name among its user's.
     pub(crate) seat: u64,
+    /// What its token says of when it was issued.
+    pub(crate) issued_at: Option<Timestamp>,
 }
 
 /// Why nobody was let in.
@@ -64,10 +66,12 @@ pub(crate) struct Door<'a> {
     pub(crate) mailbox: &'a Arc<Mailbox>,
     pub(crate) inbox: Option<&'a Arc<Inbox>>,
     pub(crate) lasts_by: LastsBy,
+    /// Where its client is, if that is known.
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl Refusal {
-    fn new(code: CloseCode, error: ErrorBody) -> Self {
+    pub(crate) fn new(code: CloseCode, error: ErrorBody) -> Self {
         Self { code, error, retry_after_ms: None }
     }
 }
@@ -75,12 +79,14 @@ impl Refusal {
 /// Verifies, admits, merges, counts. Whatever fails after the admission gives the place back.
 pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) -> Result<Welcome, NotWelcome> {
     let app = node.app(&hello.app_key).map_err(|error| Refusal::new(CloseCode::UNKNOWN_APP, error))?;
-    let (user, expires_in_ms) = verify_user(node, &app, &hello.token)?;
+    let VerifiedUser { user, issued_at, expires_in_ms } = verify_user(node, &app.key, &hello.token)?;
     let fields = own_fields(node, &app, &user, hello).await?;
+    check_subscription(&hello.presence).map_err(|error| Refusal::new(CloseCode::PROTOCOL, error))?;
     refuse_while_draining(node, hello)?;
-    let &Door { mailbox, inbox, lasts_by } = door;
+    let &Door { mailbox, inbox, lasts_by, address } = door;
     let limits = &node.config.limits;
-    let per_user = node.connections_per_user(&app);
+    let in_force = node.limits.of(&app);
+    let per_user = in_force.connections_per_user;
     let candidate = Candidate {
         app: app.id,
         user: &user,
@@ -88,34 +94,39 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
         mailbox,
         inbox,
         lasts_by,
+        address,
+        issued_at,
         now: node.clock.millis(),
+        at: node.clock.now(),
         limit: per_user,
-        on_limit: limits.on_connection_limit,
+        on_limit: in_force.on_connection_limit,
         probe_wait_ms: limits.probe_wait_ms,
         slow_reader: Duration::from_millis(limits.slow_reader_ms),
         dials: (app.mode == AppMode::Production).then_some((limits.dials_per_minute, limits.dials_burst)),
     };
-    let (concurrent, arrival) = match node.connections.standing(&candidate) {
-        Standing::Leased { concurrent } => (concurrent, Arrival::Again),
+    let (ticket, arrival) = match node.connections.standing(&candidate) {
+        Standing::Leased => (None, Arrival::Again),
         Standing::None => {
-            let concurrent = admit(node, &candidate).await?;
+            let ticket = admit(node, &candidate).await?;
             // It may have come after all the others were told.
             if let Err(refusal) = refuse_while_draining(node, hello) {
-                node.connections.remove(app.id, &user, mailbox);
+                node.connections.remove(app.id, &user, mailbox, node.clock.now());
                 return Err(refusal.into());
             }
-            (concurrent, Arrival::Anew)
+            (Some(ticket), Arrival::Anew)
         }
         Standing::Ended { bye, code } => return Err(NotWelcome::Ended { bye, code }),
     };
-    // Held before the user is read: what changes meanwhile is not missed.
+    // Held before the user is read, as the friends' time is: what changes meanwhile is not missed.
     let holder = node.profiles.hold(app.id, &user);
+    let friends_as_of = node.presence.friends_as_of(app.id);
     let connect = Connect {
         app: app.id,
         user: user.clone(),
         fields,
-        concurrent,
+        ticket,
         resume: hello.resume.clone(),
+        issued_at,
         now: node.clock.now(),
     };
     let connected = match node.store.connect(connect).await {
@@ -123,16 +134,17 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
         Err(error) => {
             // The lease of a poll goes on until the next one.
             if arrival == Arrival::Anew {
-                node.connections.remove(app.id, &user, mailbox);
+                node.connections.remove(app.id, &user, mailbox, node.clock.now());
             }
             return Err(store_refusal(error.into()).into());
         }
     };
     holder.learn(&connected.me.user, connected.own_head());
+    mailbox.belongs_to(&holder);
     let now = node.clock.now();
     let seat = match arrival {
         Arrival::Anew => {
-            node.presence.up(app.id, &connected.me.user, mailbox.number, &hello.app_state, now);
+            node.presence.up(app.id, &holder, mailbox.number, &hello.app_state, now);
             mailbox.number
         }
         Arrival::Again => {
@@ -145,9 +157,12 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
             seat
         }
     };
-    let there = subscribe_presence(node, app.id, &user, mailbox, &hello.presence).await;
+    let friends = Friends { as_of: friends_as_of, may_have_some: connected.has_direct_channels() };
+    let listening = audience(node, app.id, &holder, &hello.presence, friends).await;
+    let there =
+        listening.map(|listening| node.presence.subscribe(app.id, mailbox, listening)).unwrap_or_default();
     let admission = admission(node, mailbox, hello, connected, there, per_user, expires_in_ms);
-    Ok(Welcome { app, user: holder, admission, arrival, seat })
+    Ok(Welcome { app, user: holder, admission, arrival, seat, issued_at })
 }
 
 /// A server that is about to stop takes nobody, and says when it will.
@@ -168,8 +183,8 @@ fn refuse_while_draining(node: &Node, hello: &Hello) -> Result<(), Refusal> {
     Err(Refusal { code, error, retry_after_ms: Some(node.late_turn()) })
 }
 
-/// Takes a place for a new connection; answers how many the app has then.
-async fn admit(node: &Node, candidate: &Candidate<'_>) -> Result<u64, Refusal> {
+/// Takes a place for a new connection; answers its right to be counted.
+async fn admit(node: &Node, candidate: &Candidate<'_>) -> Result<Arc<Ticket>, Refusal> {
     node.pace.take(candidate.now).map_err(|retry_after_ms| {
         let error = ErrorCode::Unavailable.because("More connections come than the server lets in at once.");
         Refusal { code: CloseCode::OVER_CAPACITY, error, retry_after_ms: Some(retry_after_ms) }
@@ -181,7 +196,7 @@ async fn admit(node: &Node, candidate: &Candidate<'_>) -> Result<u64, Refusal> {
     let mut places = Places::Unasked;
     loop {
         match node.connections.admit(candidate, places) {
-            Admittance::In { concurrent } => return Ok(concurrent),
+            Admittance::In(ticket) => return Ok(ticket),
             Admittance::Asking(asking) => {
                 let outcome = asking.over(&node.clock).await;
                 node.connections.judge(candidate, &asking, outcome);
@@ -211,20 +226,43 @@ fn too_many(candidate: &Candidate<'_>, held_by: &[ReplacedBy]) -> String {
     )
 }
 
-/// The user of a token that may connect, and when the token ends.
-pub(crate) fn verify_user(node: &Node, app: &App, token: &str) -> Result<(UserId, Option<u64>), Refusal> {
+/// A user who may connect.
+pub(crate) struct VerifiedUser {
+    pub(crate) user: UserId,
+    pub(crate) issued_at: Option<Timestamp>,
+    pub(crate) expires_in_ms: Option<u64>,
+}
+
+/// The user of a token that may connect, and when the token ends. Whether it is revoked is not known here.
+pub(crate) fn verify_user(node: &Node, app: &AppKey, token: &str) -> Result<VerifiedUser, Refusal> {
     let now = node.clock.now();
-    let verified = auth::verify(app, token, now).map_err(|error| {
+    let hosted = node.hosted(app).map_err(|error| Refusal::new(CloseCode::UNKNOWN_APP, error))?;
+    let verified = auth::verify(&hosted, token, now).map_err(|error| {
         let expired = error.code == ErrorCode::TokenExpired.as_str();
         Refusal::new(if expired { CloseCode::TOKEN_EXPIRED } else { CloseCode::TOKEN_REFUSED }, error)
     })?;
     let expires_in_ms =
         verified.expires_at.map(|at| u64::try_from(at.unix_ms() - now.unix_ms()).unwrap_or(0));
     match verified.bearer {
-        Bearer::User(user) => Ok((user, expires_in_ms)),
+        Bearer::User(user) => Ok(VerifiedUser { user, issued_at: verified.issued_at, expires_in_ms }),
         Bearer::Server => {
             Err(Refusal::new(CloseCode::SERVER_TOKEN, ErrorCode::ServerTokenCannotConnect.error()))
         }
+    }
+}
+
+/// Refuses a user whose token has been revoked since it was verified.
+pub(crate) async fn is_welcome(
+    node: &Node,
+    app: AppId,
+    user: &UserId,
+    issued_at: Option<Timestamp>,
+) -> Result<(), Refusal> {
+    let standing = node.standings.of(&*node.store, &node.clock, app, user).await;
+    match standing {
+        Ok(standing) if standing.revokes(issued_at) => Err(store_refusal(StoreError::TokenRevoked.into())),
+        Ok(_) => Ok(()),
+        Err(error) => Err(store_refusal(error.into())),
     }
 }
 
@@ -255,39 +293,82 @@ fn store_refusal(error: ApiError) -> Refusal {
     let is_inactive =
         [ErrorCode::UserDeactivated, ErrorCode::UserDeleted].iter().any(|code| error.code == code.as_str());
     // What the caller did wrong stays wrong; what the store could not do now, it may do later.
-    let code = if is_inactive {
-        CloseCode::USER_BANNED
-    } else if error.status >= 500 || error.retryable {
-        CloseCode::DEPENDENCY_DOWN
-    } else {
-        CloseCode::PROTOCOL
+    let code = match error.status {
+        _ if is_inactive => CloseCode::USER_BANNED,
+        401 => CloseCode::TOKEN_REFUSED,
+        500.. => CloseCode::DEPENDENCY_DOWN,
+        _ if error.retryable => CloseCode::DEPENDENCY_DOWN,
+        _ => CloseCode::PROTOCOL,
     };
     let retry_after_ms = (code == CloseCode::DEPENDENCY_DOWN).then_some(1_000);
     Refusal { code, error, retry_after_ms }
 }
 
-/// Subscribes the connection; answers who is there.
-pub(crate) async fn subscribe_presence(
+/// An audience, and whom it names.
+pub(crate) struct Listening {
+    pub(crate) audience: Audience,
+    pub(crate) friends: BTreeSet<UserId>,
+    pub(crate) friends_as_of: u64,
+}
+
+/// What is known of a user's friends before they are read.
+pub(crate) struct Friends {
+    /// Whatever changed after this is not known. See [`Presence::friends_as_of`](crate::presence::Presence).
+    pub(crate) as_of: u64,
+    /// Most users have no direct channel: then nothing is to be read.
+    pub(crate) may_have_some: bool,
+}
+
+/// Whom a subscription of this user names; `None`: nobody.
+pub(crate) async fn audience(
     node: &Node,
-    app: parlour_store::AppId,
-    user: &UserId,
-    mailbox: &Arc<Mailbox>,
+    app: AppId,
+    user: &Holder,
     subscription: &PresenceSubscription,
-) -> Vec<parlour_wire::events::Presence> {
-    let audience = match subscription {
-        PresenceSubscription::None => None,
-        PresenceSubscription::All => Some(Audience::All),
-        PresenceSubscription::Roles(roles) => Some(Audience::Roles(roles.clone())),
-        PresenceSubscription::Friends => match node.store.friends(app, user).await {
-            Ok(friends) => Some(Audience::Users(friends.into_iter().collect())),
-            Err(error) => {
-                // Presence heals by the next snapshot; a connection is not refused for it.
-                tracing::warn!(%error, "friends could not be read");
-                None
-            }
-        },
+    friends: Friends,
+) -> Option<Listening> {
+    let teams = user.face().map(|face| face.teams.into_iter().collect()).unwrap_or_default();
+    let listening = |whom| Listening {
+        audience: Audience { whom, teams },
+        friends: BTreeSet::new(),
+        friends_as_of: friends.as_of,
     };
-    node.presence.subscribe(app, user, mailbox, audience)
+    let and = match subscription {
+        PresenceSubscription::None => return None,
+        PresenceSubscription::All => return Some(listening(Whom::All)),
+        PresenceSubscription::Roles(roles) => {
+            return Some(listening(Whom::Roles(roles.iter().cloned().collect())));
+        }
+        PresenceSubscription::Friends => BTreeSet::new(),
+        PresenceSubscription::FriendsAnd(listed) => listed.iter().cloned().collect(),
+    };
+    let listening = listening(Whom::Friends { of: user.id.clone(), and });
+    if !friends.may_have_some {
+        return Some(listening);
+    }
+    let friends = match node.store.friends(app, &user.id).await {
+        Ok(friends) => friends.into_iter().collect(),
+        Err(error) => {
+            // A connection is not refused for it; who is listed is heard of all the same.
+            tracing::warn!(%error, "friends could not be read");
+            BTreeSet::new()
+        }
+    };
+    Some(Listening { friends, ..listening })
+}
+
+/// A subscription lists no more than it may.
+pub(crate) fn check_subscription(subscription: &PresenceSubscription) -> Result<(), ErrorBody> {
+    match subscription {
+        PresenceSubscription::FriendsAnd(listed) if listed.len() > PRESENCE_LISTED_MAX => {
+            let count = listed.len();
+            let why = format!("lists {count} users; at most {PRESENCE_LISTED_MAX} can be listed");
+            let mut error = ErrorCode::InvalidInput.because(format!("The presence subscription {why}."));
+            error.fields.insert("presence.friends_and".to_owned(), why);
+            Err(error)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn admission(
@@ -295,14 +376,14 @@ fn admission(
     mailbox: &Mailbox,
     hello: &Hello,
     connected: Connected,
-    presence: Vec<parlour_wire::events::Presence>,
+    presence: Picture,
     connections_per_user: u32,
     token_expires_in_ms: Option<u64>,
 ) -> Box<Admission> {
     let limits = &node.config.limits;
     let clamp = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
     let Connected { mut me, epoch, topics, channels, .. } = connected;
-    me.user.online = !is_invisible(&me.user);
+    me.user.online = !Face::of(&me.user).invisible;
     let named: std::collections::BTreeSet<_> = channels.iter().map(|unread| &unread.cid).collect();
     let heads = topics
         .iter()
@@ -330,7 +411,8 @@ fn admission(
         resumed: if hello.resume.is_some() { Resumed::Resumed } else { Resumed::Fresh },
         heads,
         channels,
-        presence,
+        presence: presence.users,
+        presence_others: presence.others,
     };
     let topics = topics.into_iter().map(to_proto).collect();
     Box::new(Admission { ready: Box::new(ready), topics, token_expires_in_ms })

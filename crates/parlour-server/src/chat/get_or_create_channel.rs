@@ -10,6 +10,7 @@ use parlour_wire::{ChannelId, ChannelType, Cid, ErrorBody, ErrorCode, Team, User
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::show_channel::show_channel;
 use crate::access::{self, Caller, Wish};
 use crate::channel_types;
 use crate::error::ApiResult;
@@ -44,7 +45,7 @@ pub(crate) async fn get_or_create_channel(
     let members: BTreeSet<UserId> = creator.iter().cloned().chain(request.members).collect();
     let cid = match id {
         // Ids with `!` name what the server derives: only a channel that is there can be asked for so.
-        Some(id) if id.as_str().starts_with('!') => {
+        Some(id) if id.is_of_members() => {
             let cid = Cid::new(channel_type, id);
             access::channel(node, caller, &cid, Wish::Read).await?;
             cid
@@ -69,7 +70,7 @@ pub(crate) async fn get_or_create_channel(
     if !created {
         access::channel(node, caller, &cid, Wish::Read).await?;
     }
-    let state = node.store.channel_state(caller.app.id, &cid, caller.user(), messages).await?;
+    let state = show_channel(node, caller, &cid, messages).await?;
     Ok(ChannelResponse { state, created })
 }
 

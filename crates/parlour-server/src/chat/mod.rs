@@ -1,6 +1,7 @@
 //! The rules of chat, one file each, named by their verbs. A rule takes a caller who is known, asks the door
 //! ([`crate::access`]), checks what was given, and makes one call to the store.
 
+pub(crate) mod change_keys;
 pub(crate) mod change_lives;
 pub(crate) mod change_members;
 pub(crate) mod connect_user;
@@ -13,7 +14,9 @@ pub(crate) mod pages;
 pub(crate) mod query_channels;
 pub(crate) mod query_users;
 pub(crate) mod register_devices;
+pub(crate) mod revoke_tokens;
 pub(crate) mod send_message;
+pub(crate) mod show_channel;
 pub(crate) mod show_users;
 pub(crate) mod update_channel;
 pub(crate) mod update_users;

@@ -4,6 +4,7 @@ use parlour_store::{ChannelField, ChannelQuery, Order, SortKey};
 use parlour_wire::channels::{CHANNELS_PER_PAGE_MAX, ChannelsResponse, QueryChannels};
 
 use super::get_or_create_channel::messages_wanted;
+use super::show_channel::with_watchers;
 use super::{filters, pages};
 use crate::access::Caller;
 use crate::channel_types;
@@ -36,8 +37,10 @@ pub(crate) async fn query_channels(
             messages: messages_wanted(query.messages)?,
         })
         .await?;
+    let app = caller.app.id;
+    let channels = page.channels.into_iter().map(|state| with_watchers(node, app, state));
     Ok(ChannelsResponse {
-        channels: page.channels,
+        channels: channels.collect(),
         next: page.next.map(|place| pages::write(&place, &order)),
     })
 }

@@ -50,6 +50,7 @@ pub(crate) async fn send_message(
     };
     let sent = node.store.send_message(message).await?.value;
     node.typing.stop(&*node.bus, caller.app.id, cid, sender);
+    node.presence.active(caller.app.id, sender, node.clock.now());
     Ok(sent)
 }
 

@@ -15,7 +15,7 @@ pub(super) fn sees_whole(caller: &Caller) -> bool {
 pub(crate) fn show(node: &Node, caller: &Caller, mut users: Vec<User>) -> Vec<User> {
     let sees_whole = sees_whole(caller);
     for user in &mut users {
-        user.online = node.presence.is_online(caller.app.id, &user.id);
+        node.presence.show(caller.app.id, user);
         // Privacy and invisibility are settings, not facts for others.
         if !sees_whole && caller.user() != Some(&user.id) {
             user.custom.retain(|field, _| !PRIVATE_FIELDS.contains(&field.as_str()));

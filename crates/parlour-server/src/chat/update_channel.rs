@@ -5,6 +5,7 @@ use parlour_wire::channels::{CHANNEL_RESERVED_FIELDS, ChannelResponse};
 use parlour_wire::users::PartialUpdate;
 
 use super::get_or_create_channel::{check_data, refuse_reserved};
+use super::show_channel::show_channel;
 use crate::access::{self, Caller, Wish};
 use crate::error::ApiResult;
 use crate::node::Node;
@@ -19,7 +20,7 @@ pub(crate) async fn update_channel(
     check_data(&update.set)?;
     refuse_reserved(update.unset.iter(), CHANNEL_RESERVED_FIELDS)?;
     node.store.update_channel(caller.app.id, cid, update.set, update.unset, node.clock.now()).await?;
-    let state = node.store.channel_state(caller.app.id, cid, caller.user(), 0).await?;
+    let state = show_channel(node, caller, cid, 0).await?;
     Ok(ChannelResponse { state, created: false })
 }
 

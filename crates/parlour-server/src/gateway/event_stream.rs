@@ -29,6 +29,8 @@ pub struct EventStream {
     inbox: Arc<Inbox>,
     /// What goes out next; nothing follows once it is dropped.
     body: Option<mpsc::Sender<Bytes>>,
+    /// Whether a frame has left in part: nothing can follow but its rest.
+    is_broken: bool,
     intake: Intake,
     slow_reader: Duration,
 }
@@ -43,8 +45,14 @@ impl EventStream {
             let piece = receiver.recv().await?;
             Some((Ok::<_, Infallible>(piece), receiver))
         });
-        let stream =
-            Self { hello: Some(hello), inbox: Arc::default(), body: Some(sender), intake, slow_reader };
+        let stream = Self {
+            hello: Some(hello),
+            inbox: Arc::default(),
+            body: Some(sender),
+            is_broken: false,
+            intake,
+            slow_reader,
+        };
         (stream, Body::from_stream(pieces))
     }
 }
@@ -70,14 +78,23 @@ impl Transport for EventStream {
     }
 
     async fn send(&mut self, frame: Frame) -> Result<(), SendError> {
-        let Some(body) = &self.body else { return Err(SendError::Gone) };
+        let Some(body) = self.body.as_ref().filter(|_| !self.is_broken) else { return Err(SendError::Gone) };
         let mut rest = Bytes::from(format!("data: {}\n\n", frame.text()));
         while !rest.is_empty() {
             let piece = rest.split_to(rest.len().min(PIECE_BYTES));
             let sending = body.send(piece);
             self.intake.wait_for(sending, self.slow_reader).await?.map_err(|_| SendError::Gone)?;
+            // Whoever waits for this may be called away.
+            self.is_broken = !rest.is_empty();
         }
         Ok(())
+    }
+
+    async fn withhold(&mut self) {
+        if let Some(body) = &self.body {
+            // There is room once the piece before has left.
+            let _ = body.reserve().await;
+        }
     }
 
     fn intake(&self) -> Intake {

@@ -4,6 +4,7 @@
 //! What goes on from one poll to the next is the place among the user's connections, for as long as its lease.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,16 +32,28 @@ pub struct LongPoll {
     bytes: usize,
     /// When the answer goes out at the latest.
     until: Instant,
-    answer: Option<oneshot::Sender<Vec<Frame>>>,
+    answer: Option<oneshot::Sender<Batch>>,
+    /// Ends when the answer has left.
+    left: Option<oneshot::Receiver<Infallible>>,
 }
+
+/// What a poll answers.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) frames: Vec<Frame>,
+    /// To be held until the answer has left.
+    pub(crate) leaving: Leaving,
+}
+
+/// Held by an answer that has not left.
+#[derive(Debug)]
+pub(crate) struct Leaving(
+    #[expect(dead_code, reason = "that it is dropped says everything")] oneshot::Sender<Infallible>,
+);
 
 impl LongPoll {
     /// A poll that begins with this `hello`, and the frames of its answer.
-    pub(crate) fn open(
-        hello: Value,
-        frames: Vec<Value>,
-        hold: Duration,
-    ) -> (Self, oneshot::Receiver<Vec<Frame>>) {
+    pub(crate) fn open(hello: Value, frames: Vec<Value>, hold: Duration) -> (Self, oneshot::Receiver<Batch>) {
         let (sender, receiver) = oneshot::channel();
         let mut said = VecDeque::from(frames);
         said.push_front(hello);
@@ -51,6 +64,7 @@ impl LongPoll {
             bytes: 0,
             until: Instant::now() + hold,
             answer: Some(sender),
+            left: None,
         };
         (poll, receiver)
     }
@@ -102,12 +116,24 @@ impl Transport for LongPoll {
         Ok(())
     }
 
+    async fn withhold(&mut self) {
+        self.batch.clear();
+        self.bytes = 0;
+        if let Some(left) = &mut self.left {
+            let _ = left.await;
+            self.left = None;
+        }
+    }
+
     async fn close(&mut self, _: CloseCode, _: &str) {
         // What the answer had no room to do is done by the next poll.
         self.inbox.put_back(std::mem::take(&mut self.said));
         if let Some(answer) = self.answer.take() {
+            let (leaving, left) = oneshot::channel();
+            self.left = Some(left);
+            let batch = Batch { frames: std::mem::take(&mut self.batch), leaving: Leaving(leaving) };
             // Who does not wait for it any more asks again.
-            let _ = answer.send(std::mem::take(&mut self.batch));
+            let _ = answer.send(batch);
         }
     }
 }
@@ -133,6 +159,12 @@ mod tests {
         assert!(matches!(poll.recv().await, Received::Over));
         assert_eq!(began.elapsed().as_millis(), 10_050);
         poll.close(CloseCode::NORMAL, "").await;
-        assert_eq!(answer.try_recv().unwrap(), ["ready", "first", "second"].map(Frame::from));
+        let Batch { frames, leaving } = answer.try_recv().unwrap();
+        assert_eq!(frames, ["ready", "first", "second"].map(Frame::from));
+        // Whoever wants nothing more to be told waits until it has left.
+        let soon = tokio::time::timeout(Duration::from_secs(1), poll.withhold()).await;
+        assert!(soon.is_err(), "it has not left");
+        drop(leaving);
+        poll.withhold().await;
     }
 }

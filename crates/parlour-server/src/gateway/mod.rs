@@ -20,8 +20,10 @@ use parlour_proto::{Live, Load, Millis, Session, SessionConfig, SessionInput, Se
 use parlour_store::{App, Events, Reader};
 use parlour_wire::events::ClientSignal;
 use parlour_wire::frames::{AppState, ByeIntent, ClientInfo, Hello};
+use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::{
-    ClientFrame, CloseCode, ConnectionId, ErrorBody, ErrorCode, Open, Seq, ServerFrame, Topic, json,
+    ClientFrame, CloseCode, ConnectionId, ErrorBody, ErrorCode, Open, Seq, ServerFrame, Timestamp, Topic,
+    json,
 };
 use serde_json::Value;
 
@@ -29,13 +31,13 @@ use crate::accept::Pending;
 use crate::access::{self, Caller, Wish};
 use crate::auth::Bearer;
 use crate::channel_types;
-use crate::chat::connect_user::{self, Door, NotWelcome, Refusal, Welcome};
+use crate::chat::connect_user::{self, Door, Friends, NotWelcome, Refusal, Welcome};
 use crate::config::LimitsConfig;
 pub use crate::connections::LastsBy;
 use crate::connections::{Arrival, Unanswered};
 use crate::frame::Frame;
 use crate::hub::encode;
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Cut, Mail, Mailbox};
 use crate::node::Node;
 use crate::presence::Departure;
 use crate::profile::Holder;
@@ -123,6 +125,10 @@ pub trait Transport: Send + 'static {
     fn drain(&mut self) -> impl Future<Output = Result<(), SendError>> + Send {
         async { Ok(()) }
     }
+    /// What was sent and has not left yet leaves now, or never: returns when nothing of it is here any more.
+    fn withhold(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
     /// Whether the other side is still reading what it was sent before the last ping.
     fn is_behind(&self) -> bool {
         false
@@ -137,6 +143,8 @@ pub trait Transport: Send + 'static {
 
 /// When a tick comes this much after its deadline, the server's own loop is late and judges nobody.
 const LATE_MS: u64 = 1_000;
+/// When somebody is cut off and takes what was sent before no faster than this, it goes without it.
+const WITHHOLD_WAIT: Duration = Duration::from_secs(1);
 /// A poll ends at least this long before it would be pinged.
 const HOLD_MARGIN_MS: u64 = 5_000;
 
@@ -181,6 +189,7 @@ pub async fn serve<T: Transport>(
         node: Arc::clone(&node),
         transport,
         mailbox,
+        address,
         pending,
         guest: None,
         arrival: None,
@@ -192,10 +201,11 @@ pub async fn serve<T: Transport>(
         closed_with: None,
         is_over: false,
         is_succeeded: false,
+        is_cut: false,
     };
     gateway.run(session).await;
     gateway.outlive().await;
-    gateway.clean_up(address, opened_at);
+    gateway.clean_up(opened_at);
 }
 
 /// One connection and everything it needs.
@@ -203,6 +213,8 @@ struct Gateway<T> {
     node: Arc<Node>,
     transport: T,
     mailbox: Arc<Mailbox>,
+    /// Where the client is, if that is known.
+    address: Option<IpAddr>,
     /// Held until `hello` is accepted: the cap on connections that only wait.
     pending: Option<Pending>,
     /// Who is connected, once admitted.
@@ -221,6 +233,8 @@ struct Gateway<T> {
     is_over: bool,
     /// Whether the connection went over to another gateway.
     is_succeeded: bool,
+    /// Whether the user is no longer welcome, and only that is still said.
+    is_cut: bool,
 }
 
 /// Why a gateway that waited waits no longer.
@@ -240,6 +254,8 @@ struct Guest {
     seat: u64,
     user: Holder,
     client: ClientInfo,
+    /// What the token says of when it was issued.
+    issued_at: Option<Timestamp>,
 }
 
 impl<T: Transport> Gateway<T> {
@@ -356,6 +372,8 @@ impl<T: Transport> Gateway<T> {
             for mail in delivery.mail {
                 let code = match mail {
                     Mail::End { code, .. } => code,
+                    // The last answer may be on its way.
+                    Mail::Cut(cut) => self.withhold(cut).await.0,
                     Mail::Drain { .. } => CloseCode::RESTART,
                     Mail::Live(_) | Mail::Signal(_) | Mail::Head { .. } | Mail::Probe(_) => continue,
                 };
@@ -391,6 +409,9 @@ impl<T: Transport> Gateway<T> {
         }
         let mut ended = false;
         for mail in delivery.mail {
+            if self.is_to_be_cut() && !matches!(mail, Mail::Cut(_)) {
+                return self.cut(session).await;
+            }
             let input = match mail {
                 Mail::Live(live) => SessionInput::Live(live),
                 Mail::Head { topic, head } => SessionInput::Head { topic, head },
@@ -421,6 +442,10 @@ impl<T: Transport> Gateway<T> {
                     ended = true;
                     SessionInput::End { bye, code }
                 }
+                Mail::Cut(cut) => {
+                    ended = true;
+                    self.last_word(cut).await
+                }
             };
             self.feed(session, input).await;
             if self.has_ended() {
@@ -446,12 +471,64 @@ impl<T: Transport> Gateway<T> {
         let mut outputs = Vec::new();
         while let Some(input) = inputs.pop_front() {
             session.handle(self.node.clock.millis(), input, &mut outputs);
-            for output in std::mem::take(&mut outputs) {
+            let mut told = std::mem::take(&mut outputs).into_iter();
+            while let Some(output) = told.next() {
+                if self.is_to_be_cut() {
+                    let Some(cut) = self.cut_in_mailbox() else { return };
+                    let word = self.last_word(cut).await;
+                    // A session that is just ending says its own last words, and takes none.
+                    let is_end =
+                        |output: &SessionOutput<Frame>| matches!(output, SessionOutput::Close { .. });
+                    if !is_end(&output) && !told.as_slice().iter().any(is_end) {
+                        inputs = VecDeque::from([word]);
+                        break;
+                    }
+                }
                 if self.perform(output, &mut inputs).await.is_break() {
                     return;
                 }
             }
         }
+    }
+
+    /// Whether nothing may be told any more, and the session does not know.
+    fn is_to_be_cut(&self) -> bool {
+        self.mailbox.is_cut() && !self.is_cut
+    }
+
+    fn cut_in_mailbox(&self) -> Option<Cut> {
+        self.mailbox.take().mail.into_iter().find_map(|mail| match mail {
+            Mail::Cut(cut) => Some(cut),
+            _ => None,
+        })
+    }
+
+    /// Ends the session of a user who is no longer welcome, whatever else was to be told to it.
+    async fn cut(&mut self, session: &mut Session<Frame>) -> ControlFlow<()> {
+        if let Some(cut) = self.cut_in_mailbox() {
+            let word = self.last_word(cut).await;
+            self.feed(session, word).await;
+        }
+        ControlFlow::Break(())
+    }
+
+    /// What is still said to a user who is no longer welcome.
+    async fn last_word(&mut self, cut: Cut) -> SessionInput<Frame> {
+        let (code, error) = self.withhold(cut).await;
+        SessionInput::Refused { code, error, retry_after_ms: None }
+    }
+
+    /// Sees to it that nothing of what was told before is still here; then it may be known that the user hears nothing
+    /// more.
+    async fn withhold(&mut self, cut: Cut) -> (CloseCode, Box<ErrorBody>) {
+        self.is_cut = true;
+        self.departure = Departure::Left;
+        // A lane may be about to flush what it has put on the wire.
+        self.node.hub.settled(&self.mailbox).await;
+        let _ = tokio::time::timeout(WITHHOLD_WAIT, self.transport.withhold()).await;
+        let Cut { code, error, still_telling } = cut;
+        drop(still_telling);
+        (code, error)
     }
 
     async fn perform(
@@ -478,22 +555,15 @@ impl<T: Transport> Gateway<T> {
                 inputs.extend(self.heads().await);
             }
             SessionOutput::Watch(topic) => inputs.push_back(self.watch(topic).await),
-            SessionOutput::VerifyToken(token) => inputs.extend(self.verify_token(&token)),
+            SessionOutput::VerifyToken(token) => inputs.extend(self.verify_token(&token).await),
+            SessionOutput::Review => inputs.extend(self.review().await),
             SessionOutput::Signal { topic, signal } => self.signal(&topic, &signal),
             SessionOutput::AppState { state, .. } => self.app_state(state),
-            SessionOutput::Presence(subscription) => {
+            SessionOutput::Presence(subscription) => return self.listen_for(subscription).await,
+            SessionOutput::Tabs(count) => {
                 if let Some(guest) = &self.guest {
-                    let (app, user) = (guest.app.id, guest.user.id.clone());
-                    let there = connect_user::subscribe_presence(
-                        &self.node,
-                        app,
-                        &user,
-                        &self.mailbox,
-                        &subscription,
-                    )
-                    .await;
-                    let signal = Open::Known(parlour_wire::events::Signal::PresenceSnapshot { users: there });
-                    return self.send(Frame::new(&ServerFrame::Signal { topic: None, signal })).await;
+                    let (app, user, now) = (guest.app.id, &guest.user.id, self.node.clock.now());
+                    self.node.connections.shared(app, user, &self.mailbox, count, now);
                 }
             }
             SessionOutput::Leaving(intent) => self.leaving(&intent),
@@ -506,13 +576,37 @@ impl<T: Transport> Gateway<T> {
     }
 
     async fn send(&mut self, frame: Frame) -> ControlFlow<()> {
-        let sent = self.transport.send(frame).await;
+        let sent = tokio::select! {
+            biased;
+            sent = self.transport.send(frame) => sent,
+            () = self.mailbox.cut_off(), if !self.is_cut => return self.cut_while_stalled().await,
+        };
         self.judge(sent).await
     }
 
     async fn drain(&mut self) -> ControlFlow<()> {
-        let drained = self.transport.drain().await;
+        let drained = tokio::select! {
+            biased;
+            drained = self.transport.drain() => drained,
+            () = self.mailbox.cut_off(), if !self.is_cut => return self.cut_while_stalled().await,
+        };
         self.judge(drained).await
+    }
+
+    /// Ends the connection of a user who is no longer welcome in the middle of something that was to be told. A slow
+    /// reader is not waited for longer than otherwise: it goes without a word then.
+    async fn cut_while_stalled(&mut self) -> ControlFlow<()> {
+        let Some(cut) = self.cut_in_mailbox() else { return ControlFlow::Break(()) };
+        let (code, error) = self.withhold(cut).await;
+        let reason = error.code.clone();
+        let error = ServerFrame::Error { error: *error, topic: None };
+        let told = tokio::time::timeout(WITHHOLD_WAIT, async {
+            self.transport.send(Frame::new(&error)).await.is_ok() && self.say_bye(code, &reason).await.is_ok()
+        });
+        let _ = told.await;
+        self.transport.close(code, &reason).await;
+        self.closed_with = Some((code, reason));
+        ControlFlow::Break(())
     }
 
     async fn judge(&mut self, sent: Result<(), SendError>) -> ControlFlow<()> {
@@ -548,20 +642,27 @@ impl<T: Transport> Gateway<T> {
 
     /// Says why, and ends.
     async fn close(&mut self, code: CloseCode, reason: String) {
-        if !T::CARRIES_CODE && !self.said_bye {
-            let bye =
-                ServerFrame::Bye { code, reason: reason.clone(), retry_after_ms: None, replaced_by: None };
-            // Whoever takes no more frames is told nothing more.
-            let _ = self.transport.send(Frame::new(&bye)).await;
-        }
+        // Whoever takes no more frames is told nothing more.
+        let _ = self.say_bye(code, &reason).await;
         self.transport.close(code, &reason).await;
         self.closed_with = Some((code, reason));
     }
 
+    /// Says the close code in a frame, where the transport has no other way.
+    async fn say_bye(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        if T::CARRIES_CODE || self.said_bye {
+            return Ok(());
+        }
+        let reason = reason.to_owned();
+        let bye = ServerFrame::Bye { code, reason, retry_after_ms: None, replaced_by: None };
+        self.transport.send(Frame::new(&bye)).await
+    }
+
     async fn admit(&mut self, hello: Hello) -> SessionInput<Frame> {
-        let door = Door { mailbox: &self.mailbox, inbox: self.transport.inbox(), lasts_by: T::LASTS_BY };
+        let (inbox, address) = (self.transport.inbox(), self.address);
+        let door = Door { mailbox: &self.mailbox, inbox, lasts_by: T::LASTS_BY, address };
         match connect_user::connect_user(&self.node, &door, &hello).await {
-            Ok(Welcome { app, user, admission, arrival, seat }) => {
+            Ok(Welcome { app, user, admission, arrival, seat, issued_at }) => {
                 if let Some(pending) = &self.pending {
                     pending.give_back();
                 }
@@ -574,7 +675,7 @@ impl<T: Transport> Gateway<T> {
                         sdk = hello.client.sdk, platform = hello.client.platform, "connected"
                     );
                 }
-                self.guest = Some(Guest { app, seat, user, client: hello.client });
+                self.guest = Some(Guest { app, seat, user, client: hello.client, issued_at });
                 SessionInput::Admitted(admission)
             }
             Err(NotWelcome::Refused(Refusal { code, error, retry_after_ms })) => {
@@ -664,6 +765,7 @@ impl<T: Transport> Gateway<T> {
             app: Arc::clone(&guest.app),
             bearer: Bearer::User(guest.user.id.clone()),
             acts_as: None,
+            scopes: Arc::default(),
         };
         let granted = match access::channel(&self.node, &caller, cid, Wish::Read).await {
             Ok(granted) => granted,
@@ -678,19 +780,35 @@ impl<T: Transport> Gateway<T> {
         }
     }
 
-    fn verify_token(&self, token: &str) -> Option<SessionInput<Frame>> {
+    async fn verify_token(&mut self, token: &str) -> Option<SessionInput<Frame>> {
+        let guest = self.guest.as_mut()?;
+        let refused =
+            |Refusal { code, error, .. }| SessionInput::TokenRefused { code, error: Box::new(error) };
+        let verified = match connect_user::verify_user(&self.node, &guest.app.key, token) {
+            Ok(verified) if verified.user == guest.user.id => verified,
+            Ok(verified) => {
+                let why =
+                    format!("The connection belongs to {}; the token to {}.", guest.user.id, verified.user);
+                let error = ErrorCode::WrongUser.because(why);
+                return Some(refused(Refusal::new(CloseCode::TOKEN_REFUSED, error)));
+            }
+            Err(refusal) => return Some(refused(refusal)),
+        };
+        let (app, issued_at) = (guest.app.id, verified.issued_at);
+        if let Err(refusal) = connect_user::is_welcome(&self.node, app, &verified.user, issued_at).await {
+            return Some(refused(refusal));
+        }
+        guest.issued_at = issued_at;
+        self.node.connections.goes_on_with(app, &verified.user, &self.mailbox, issued_at);
+        Some(SessionInput::TokenAccepted { expires_in_ms: verified.expires_in_ms })
+    }
+
+    /// Whether the user is still welcome, when something happened that may have changed that.
+    async fn review(&self) -> Option<SessionInput<Frame>> {
         let guest = self.guest.as_ref()?;
-        Some(match connect_user::verify_user(&self.node, &guest.app, token) {
-            Ok((user, expires_in_ms)) if user == guest.user.id => {
-                SessionInput::TokenAccepted { expires_in_ms }
-            }
-            Ok((user, _)) => {
-                let why = format!("The connection belongs to {}; the token to {user}.", guest.user.id);
-                let error = Box::new(ErrorCode::WrongUser.because(why));
-                SessionInput::TokenRefused { code: CloseCode::TOKEN_REFUSED, error }
-            }
-            Err(Refusal { code, error, .. }) => SessionInput::TokenRefused { code, error: Box::new(error) },
-        })
+        let welcome = connect_user::is_welcome(&self.node, guest.app.id, &guest.user.id, guest.issued_at);
+        let Refusal { code, error, retry_after_ms } = welcome.await.err()?;
+        Some(SessionInput::Refused { code, error: Box::new(error), retry_after_ms })
     }
 
     fn signal(&self, topic: &Topic, signal: &ClientSignal) {
@@ -707,6 +825,26 @@ impl<T: Transport> Gateway<T> {
             ClientSignal::TypingStop => self.node.typing.stop(bus, app, cid, &guest.user.id),
         }
         self.node.connections.active(app, &guest.user.id, &self.mailbox, self.node.clock.millis());
+        self.node.presence.active(app, &guest.user.id, self.node.clock.now());
+    }
+
+    /// Changes whose presence is told; `None`: nobody else's. Either way the client is told who is there.
+    async fn listen_for(&mut self, subscription: Option<PresenceSubscription>) -> ControlFlow<()> {
+        let Some(guest) = &self.guest else { return ControlFlow::Continue(()) };
+        let (app, presence) = (guest.app.id, &self.node.presence);
+        if let Some(subscription) = subscription {
+            if let Err(error) = connect_user::check_subscription(&subscription) {
+                return self.send(Frame::new(&ServerFrame::Error { error, topic: None })).await;
+            }
+            let friends = Friends { as_of: presence.friends_as_of(app), may_have_some: true };
+            match connect_user::audience(&self.node, app, &guest.user, &subscription, friends).await {
+                Some(listening) => drop(presence.subscribe(app, &self.mailbox, listening)),
+                None => presence.unsubscribe(&self.mailbox),
+            }
+        }
+        // By the mailbox, in its turn: it takes the place of everything that was told before it.
+        presence.tell_anew(&self.mailbox);
+        ControlFlow::Continue(())
     }
 
     fn app_state(&self, state: AppState) {
@@ -726,17 +864,19 @@ impl<T: Transport> Gateway<T> {
     }
 
     /// Takes back everything that this connection had.
-    fn clean_up(&mut self, address: Option<IpAddr>, opened_at: u64) {
+    fn clean_up(&mut self, opened_at: u64) {
         let (code, reason) =
             self.closed_with.take().unwrap_or((CloseCode(1006), "the link broke".to_owned()));
         let lasted_ms = self.node.clock.millis() - opened_at;
         self.stop_listening();
         let Some(guest) = self.guest.take() else {
+            let address = self.address;
             tracing::debug!(connection = %self.mailbox.connection, ?address, %code, reason, lasted_ms, "closed before ready");
             return;
         };
         let user = &guest.user.id;
-        let was_there = self.node.connections.remove(guest.app.id, user, &self.mailbox).is_some();
+        let was_there =
+            self.node.connections.remove(guest.app.id, user, &self.mailbox, self.node.clock.now());
         // The next poll may have come in the very moment in which this one's lease ended.
         if self.is_succeeded || !was_there && self.mailbox.take().succeeded {
             tracing::debug!(connection = %self.mailbox.connection, %user, lasted_ms, "went over to the next poll");

@@ -1,5 +1,7 @@
 //! JSON bodies, read strictly: type, size, time, and the text itself.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,13 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::node::Node;
+
+/// Whether the body was cut off because too much came of its address. See [`crate::accept`].
+fn is_crowded(error: &(dyn Error + 'static)) -> bool {
+    let read = error.downcast_ref::<io::Error>();
+    read.is_some_and(|error| error.kind() == io::ErrorKind::QuotaExceeded)
+        || error.source().is_some_and(is_crowded)
+}
 
 /// A body that is one JSON object of this type.
 pub(super) struct Body<T>(pub(super) T);
@@ -54,6 +63,12 @@ impl Object {
             Ok(body) => body.to_bytes(),
             Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
                 return Err(too_large().into());
+            }
+            Err(error) if is_crowded(&*error) => {
+                let why = "More comes from this address than is held before it is known from whom.";
+                let mut error = ErrorCode::RateLimited.because(why);
+                error.retry_after = Some(1);
+                return Err(error.into());
             }
             Err(_) => return Err(ErrorCode::InvalidInput.because("The body broke off.").into()),
         };

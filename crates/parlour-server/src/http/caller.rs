@@ -10,8 +10,9 @@ use parlour_wire::{
 };
 use serde::de::DeserializeOwned;
 
+use super::scopes;
 use crate::access::Caller;
-use crate::auth::{self, Bearer};
+use crate::auth::{self, Bearer, Verified};
 use crate::error::ApiError;
 use crate::node::Node;
 
@@ -24,11 +25,21 @@ impl FromRequestParts<Arc<Node>> for Caller {
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
         let key = single(parts, APP_HEADER)?.ok_or_else(|| ErrorCode::AppKeyMissing.error())?;
         let key = AppKey::parse(key).map_err(|error| ErrorCode::UnknownApp.because(format!("{error}.")))?;
-        let app = node.app(&key)?;
+        let hosted = node.hosted(&key)?;
+        let app = Arc::clone(&hosted.app);
         let token = single(parts, header::AUTHORIZATION.as_str())?
             .ok_or_else(|| ErrorCode::TokenMissing.error())
             .and_then(bearer_token)?;
-        let bearer = auth::verify(&app, token, node.clock.now())?.bearer;
+        let Verified { bearer, scopes, issued_at, .. } = auth::verify(&hosted, token, node.clock.now())?;
+        if bearer == Bearer::Server {
+            scopes::check(&scopes, &parts.method, parts.uri.path())?;
+        }
+        if let Bearer::User(user) = &bearer {
+            let standing = node.standings.of(&*node.store, &node.clock, app.id, user).await?;
+            if standing.revokes(issued_at) {
+                return Err(ErrorCode::TokenRevoked.into());
+            }
+        }
         let acts_as = match (&bearer, single(parts, USER_HEADER)?) {
             (_, None) => None,
             (Bearer::Server, Some(user)) => Some(UserId::parse(user).map_err(bad_id)?),
@@ -38,7 +49,8 @@ impl FromRequestParts<Arc<Node>> for Caller {
                 return Err(ErrorCode::WrongUser.because(why).into());
             }
         };
-        let caller = Self { app, bearer, acts_as };
+        let caller = Self { app, bearer, acts_as, scopes };
+        super::limits::count(node, parts, &caller)?;
         caller.user().map_or(Ok(()), |user| node.inactive.check(caller.app.id, user))?;
         Ok(caller)
     }

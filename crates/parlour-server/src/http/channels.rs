@@ -16,6 +16,7 @@ use super::caller::{CidPath, Params, TypePath};
 use crate::access::{self, Caller, Wish};
 use crate::chat::get_or_create_channel::{get_or_create_channel, messages_wanted};
 use crate::chat::query_channels::query_channels;
+use crate::chat::show_channel::show_channel;
 use crate::chat::update_channel::{delete_channel, update_channel};
 use crate::error::ApiResult;
 use crate::node::Node;
@@ -84,7 +85,7 @@ pub(super) async fn show(
 ) -> ApiResult<Json<ChannelResponse>> {
     let messages = messages_wanted(params.messages)?;
     access::channel(&node, &caller, &cid, Wish::Read).await?;
-    let state = node.store.channel_state(caller.app.id, &cid, caller.user(), messages).await?;
+    let state = show_channel(&node, &caller, &cid, messages).await?;
     Ok(Json(ChannelResponse { state, created: false }))
 }
 

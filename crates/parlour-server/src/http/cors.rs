@@ -15,10 +15,12 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::node::Node;
 
-const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 const HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, x-parlour-app, x-parlour-user");
-const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, x-request-id");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "retry-after, x-request-id, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
+);
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 pub(super) async fn check_origin(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {

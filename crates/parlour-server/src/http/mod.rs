@@ -1,6 +1,7 @@
 //! HTTP: routes, and what every request goes through. One file per resource; each handler reads: extract,
 //! access, chat, answer.
 
+mod app;
 mod body;
 mod caller;
 mod channels;
@@ -11,16 +12,20 @@ mod dev_token;
 mod devices;
 mod frames;
 mod health;
+mod limits;
 mod members;
 mod messages;
 mod reads;
 mod reference;
 mod request;
+mod scopes;
 mod tasks;
+mod tokens;
 mod upgrade;
 mod usage;
 mod users;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -29,6 +34,7 @@ use axum::response::IntoResponse;
 use parlour_wire::ErrorCode;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
+use utoipa::openapi::PathItem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -36,7 +42,7 @@ use crate::error::ApiError;
 use crate::node::Node;
 
 pub use demo::DEMO_USERS;
-pub(crate) use request::{LengthStatedTwice, PeerAddress};
+pub(crate) use request::{Crowded, LengthStatedTwice, PeerAddress};
 
 /// The document that all paths are gathered under.
 #[derive(OpenApi)]
@@ -70,6 +76,11 @@ fn documented() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(devices::register, devices::list, devices::remove))
         .routes(routes!(tasks::show))
         .routes(routes!(tasks::result))
+        .routes(routes!(app::show))
+        .routes(routes!(app::add_key))
+        .routes(routes!(app::remove_key))
+        .routes(routes!(tokens::revoke_of_user))
+        .routes(routes!(tokens::revoke_of_app))
         .routes(routes!(channels::query))
         .routes(routes!(channels::get_or_create_distinct))
         .routes(routes!(channels::get_or_create, channels::show, channels::update, channels::delete))
@@ -80,6 +91,7 @@ fn documented() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(reads::mark_unread))
         .routes(routes!(reads::unread))
         .routes(routes!(usage::usage))
+        .routes(routes!(limits::show, limits::set))
         .routes(routes!(connect::connect, connect::connect_over_http))
         .routes(routes!(frames::send_frames))
         .routes(routes!(health::livez))
@@ -91,6 +103,17 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     documented().into_openapi()
 }
 
+/// Every endpoint of the API, as limits name it: `POST /v1/channels`.
+pub(crate) fn endpoints() -> BTreeSet<String> {
+    let of_path = |(path, item): (String, PathItem)| {
+        let PathItem { get, put, post, patch, delete, .. } = item;
+        let methods = [("GET", get), ("PUT", put), ("POST", post), ("PATCH", patch), ("DELETE", delete)];
+        let there = methods.into_iter().filter(|(_, operation)| operation.is_some());
+        there.map(move |(method, _)| format!("{method} {path}")).collect::<Vec<_>>()
+    };
+    openapi().paths.paths.into_iter().flat_map(of_path).collect()
+}
+
 /// Everything that the server answers over HTTP.
 pub fn router(node: Arc<Node>) -> Router {
     let (api, document) = documented().split_for_parts();
@@ -100,6 +123,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(dev_token::routes(&node.config))
         .method_not_allowed_fallback(async || ApiError::from(ErrorCode::MethodNotAllowed))
         .fallback(async || ApiError::from(ErrorCode::NotFound.because("There is nothing at this path.")))
+        .layer(middleware::from_fn_with_state(Arc::clone(&node), limits::tell))
         .layer(middleware::from_fn_with_state(Arc::clone(&node), cors::check_origin))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             ApiError::from(ErrorCode::Internal).into_response()

@@ -24,6 +24,10 @@ pub(crate) struct PeerAddress(pub(crate) IpAddr);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LengthStatedTwice;
 
+/// Told of a request behind a proxy whose client has as many connections and requests that only wait as it may.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowded;
+
 /// A connection on which chunks come, or something else is wished for than HTTP, carries no request after this one:
 /// whoever stands between the client and us may differ over where it ends, and then over what comes next.
 fn ends_connection(headers: &HeaderMap) -> bool {
@@ -40,6 +44,10 @@ pub(super) async fn finish(State(node): State<Arc<Node>>, request: Request, next
     let mut response = if request.extensions().get::<LengthStatedTwice>().is_some() {
         let why = "`Content-Length` and `Transfer-Encoding` both state where the body ends.";
         ApiError::from(ErrorCode::InvalidInput.because(why)).into_response()
+    } else if request.extensions().get::<Crowded>().is_some() {
+        let mut error = ErrorCode::RateLimited.because("Too many connections of this address only wait.");
+        error.retry_after = Some(1);
+        ApiError::from(error).into_response()
     } else if uri_bytes > URI_BYTES_MAX {
         ApiError::from(ErrorCode::UriTooLong).into_response()
     } else {

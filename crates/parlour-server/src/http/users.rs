@@ -27,7 +27,7 @@ pub(super) async fn me(State(node): State<Arc<Node>>, caller: Caller) -> ApiResu
     let user = caller.require_user()?;
     let mut me = node.store.me(caller.app.id, user).await?;
     if let Some(me) = &mut me {
-        me.user.online = node.presence.is_online(caller.app.id, user);
+        node.presence.show(caller.app.id, &mut me.user);
     }
     Ok(Json(MeResponse { me }))
 }
@@ -85,7 +85,7 @@ pub(super) async fn update(
     Body(request): Body<PartialUpdate>,
 ) -> ApiResult<Json<UserResponse>> {
     let mut user = update_users::update_user(&node, &caller, &user, request).await?;
-    user.online = node.presence.is_online(caller.app.id, &user.id);
+    node.presence.show(caller.app.id, &mut user);
     Ok(Json(UserResponse { user }))
 }
 

@@ -572,7 +572,11 @@ pub(crate) struct EventStream {
 impl EventStream {
     async fn open(person: &Person, mut tcp: TcpStream, hello: &Value) -> Self {
         let body = hello.to_string();
-        let request = connect_request(person.address, "Accept: text/event-stream\r\n", body.as_bytes());
+        let mut lines = "Accept: text/event-stream\r\n".to_owned();
+        for (name, value) in person.headers.iter().filter(|(name, _)| name != "Authorization") {
+            lines.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let request = connect_request(person.address, &lines, body.as_bytes());
         tcp.write_all(&request).await.unwrap();
         let mut read = Vec::new();
         let head = loop {

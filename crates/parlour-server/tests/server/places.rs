@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use parlour_server::Config;
 use parlour_server::config::{Mode, OnConnectionLimit};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -320,13 +322,23 @@ impl Guest {
     }
 }
 
-const LIMIT: usize = 50;
 const NEWCOMERS: usize = 200;
-/// Of those who are there when the newcomers come, and nobody reads what is sent to them.
-const DEAD: usize = 25;
+
+/// How many may be there.
+#[derive(Clone, Copy)]
+struct Scale {
+    mode: Mode,
+    limit: usize,
+    /// Of those who are there when the newcomers come, and nobody reads what is sent to them.
+    dead: usize,
+}
+
+const PRODUCTION: Scale = Scale { mode: Mode::Production, limit: 50, dead: 25 };
+const DEVELOPMENT: Scale = Scale { mode: Mode::Development, limit: 3, dead: 1 };
 
 /// A user with as many connections as allowed, half of them dead, and a storm of newcomers.
 struct Storm {
+    scale: Scale,
     server: TestServer,
     told: mpsc::Receiver<Told>,
     dead: (Vec<Live>, Vec<EventStream>),
@@ -337,9 +349,9 @@ struct Storm {
 
 impl Storm {
     /// Until every newcomer knows whether it is in; what was told until then.
-    async fn breaks_out(on_limit: OnConnectionLimit) -> (Self, Vec<Told>) {
+    async fn breaks_out(scale: Scale, on_limit: OnConnectionLimit) -> (Self, Vec<Told>) {
         let server = TestServer::with(|config| {
-            config.app.mode = Some(Mode::Production);
+            config.app.mode = Some(scale.mode);
             config.limits.on_connection_limit = on_limit;
             // Two hundred and fifty clients in one process, beside other tests: they have a little longer to answer.
             config.limits.probe_wait_ms = 3_000;
@@ -352,14 +364,14 @@ impl Storm {
         let guest = |number| Guest { person: alice.clone(), number, told: tell.clone() };
         // The dead first: the living are silent for less long.
         let (mut sockets, mut streams) = (Vec::new(), Vec::new());
-        for n in 0..DEAD {
+        for n in 0..scale.dead {
             let client = json!({"client": {"instance": format!("dead{n}"), "version": 1}});
             match n % 2 {
                 0 => sockets.push(alice.connects_with(client).await),
                 _ => streams.push(alice.streams_with(client).await),
             }
         }
-        for number in 0..LIMIT - DEAD {
+        for number in 0..scale.limit - scale.dead {
             guests.spawn(guest(NEWCOMERS + number).comes());
             assert!(matches!(soon(told.recv()).await, Some(Told::In { .. })));
         }
@@ -368,7 +380,7 @@ impl Storm {
         while filled.elapsed() < Duration::from_millis(1_200) {
             server.lives().await;
         }
-        let mut storm = Self { server, told, dead: (sockets, streams), guests, seen: BTreeSet::new() };
+        let mut storm = Self { scale, server, told, dead: (sockets, streams), guests, seen: BTreeSet::new() };
         for number in 0..NEWCOMERS {
             storm.guests.spawn(guest(number).comes());
         }
@@ -394,8 +406,11 @@ impl Storm {
     /// Never more than allowed at any instant, says the count that every admission takes, and every look at it.
     async fn checks_counts(&mut self) {
         let counts = self.counts().await;
-        assert_eq!((&counts["current"], &counts["peak_month"]), (&json!(LIMIT), &json!(LIMIT)));
-        assert!(self.seen.iter().all(|count| *count <= LIMIT as u64), "{:?}", self.seen);
+        assert_eq!(
+            (&counts["current"], &counts["peak_month"]),
+            (&json!(self.scale.limit), &json!(self.scale.limit))
+        );
+        assert!(self.seen.iter().all(|count| *count <= self.scale.limit as u64), "{:?}", self.seen);
     }
 
     /// What the dead were told, when they are looked at.
@@ -412,11 +427,11 @@ impl Storm {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_dials_where_the_stalest_goes_are_all_let_in_and_the_losers_told_l6_30_l6_32_l6_34() {
-    let (mut storm, mut said) = Storm::breaks_out(OnConnectionLimit::Evict).await;
+async fn all_are_let_in_and_the_losers_told(scale: Scale) {
+    let Scale { limit, dead, .. } = scale;
+    let (mut storm, mut said) = Storm::breaks_out(scale, OnConnectionLimit::Evict).await;
     // All but those who are there at the end, and the dead, who have not been looked at.
-    while said.len() < NEWCOMERS + (LIMIT - DEAD) + (NEWCOMERS - LIMIT) {
+    while said.len() < NEWCOMERS + (limit - dead) + (NEWCOMERS - limit) {
         said.push(soon(storm.told.recv()).await.unwrap());
     }
     let (mut came, mut ended) = (BTreeSet::new(), BTreeSet::new());
@@ -431,15 +446,15 @@ async fn two_hundred_dials_where_the_stalest_goes_are_all_let_in_and_the_losers_
             Told::Refused { code, error } => panic!("{code}: {error}"),
         }
     }
-    assert_eq!((came.len(), ended.len()), (NEWCOMERS, NEWCOMERS - DEAD));
+    assert_eq!((came.len(), ended.len()), (NEWCOMERS, NEWCOMERS - dead));
     storm.checks_counts().await;
     assert!(storm.last_words_of_the_dead().await.iter().all(|bye| bye["code"] == 4005));
     assert!(storm.told.try_recv().is_err(), "and nobody loses a place after that");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_dials_where_newcomers_are_refused_take_the_places_of_the_dead_and_no_more_l6_32_l6_33() {
-    let (mut storm, said) = Storm::breaks_out(OnConnectionLimit::Refuse).await;
+async fn newcomers_take_the_places_of_the_dead_and_no_more(scale: Scale) {
+    let (mut storm, said) = Storm::breaks_out(scale, OnConnectionLimit::Refuse).await;
+    let allows = format!("this app allows {}", scale.limit);
     let (mut came, mut refused) = (0, 0);
     for told in said {
         match told {
@@ -447,14 +462,139 @@ async fn two_hundred_dials_where_newcomers_are_refused_take_the_places_of_the_de
             Told::Refused { code, error } => {
                 check_error(&error);
                 assert_eq!((code, &error["code"]), (4009, &json!("too_many_connections")));
-                assert!(error["message"].as_str().unwrap().contains("this app allows 50"), "{error}");
+                assert!(error["message"].as_str().unwrap().contains(&allows), "{error}");
                 refused += 1;
             }
             Told::Ended { number, bye } => panic!("{number} was there, and lost its place: {bye}"),
         }
     }
-    assert_eq!((came, refused), (DEAD, NEWCOMERS - DEAD));
+    assert_eq!((came, refused), (scale.dead, NEWCOMERS - scale.dead));
     storm.checks_counts().await;
     assert!(storm.last_words_of_the_dead().await.iter().all(|bye| bye["code"] == 4005));
     assert!(storm.told.try_recv().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_dials_where_the_stalest_goes_are_all_let_in_and_the_losers_told_l6_30_l6_32_l6_34_f5_18()
+{
+    all_are_let_in_and_the_losers_told(PRODUCTION).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_dials_where_newcomers_are_refused_take_the_places_of_the_dead_and_no_more_l6_32_l6_33() {
+    newcomers_take_the_places_of_the_dead_and_no_more(PRODUCTION).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_developing_two_hundred_dials_share_three_places_whoever_goes_l6_30_l6_33_f5_18() {
+    all_are_let_in_and_the_losers_told(DEVELOPMENT).await;
+    newcomers_take_the_places_of_the_dead_and_no_more(DEVELOPMENT).await;
+}
+
+/// A device that does what it is told, as an SDK does.
+#[derive(Default)]
+struct Device {
+    line: Option<Line>,
+    /// What its last connection was called.
+    last: Value,
+    /// Another one took its place: it waits for its user.
+    is_away: bool,
+}
+
+/// Some devices of one user, more than may be connected.
+struct Household {
+    server: Still,
+    devices: Vec<Device>,
+    dials: usize,
+}
+
+impl Household {
+    async fn dials(&mut self, n: usize, state: &str) {
+        self.dials += 1;
+        let mut fields = json!({
+            "device": format!("d{n}"), "app_state": state,
+            "client": {"instance": format!("d{n}"), "page": "p", "version": 1},
+        });
+        if !self.devices[n].last.is_null() {
+            fields["replaces"] = self.devices[n].last.clone();
+        }
+        let line = self.server.connects("alice", fields).await;
+        self.devices[n] =
+            Device { last: line.ready["connection_id"].clone(), line: Some(line), is_away: false };
+    }
+
+    /// Everybody does what the server said, until nobody has anything to do.
+    async fn settles(&mut self) {
+        loop {
+            pass(2 * SECOND).await;
+            let mut back = Vec::new();
+            for (n, device) in self.devices.iter_mut().enumerate() {
+                let Some(line) = &mut device.line else { continue };
+                let closed = line.heard().into_iter().find(|heard| heard.frame["type"] == "closed");
+                match closed.map(|heard| heard.frame["code"].as_u64().unwrap()) {
+                    None => continue,
+                    Some(4005) => device.is_away = true,
+                    Some(4201) => back.push(n),
+                    Some(code) => panic!("{code}"),
+                }
+                device.line = None;
+            }
+            if back.is_empty() {
+                return;
+            }
+            for n in back {
+                self.dials(n, "background").await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_devices_and_networks_do_places_come_to_rest_l6_35_l9_20() {
+    for seed in 0..30 {
+        println!("seed {seed}");
+        let mut dice = StdRng::seed_from_u64(seed);
+        let server = Still::with(|config| config.limits.connections_per_user = Some(2)).await;
+        let devices = (0..5).map(|_| Device::default()).collect();
+        let mut home = Household { server, devices, dials: 0 };
+        let (mut causes, steps) = (0, 40);
+        for _ in 0..steps {
+            let n = dice.random_range(0..5);
+            match dice.random_range(0..5) {
+                // The user takes it into her hands.
+                0 | 1 => {
+                    causes += 1;
+                    home.dials(n, "foreground").await;
+                }
+                // The network loses it, and it comes back by itself, before the server knows or later.
+                2 if home.devices[n].line.is_some() => {
+                    causes += 1;
+                    home.devices[n].line.as_ref().unwrap().falls_silent();
+                    pass(SECOND * dice.random_range(0..20)).await;
+                    home.dials(n, "background").await;
+                }
+                // It answers too slowly, and knows nothing of it.
+                3 if home.devices[n].line.is_some() => {
+                    causes += 1;
+                    home.devices[n].line.as_ref().unwrap().falls_silent();
+                }
+                _ => {}
+            }
+            if dice.random_range(0..2) == 0 {
+                home.settles().await;
+            }
+        }
+        home.settles().await;
+        // Each cause is worth one dial of its own, and at most one of another device that was only slow.
+        assert!(home.dials <= 2 * causes, "{} dials for {causes} causes", home.dials);
+        let before = home.dials;
+        pass(300 * SECOND).await;
+        home.settles().await;
+        home.settles().await;
+        assert!(home.dials <= before + 2, "those who were slow come back once, and then there is rest");
+        let there = home.devices.iter().filter(|device| device.line.is_some()).count();
+        let away = home.devices.iter().filter(|device| device.is_away).count();
+        let came = home.devices.iter().filter(|device| !device.last.is_null()).count();
+        assert_eq!((there, away), (came.min(2), came.saturating_sub(2)));
+    }
 }

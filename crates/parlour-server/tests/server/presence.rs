@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
-use crate::kit::{GENERAL, Live, TestServer};
+use crate::kit::{GENERAL, Live, TestServer, at, soon};
 
 async fn server(grace_ms: u64) -> TestServer {
     TestServer::with(|config| config.limits.presence_grace_ms = grace_ms).await
@@ -143,6 +143,34 @@ async fn who_is_invisible_is_seen_by_nobody_until_she_says_otherwise_f4_5() {
 }
 
 #[tokio::test]
+async fn a_channel_says_how_many_users_watch_it_and_not_who_is_invisible_f4_16() {
+    let server = server(0).await;
+    server.knows(&["alice", "bob", "carol", "dave"]).await;
+    let (alice, cup) = (server.user("alice"), "livestream:cup");
+    alice.makes(cup, &["bob", "dave"]).await;
+    let watchers = async || alice.get(&at(cup)).await.ok()["watchers"].clone();
+    assert_eq!(watchers().await, 0, "who only asks does not watch");
+    let bobs = [server.user("bob").connects().await, server.user("bob").connects().await];
+    assert_eq!(watchers().await, 1, "a user on two devices is one");
+    let stream = server.user("alice").streams_with(json!({})).await;
+    assert_eq!(watchers().await, 2);
+    let _unseen = server.user("dave").connects_as(json!({"id": "dave", "invisible": true})).await;
+    assert_eq!(watchers().await, 2);
+    let mut carol = server.user("carol").connects().await;
+    carol.says(&json!({"type": "watch", "topics": [{"topic": format!("channel:{cup}")}]})).await;
+    carol.settles().await;
+    assert_eq!(watchers().await, 3, "who is no member may watch");
+    carol.says(&json!({"type": "unwatch", "topics": [format!("channel:{cup}")]})).await;
+    carol.settles().await;
+    assert_eq!(watchers().await, 2);
+    for live in bobs {
+        live.leaves().await;
+    }
+    drop(stream);
+    soon(async { while watchers().await != 0 {} }).await;
+}
+
+#[tokio::test]
 async fn becoming_invisible_and_visible_holds_on_connections_that_are_up() {
     let server = server(60_000).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
@@ -165,8 +193,10 @@ async fn friends_and_roles_are_whom_they_name_l1_3_f4_7_f4_11() {
         {"id": "alice"}, {"id": "friend"}, {"id": "stranger"}, {"id": "mod", "role": "moderator"},
     ]});
     server.backend().post("/v1/users", users).await.ok();
-    server.user("alice").makes(GENERAL, &["friend"]).await;
     let alice = server.user("alice");
+    // To be in one channel with somebody is not to be friends.
+    alice.makes(GENERAL, &["stranger"]).await;
+    alice.post("/v1/channels/messaging", json!({"members": ["friend"]})).await.ok_with(201);
     let mut friends = alice.connects_with(json!({"presence": "friends"})).await;
     let mut roles = alice.connects_with(json!({"presence": {"roles": ["moderator"]}})).await;
     let mut nothing = alice.connects().await;
@@ -184,7 +214,7 @@ async fn friends_and_roles_are_whom_they_name_l1_3_f4_7_f4_11() {
     // Changed while connected, with an answer that says who is there.
     nothing.says(&json!({"type": "presence", "subscription": "all"})).await;
     let there = nothing.hears("user.presence.snapshot").await;
-    assert_eq!(there["signal"]["users"].as_array().unwrap().len(), 3, "{there}");
+    assert_eq!(there["signal"]["users"].as_array().unwrap().len(), 4, "herself too: {there}");
     friends.says(&json!({"type": "presence", "subscription": "none"})).await;
     friends.settles().await;
     _friend.leaves().await;
@@ -192,4 +222,87 @@ async fn friends_and_roles_are_whom_they_name_l1_3_f4_7_f4_11() {
     assert_eq!(friends.settles().await, [Value::Null; 0]);
     let again = alice.connects_with(json!({"presence": "friends"})).await;
     assert_eq!(again.ready["presence"], json!([]));
+}
+
+#[tokio::test]
+async fn who_becomes_a_friend_or_is_listed_is_heard_of_while_connected_f4_8_f4_9_f4_11() {
+    let server = server(60_000).await;
+    server.knows(&["alice", "bob", "carol", "dave"]).await;
+    let (alice, backend) = (server.user("alice"), server.backend());
+    let mut watcher = alice.connects_with(json!({"presence": {"friends_and": ["carol"]}})).await;
+    let (_bob, _carol) = (server.user("bob").connects().await, server.user("carol").connects().await);
+    let _dave = server.user("dave").connects().await;
+    let first = watcher.hears("user.presence.changed").await;
+    assert_eq!(first["signal"]["users"].as_array().unwrap().len(), 1, "{first}");
+    assert_eq!(said_of(&first, "carol"), Some(true));
+    let made = backend.acting_as("bob").post("/v1/channels/messaging", json!({"members": ["alice"]})).await;
+    let cid = made.ok_with(201)["channel"]["cid"].as_str().unwrap().to_owned();
+    let there = watcher.hears("user.presence.snapshot").await;
+    assert_eq!((said_of(&there, "bob"), said_of(&there, "carol")), (Some(true), Some(true)), "{there}");
+    backend.removes(&cid, &["alice"]).await;
+    let there = watcher.hears("user.presence.snapshot").await;
+    assert_eq!((said_of(&there, "bob"), said_of(&there, "carol")), (None, Some(true)), "{there}");
+    // Listed while connected; more than can be is refused, and changes nothing.
+    let listed: Vec<String> = (0..501).map(|number| format!("u{number}")).collect();
+    watcher.says(&json!({"type": "presence", "subscription": {"friends_and": listed}})).await;
+    let error = watcher.hears("error").await;
+    assert_eq!(error["error"]["code"], "invalid_input");
+    assert!(error["error"]["fields"]["presence.friends_and"].is_string(), "{error}");
+    watcher.says(&json!({"type": "presence"})).await;
+    assert_eq!(said_of(&watcher.hears("user.presence.snapshot").await, "carol"), Some(true));
+    watcher.says(&json!({"type": "presence", "subscription": {"friends_and": ["dave"]}})).await;
+    let there = watcher.hears("user.presence.snapshot").await;
+    assert_eq!((said_of(&there, "dave"), said_of(&there, "carol")), (Some(true), None), "{there}");
+    let hello = alice.hello_with(json!({"presence": {"friends_and": listed}}));
+    let (error, code) = alice.is_refused(&hello).await;
+    assert_eq!((error["code"].as_str(), code), (Some("invalid_input"), 4000));
+}
+
+#[tokio::test]
+async fn a_status_is_told_with_who_is_there_and_when_it_changes_f4_4() {
+    let server = server(60_000).await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    let mut watcher = alice.connects_with(json!({"presence": "all"})).await;
+    let _bob = bob.connects_as(json!({"id": "bob", "status": "on the road"})).await;
+    let status = async |watcher: &mut Live| loop {
+        let frame = watcher.hears("user.presence.changed").await;
+        let users = frame["signal"]["users"].as_array().unwrap().clone();
+        if let Some(bob) = users.iter().find(|user| user["user_id"] == "bob") {
+            return (bob["online"].clone(), bob.get("status").cloned());
+        }
+    };
+    assert_eq!(status(&mut watcher).await, (json!(true), Some(json!("on the road"))));
+    assert_eq!(alice.sees("bob").await.unwrap()["status"], "on the road");
+    bob.patch("/v1/users/bob", json!({"set": {"status": "home"}})).await.ok();
+    assert_eq!(status(&mut watcher).await, (json!(true), Some(json!("home"))));
+    bob.patch("/v1/users/bob", json!({"unset": ["status"]})).await.ok();
+    assert_eq!(status(&mut watcher).await, (json!(true), None));
+}
+
+#[tokio::test]
+async fn who_is_active_was_active_now_and_who_is_invisible_never_was_f4_2_f4_3_f4_5() {
+    let server = server(60_000).await;
+    server.knows(&["alice", "bob"]).await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    alice.makes(GENERAL, &["bob"]).await;
+    let seen = async || alice.sees("bob").await.unwrap()["last_active"].clone();
+    assert_eq!(seen().await, Value::Null, "he was never here");
+    let live = bob.connects_as(json!({"id": "bob", "invisible": true})).await;
+    bob.sends(GENERAL, "psst").await;
+    assert_eq!(seen().await, Value::Null);
+    live.leaves().await;
+    let live = bob.connects_as(json!({"id": "bob", "invisible": false})).await;
+    let connected = seen().await;
+    let mut active = connected.clone();
+    while active == connected {
+        bob.sends(GENERAL, "hello").await;
+        active = seen().await;
+    }
+    assert!(active.as_str() > connected.as_str(), "{active} is after {connected}");
+    // What she does while nobody is to see her is not told when she leaves, nor after.
+    bob.patch("/v1/users/bob", json!({"set": {"invisible": true}})).await.ok();
+    let hidden = seen().await;
+    bob.sends(GENERAL, "psst").await;
+    live.leaves().await;
+    assert_eq!(seen().await, hidden);
 }

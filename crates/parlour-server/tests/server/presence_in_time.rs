@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::kit::kind;
-use crate::still::{Line, Still, pass};
+use crate::still::{Heard, Line, Still, pass};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -158,30 +158,77 @@ async fn a_blip_neither_brings_back_who_is_away_nor_begins_the_five_minutes_anew
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_minute_whoever_watches_is_told_who_is_there_l5_21() {
+async fn every_minute_whoever_watches_is_told_what_the_picture_comes_to_l5_21() {
     let server = server().await;
     let mut watcher = watcher(&server).await;
     let mut nobody = server.connects("nobody", json!({})).await;
     let bob = server.connects("bob", json!({})).await;
     let _carol = server.connects("carol", json!({"app_state": "hidden"})).await;
-    let snapshots = |watcher: &mut Line| -> Vec<(u64, Vec<String>)> {
+    let digests = |watcher: &mut Line| -> Vec<(u64, u64, u64)> {
         let heard = watcher.heard();
-        let found = heard.iter().filter(|heard| kind(&heard.frame) == "user.presence.snapshot");
-        let words = found.map(|heard| (heard.after.as_secs(), words(&heard.frame["signal"]["users"])));
-        words.collect()
+        let found = heard.iter().filter(|heard| kind(&heard.frame) == "user.presence.digest");
+        let number = |heard: &Heard, field: &str| heard.frame["signal"][field].as_u64().unwrap();
+        found.map(|heard| (heard.after.as_secs(), number(heard, "online"), number(heard, "away"))).collect()
     };
-    let there = |names: [&str; 3]| names.map(str::to_owned).to_vec();
     pass(150 * SECOND).await;
-    let all = there(["bob online", "carol online", "nobody online"]);
-    assert_eq!(snapshots(&mut watcher), [(60, all.clone()), (120, all)]);
+    assert_eq!(digests(&mut watcher), [(60, 4, 0), (120, 4, 0)], "the watcher is there, too");
     bob.leaves().await;
     pass(3 * MINUTE).await;
-    let rest = vec!["carol online".to_owned(), "nobody online".to_owned()];
-    let later = vec!["carol away".to_owned(), "nobody online".to_owned()];
-    assert_eq!(snapshots(&mut watcher), [(180, rest.clone()), (240, rest.clone()), (300, rest)]);
+    assert_eq!(digests(&mut watcher), [(180, 3, 0), (240, 3, 0), (300, 3, 0)]);
     pass(MINUTE).await;
-    assert_eq!(snapshots(&mut watcher), [(360, later)]);
-    assert_eq!(snapshots(&mut nobody), []);
+    assert_eq!(digests(&mut watcher), [(360, 3, 1)]);
+    assert_eq!(digests(&mut nobody), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_is_told_the_whole_again_l5_21() {
+    let server = server().await;
+    let mut watcher = watcher(&server).await;
+    let _bob = server.connects("bob", json!({})).await;
+    pass(SECOND).await;
+    watcher.heard();
+    watcher.says(&json!({"type": "presence"})).await;
+    let snapshot = watcher.hears("user.presence.snapshot").await;
+    assert_eq!(words(&snapshot["signal"]["users"]), ["bob online", "watcher online"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_more_are_there_than_are_named_it_is_told_how_many_f4_14_f4_15() {
+    let server = Still::with(|config| config.limits.presence_named_max = 4).await;
+    let mut watcher = watcher(&server).await;
+    let mut lines = Vec::new();
+    for n in 0..10 {
+        let state = if n % 2 == 0 { "hidden" } else { "foreground" };
+        lines.push(server.connects(&format!("u{n}"), json!({ "app_state": state })).await);
+        pass(2 * SECOND).await;
+    }
+    // In a word: who is named to be there, and how many more there are.
+    let pictures = |watcher: &mut Line| -> Vec<(usize, Option<u64>)> {
+        let signals = watcher.heard().into_iter().map(|heard| heard.frame["signal"].clone());
+        let told = signals.filter(|signal| signal["type"] != "user.presence.digest" && signal.is_object());
+        told.map(|signal| (signal["users"].as_array().unwrap().len(), signal["others"]["online"].as_u64()))
+            .collect()
+    };
+    // The watcher is one of those who are there.
+    let mut expected = vec![(1, None); 4];
+    expected.extend((5..=11).map(|online| (0, Some(online))));
+    assert_eq!(pictures(&mut watcher), expected);
+    pass(MINUTE).await;
+    assert_eq!(pictures(&mut watcher), [(0, Some(11))], "and every minute again");
+    pass(5 * MINUTE).await;
+    pictures(&mut watcher);
+    let late = server.connects("late", json!({"presence": "all"})).await;
+    assert_eq!(late.ready["presence"], json!([]));
+    assert_eq!(late.ready["presence_others"], json!({"online": 11, "away": 5}));
+    late.leaves().await;
+    for line in lines.drain(1..) {
+        line.leaves().await;
+        pass(2 * SECOND).await;
+    }
+    let told = pictures(&mut watcher);
+    let back = told.iter().position(|(_, others)| others.is_none()).unwrap();
+    assert_eq!(told[back], (3, None), "all are named again: {told:?}");
+    assert_eq!(told[back + 1..], [(1, None)], "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +254,8 @@ async fn a_reader_for_whom_signals_were_left_out_is_told_who_is_there_when_it_re
     let at = heard.iter().rposition(|heard| kind(&heard.frame) == "user.presence.snapshot");
     let at = at.unwrap_or_else(|| panic!("no snapshot in {heard:?}"));
     assert!(heard[at].after < MINUTE, "{heard:?}");
-    let there: Vec<String> = (0..10).map(|n| format!("u{n:02} online")).collect();
+    let there: Vec<String> =
+        (0..10).map(|n| format!("u{n:02} online")).chain(["watcher online".to_owned()]).collect();
     assert_eq!(words(&heard[at].frame["signal"]["users"]), there);
     let changes = heard.iter().filter(|heard| kind(&heard.frame) == "user.presence.changed").count();
     assert!((1..30).contains(&changes), "{changes} came, and some were left out");

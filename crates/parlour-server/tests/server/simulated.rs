@@ -80,7 +80,15 @@ impl World {
         world
     }
 
-    async fn ask(&self, claims: Value, method: &str, path: &str, body: Value) -> (u16, Value) {
+    /// Serves whatever comes on this stream.
+    pub(crate) fn serves(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let serving =
+            parlour_server::serve_stream(Arc::clone(&self.node), self.router.clone(), stream, address);
+        tokio::spawn(serving);
+    }
+
+    pub(crate) async fn ask(&self, claims: Value, method: &str, path: &str, body: Value) -> (u16, Value) {
         let request = http::Request::builder()
             .method(method)
             .uri(path)
@@ -111,6 +119,19 @@ impl World {
         self.ask(json!({ "server": true }), method, path, body).await
     }
 
+    /// What the app's backend asks in the name of a user.
+    pub(crate) async fn backend_as(&self, user: &str, path: &str, body: Value) -> (u16, Value) {
+        let request = http::Request::post(path)
+            .header("X-Parlour-App", "dev")
+            .header("X-Parlour-User", user)
+            .header("Authorization", format!("Bearer {}", sign(&json!({ "server": true }))));
+        self.carries_out(request, body).await
+    }
+
+    pub(crate) async fn epoch(&self) -> String {
+        self.store.epoch().await.unwrap().to_string()
+    }
+
     pub(crate) async fn connections(&self) -> Value {
         self.backend("GET", "/v1/usage", Value::Null).await.1["concurrent_connections"]["current"].clone()
     }
@@ -123,10 +144,7 @@ impl World {
     /// The same with this hello.
     pub(crate) async fn dials_with(&self, hello: &Value, bytes_per_second: u32) -> Live {
         let (client, server) = tokio::io::duplex(PIPE_BYTES);
-        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let serving =
-            parlour_server::serve_stream(Arc::clone(&self.node), self.router.clone(), server, address);
-        tokio::spawn(serving);
+        self.serves(server);
         let slow = Slow { stream: client, bytes_per_second, pause: None };
         let (socket, _) = tokio_tungstenite::client_async("ws://simulated/v1/connect", slow).await.unwrap();
         let mut live = Live { socket };

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::kit::{SECRET, config, kind, sign};
 
 /// 2026-11-21T06:40:00Z.
-const BEGAN_MS: i64 = 1_795_243_200_000;
+pub(crate) const BEGAN_MS: i64 = 1_795_243_200_000;
 
 /// Frames under way to a client; the next waits until one is read.
 const UNDER_WAY: usize = 4;
@@ -27,6 +27,7 @@ const WAIT: Duration = Duration::from_secs(3_600);
 /// The server.
 pub(crate) struct Still {
     node: Arc<Node>,
+    pub(crate) store: Arc<Sqlite>,
     began: Instant,
 }
 
@@ -40,14 +41,14 @@ impl Still {
         store.create_app(NewApp { key, secret: SECRET.to_owned(), mode, now }).await.unwrap();
         let parts = Parts {
             config,
-            store,
+            store: Arc::clone(&store) as Arc<dyn Store>,
             bus: Arc::new(LocalBus::default()),
             clock: Clock::starting_at(now),
             dice: Dice::seeded(1),
         };
         let node = Node::new(parts).await.unwrap();
         tokio::spawn(Arc::clone(&node).run());
-        Self { node, began: Instant::now() }
+        Self { node, store, began: Instant::now() }
     }
 
     /// Connects with these fields in `hello`, and is let in.

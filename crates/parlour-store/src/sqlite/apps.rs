@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::column::{Parsed, Time, readable};
 use super::events::Tx;
+use super::keys;
 use crate::{App, AppId, AppMode, NewApp, Result, StoreError};
 
 /// See [`crate::Store::create_app`].
@@ -20,14 +21,29 @@ pub(super) fn create(tx: &Tx<'_>, app: &NewApp) -> Result<App> {
     let stored = tx
         .prepare_cached("select id, key, secret, mode, created_at from apps where key = ?1")?
         .query_row([app.key.as_str()], read)?;
-    Ok(stored)
+    with_keys(tx, stored)
 }
 
 /// See [`crate::Store::apps`].
 pub(super) fn all(conn: &Connection) -> Result<Vec<App>> {
     let mut statement =
         conn.prepare_cached("select id, key, secret, mode, created_at from apps order by id")?;
-    readable(statement.query_map([], read)?, "app")
+    let apps = readable(statement.query_map([], read)?, "app")?;
+    apps.into_iter().map(|app| with_keys(conn, app)).collect()
+}
+
+/// See [`crate::Store::app`].
+pub(super) fn one(conn: &Connection, app: AppId) -> Result<App> {
+    let found = conn
+        .prepare_cached("select id, key, secret, mode, created_at from apps where id = ?1")?
+        .query_row([app.0], read)
+        .optional()?;
+    with_keys(conn, found.ok_or(StoreError::NotFound)?)
+}
+
+fn with_keys(conn: &Connection, mut app: App) -> Result<App> {
+    app.keys = keys::list(conn, app.id)?;
+    Ok(app)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<App> {
@@ -40,6 +56,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<App> {
             _ => AppMode::Production,
         },
         created_at: row.get::<_, Time>(4)?.0,
+        keys: Vec::new(),
     })
 }
 

@@ -200,6 +200,8 @@ pub(super) fn state_of(
         members: members::first(conn, id, 0, MEMBERS_SHOWN)?,
         messages: messages::page(conn, app, &channel.cid, Page::Latest, messages, hidden_up_to)?.messages,
         reads: reads::shown(conn, id, viewer, MEMBERS_SHOWN)?,
+        // Who is connected is not known here.
+        watchers: 0,
         membership: own.map(|row| row.member),
         unread,
         channel,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::column::{Count, Parsed, readable};
 use super::events::{self, TopicRow, Tx, topic_columns};
-use super::{apps, devices, lives, usage, users};
+use super::{devices, lives, revocations, usage, users};
 use crate::{AppId, Connect, Connected, Result, TopicStart};
 
 /// Channels whose unread state comes with a connect: those of the latest activity.
@@ -22,15 +22,15 @@ const AS_OF_MARGIN_MS: i64 = 10_000;
 
 /// See [`crate::Store::connect`].
 pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
-    let Connect { app, user, fields, concurrent, resume, now } = connect;
+    let Connect { app, user, fields, ticket, resume, issued_at, now } = connect;
     let (app, now) = (*app, *now);
+    revocations::refuse_revoked(tx, app, user, *issued_at)?;
     let Admitted { user, created, devices } = admit(tx, app, user, fields, now)?;
     usage::count_active(tx, app, &user.id, now)?;
-    usage::record_concurrent(tx, app, *concurrent, now)?;
     let cutoff = resume
         .as_ref()
         .map(|resume| Timestamp::from_unix_ms(resume.as_of.unix_ms().saturating_sub(AS_OF_MARGIN_MS)));
-    let key = apps::key(tx, app)?;
+    let key = tx.app_key(app)?;
     let mut topics =
         vec![start(tx, app, Topic::User(user.id.clone()), cutoff)?, start(tx, app, Topic::App(key), cutoff)?];
     let mut memberships = memberships(tx, app, &user.id, cutoff)?;
@@ -41,11 +41,15 @@ pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
     memberships.sort_by_key(|membership| Reverse((membership.active_at, membership.channel)));
     memberships.truncate(CHANNELS_SHOWN);
     let devices = devices::shown(tx, app, &user.id, devices)?;
+    // Last, so that who is refused is never counted.
+    if let Some(ticket) = ticket {
+        ticket.open(now);
+    }
     Ok(Connected {
         privacy: users::privacy(&user.custom),
         me: Me { total_unread_count, unread_channels, mutes: Vec::new(), devices, user },
         created,
-        epoch: apps::epoch(tx)?,
+        epoch: tx.epoch().clone(),
         topics,
         channels: memberships.into_iter().map(|membership| membership.unread).collect(),
     })
@@ -163,23 +167,6 @@ fn start_of(
 }
 
 /// See [`crate::Store::record_closed`].
-pub(super) fn record_closed(
-    tx: &Tx<'_>,
-    app: AppId,
-    concurrent: u64,
-    users: &[UserId],
-    now: Timestamp,
-) -> Result<()> {
-    usage::record_concurrent(tx, app, concurrent, now)?;
-    users.iter().try_for_each(|user| usage::touch(tx, app, user, now))
-}
-
-/// The store was opened: connections that an earlier process had are over, whether it said so or not.
-pub(super) fn forget_connections(conn: &Connection) -> rusqlite::Result<()> {
-    conn.execute(
-        "update connection_minutes set last = 0
-         where last <> 0 and (app, minute) in (select app, max(minute) from connection_minutes group by app)",
-        [],
-    )?;
-    Ok(())
+pub(super) fn record_closed(tx: &Tx<'_>, users: &[(AppId, UserId)], now: Timestamp) -> Result<()> {
+    users.iter().try_for_each(|(app, user)| usage::touch(tx, *app, user, now))
 }

@@ -5,36 +5,44 @@
 //! both; a message that goes for good leaves an event's row (a trigger sees to it).
 //!
 //! A fresh event and a replayed one go through the same [`render`], from the state of that moment; only a message
-//! that was just stored is told as it was stored, without being read again. What no longer exists or may no longer be shown becomes a `placeholder` (a hard-deleted message: its
-//! `message.deleted`) in the same place, so that nobody ever sees a hole.
+//! that was just stored is told as it was stored, without being read again. What no longer exists or may no longer
+//! be shown becomes a `placeholder` (a hard-deleted message: its `message.deleted`) in the same place, so that
+//! nobody ever sees a hole.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use parlour_wire::messages::Message;
-use parlour_wire::{Cid, Event, MessageId, Open, Seq, Timestamp, Topic, UserId};
+use parlour_wire::{AppKey, Cid, Epoch, Event, MessageId, Open, Seq, Timestamp, Topic, UserId};
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::column::{Count, Parsed, Time, is_of_one_row};
-use super::{channels, members, messages, users};
+use super::{apps, channels, members, messages, users};
 use crate::{AppId, Events, Logged, Reader, Result, TopicStart};
 
 /// A transaction that writes, and the events that it has logged so far.
 pub(super) struct Tx<'c> {
     conn: &'c Connection,
-    log_ids: &'c LogIds,
+    memory: &'c Memory,
     logged: RefCell<Vec<Entered>>,
 }
 
-/// Gives every event of the store its place in the order of all: rising, with holes where a write came to
-/// nothing, and never the same twice.
-pub(super) struct LogIds(Cell<i64>);
+/// What the writer remembers from one transaction to the next.
+pub(super) struct Memory {
+    /// The last place that an event was given in the order of all: rising, with holes where a write came to nothing,
+    /// and never the same twice.
+    log_id: Cell<i64>,
+    epoch: Epoch,
+    /// An app keeps its key.
+    app_keys: RefCell<HashMap<AppId, AppKey>>,
+}
 
-impl LogIds {
-    /// Goes on after the last that was given.
-    pub(super) fn of(conn: &Connection) -> rusqlite::Result<Self> {
+impl Memory {
+    /// Goes on after the last place that was given.
+    pub(super) fn of(conn: &Connection) -> Result<Self> {
         // What was trimmed or removed counts as well: `autoincrement` remembers the highest of all times, and
         // a message that went left its number among the events.
         let last = conn.query_row(
@@ -43,12 +51,12 @@ impl LogIds {
             [],
             |row| row.get(0),
         )?;
-        Ok(Self(Cell::new(last)))
+        Ok(Self { log_id: Cell::new(last), epoch: apps::epoch(conn)?, app_keys: RefCell::default() })
     }
 
-    fn next(&self) -> i64 {
-        let next = self.0.get() + 1;
-        self.0.set(next);
+    fn next_log_id(&self) -> i64 {
+        let next = self.log_id.get() + 1;
+        self.log_id.set(next);
         next
     }
 }
@@ -124,6 +132,12 @@ impl<'a> Entry<'a> {
         Self::new("notification.mark_read", Some(cid), [Some(last_read), Some(unread), Some(head)])
     }
 
+    /// `before`: what was issued before that time; absent: nothing is revoked any more.
+    pub(super) fn tokens_revoked(before: Option<Timestamp>) -> Self {
+        let before = before.map(|at| u64::try_from(at.unix_ms()).unwrap_or(0));
+        Self::new("tokens.revoked", None, [before, None, None])
+    }
+
     pub(super) fn user_updated() -> Self {
         Self::new("user.updated", None, [None; 3])
     }
@@ -155,8 +169,22 @@ pub(super) struct Place {
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(conn: &'c Connection, log_ids: &'c LogIds) -> Self {
-        Self { conn, log_ids, logged: RefCell::default() }
+    pub(super) fn new(conn: &'c Connection, memory: &'c Memory) -> Self {
+        Self { conn, memory, logged: RefCell::default() }
+    }
+
+    /// See [`crate::Store::epoch`].
+    pub(super) fn epoch(&self) -> &'c Epoch {
+        &self.memory.epoch
+    }
+
+    pub(super) fn app_key(&self, app: AppId) -> Result<AppKey> {
+        if let Some(key) = self.memory.app_keys.borrow().get(&app) {
+            return Ok(key.clone());
+        }
+        let key = apps::key(self, app)?;
+        self.memory.app_keys.borrow_mut().insert(app, key.clone());
+        Ok(key)
     }
 
     /// The events that were logged, in their order, as everybody sees them.
@@ -216,7 +244,7 @@ impl<'c> Tx<'c> {
             Count(seq),
             Time(at)
         ])?;
-        Ok(Place { log_id: self.log_ids.next(), seq, at })
+        Ok(Place { log_id: self.memory.next_log_id(), seq, at })
     }
 
     /// Tells that a message has come, whose row stands in its place.
@@ -344,6 +372,10 @@ fn readable_event(conn: &Connection, row: &LogRow) -> rusqlite::Result<Option<Ev
                 "user.restored" => Event::UserRestored { created_at, user },
                 _ => Event::UserUpdated { created_at, user },
             }
+        }
+        "tokens.revoked" => {
+            let ms = row.numbers[0].map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+            Event::TokensRevoked { created_at, issued_before: ms.map(Timestamp::from_unix_ms) }
         }
         "placeholder" => return Ok(None),
         _ => return Err(unreadable("of a kind that this version does not know")),

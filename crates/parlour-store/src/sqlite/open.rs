@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{SqliteOptions, Synchronous, connect, query};
+use super::{SqliteOptions, Synchronous, query};
 use crate::{Result, StoreError};
 
 mod embedded {
@@ -112,7 +112,6 @@ fn prepare(conn: &mut Connection) -> Result<()> {
         .run(conn)
         .map_err(|e| StoreError::Backend(format!("the database could not be migrated: {e}")))?;
     conn.pragma_update(None, "foreign_keys", true)?;
-    connect::forget_connections(conn)?;
     Ok(())
 }
 

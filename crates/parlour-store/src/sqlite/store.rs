@@ -1,29 +1,32 @@
 //! Which call is which: each method of [`Store`] is one read or one write.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use parlour_wire::channels::ChannelState;
 use parlour_wire::devices::{Device, RegisterDevice};
 use parlour_wire::error::ErrorBody;
+use parlour_wire::limits::AppLimits;
 use parlour_wire::members::MembersResponse;
 use parlour_wire::messages::{EditMessage, Message, MessagesResponse};
 use parlour_wire::reads::{Unread, UnreadTotals};
 use parlour_wire::tasks::Task;
-use parlour_wire::usage::ConcurrentConnections;
 use parlour_wire::users::{Me, User};
 use parlour_wire::{Cid, Epoch, MessageId, Seq, Team, Timestamp, Topic, UserId};
 use serde_json::Value;
 
+use super::events::Tx;
 use super::{
-    Sqlite, after, apps, before, channels, connect, devices, events, lives, members, messages, query, reads,
-    retention, tasks, teams, usage, users,
+    Sqlite, after, apps, before, channels, connect, devices, events, keys, limits, lives, members, messages,
+    query, reads, retention, revocations, tasks, teams, usage, users,
 };
+use crate::ledger::Ledger;
 use crate::{
     App, AppId, ChannelAccess, ChannelPage, ChannelQuery, CommitSink, Committed, Connect, Connected,
     Deletion, Events, Inactivity, Life, MemberChange, NewApp, NewChannel, NewMessage, NewTask, Page, ReadTo,
-    Reader, Receipts, Result, Retention, Sent, Store, StoreError, TaskName, TopicStart, UserChange, UserPage,
-    UserQuery, UserWrite,
+    Reader, Receipts, Result, Retention, Sent, SigningKey, Standing, Store, StoreError, TaskName, TopicStart,
+    UsageFigures, UsageRange, UserChange, UserPage, UserQuery, UserWrite,
 };
 
 #[async_trait]
@@ -34,6 +37,26 @@ impl Store for Sqlite {
 
     async fn create_app(&self, app: NewApp) -> Result<App> {
         Ok(self.write("create_app", move |tx| apps::create(tx, &app)).await?.value)
+    }
+
+    async fn app(&self, app: AppId) -> Result<App> {
+        self.read("app", move |conn| apps::one(conn, app)).await
+    }
+
+    async fn add_key(&self, app: AppId, key: SigningKey, keys_max: usize) -> Result<()> {
+        self.write("add_key", move |tx| keys::add(tx, app, &key, keys_max)).await?;
+        Ok(())
+    }
+
+    async fn remove_key(&self, app: AppId, kid: &str, now: Timestamp) -> Result<()> {
+        let kid = kid.to_owned();
+        self.write("remove_key", move |tx| keys::remove(tx, app, &kid, now)).await?;
+        Ok(())
+    }
+
+    async fn keys_used(&self, app: AppId, used: Vec<(String, Timestamp)>) -> Result<()> {
+        self.write("keys_used", move |tx| keys::used(tx, app, &used)).await?;
+        Ok(())
     }
 
     async fn apps(&self) -> Result<Vec<App>> {
@@ -48,16 +71,43 @@ impl Store for Sqlite {
         self.write("connect", move |tx| connect::connect(tx, &connect)).await
     }
 
-    async fn record_closed(
+    async fn begin_usage(&self) -> Result<Arc<Ledger>> {
+        let shared = Arc::clone(&self.shared);
+        let begin = move |tx: &Tx<'_>| {
+            let ledger = Arc::new(usage::begin(tx)?);
+            // This very commit writes that what an earlier process left open is over.
+            shared.set_ledger(Arc::clone(&ledger));
+            Ok(ledger)
+        };
+        Ok(self.write("begin_usage", begin).await?.value)
+    }
+
+    async fn record_closed(&self, users: Vec<(AppId, UserId)>, now: Timestamp) -> Result<()> {
+        let ledger = self.shared.ledger();
+        let record = move |tx: &Tx<'_>| {
+            if let Some(ledger) = &ledger {
+                ledger.stands(now);
+            }
+            connect::record_closed(tx, &users, now)
+        };
+        self.write("record_closed", record).await?;
+        Ok(())
+    }
+
+    async fn standing(&self, app: AppId, user: &UserId) -> Result<Standing> {
+        let user = user.clone();
+        self.read("standing", move |conn| revocations::standing(conn, app, &user)).await
+    }
+
+    async fn revoke_tokens(
         &self,
         app: AppId,
-        concurrent: u64,
-        users: Vec<UserId>,
+        user: Option<&UserId>,
+        before: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<()> {
-        self.write("record_closed", move |tx| connect::record_closed(tx, app, concurrent, &users, now))
-            .await?;
-        Ok(())
+    ) -> Result<Committed<()>> {
+        let user = user.cloned();
+        self.write("revoke_tokens", move |tx| revocations::revoke(tx, app, user.as_ref(), before, now)).await
     }
 
     async fn me(&self, app: AppId, user: &UserId) -> Result<Option<Me>> {
@@ -362,13 +412,17 @@ impl Store for Sqlite {
         self.read("monthly_active_users", move |conn| usage::monthly_active(conn, app, &month)).await
     }
 
-    async fn concurrent_connections(
-        &self,
-        app: AppId,
-        minutes: u32,
-        now: Timestamp,
-    ) -> Result<ConcurrentConnections> {
-        self.read("concurrent_connections", move |conn| usage::concurrent(conn, app, minutes, now)).await
+    async fn usage(&self, app: AppId, range: UsageRange, now: Timestamp) -> Result<UsageFigures> {
+        self.read("usage", move |conn| usage::figures(conn, app, &range, now)).await
+    }
+
+    async fn app_limits(&self) -> Result<Vec<(AppId, AppLimits)>> {
+        self.read("app_limits", limits::all).await
+    }
+
+    async fn set_app_limits(&self, app: AppId, limits: AppLimits) -> Result<()> {
+        self.write("set_app_limits", move |tx| limits::set(tx, app, &limits)).await?;
+        Ok(())
     }
 
     async fn check(&self) -> Result<()> {

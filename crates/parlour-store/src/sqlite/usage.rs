@@ -1,16 +1,21 @@
 //! What an app used: users active in a month, connections at the same time.
 
-use parlour_wire::usage::{ConcurrentConnections, MinutePeak};
+use std::sync::Arc;
+
+use parlour_wire::usage::{ByCause, Granularity, UsagePoint};
 use parlour_wire::{Timestamp, UserId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
-use super::column::{Count, Time};
+use super::column::{Count, Json, Time};
 use super::events::Tx;
-use crate::{AppId, Result};
+use crate::ledger::{Census, LENGTHS, Ledger, Row, Unwritten, floor};
+use crate::{AppId, Peaks, Result, UsageFigures, UsageRange};
 
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
+const MINUTE_MS: i64 = LENGTHS[0];
+const HOUR_MS: i64 = LENGTHS[1];
 const DAY_MS: i64 = 24 * HOUR_MS;
+/// How long minutes are kept; hours are for ever.
+const MINUTES_KEPT_MS: i64 = 90 * DAY_MS;
 
 /// Counts the user as active in this month, once.
 pub(super) fn count_active(tx: &Tx<'_>, app: AppId, user: &UserId, now: Timestamp) -> Result<()> {
@@ -29,31 +34,6 @@ pub(super) fn touch(tx: &Tx<'_>, app: AppId, user: &UserId, now: Timestamp) -> R
     Ok(())
 }
 
-/// Notes how many connections there are from now on, and raises the minute's peak.
-pub(super) fn record_concurrent(tx: &Tx<'_>, app: AppId, concurrent: u64, now: Timestamp) -> Result<()> {
-    // The value carried into a minute is a value of that minute. A clock that was set back goes on counting
-    // in the latest minute that there is.
-    let (minute, carried) = tx
-        .prepare_cached(
-            "select max(minute, ?2), last from connection_minutes where app = ?1 order by minute desc limit 1",
-        )?
-        .query_row(params![app.0, floor_to(now.unix_ms(), MINUTE_MS)], |row| {
-            Ok((row.get(0)?, row.get::<_, Count>(1)?.0))
-        })
-        .optional()?
-        .unwrap_or((floor_to(now.unix_ms(), MINUTE_MS), 0));
-    tx.prepare_cached(
-        "insert into connection_minutes (app, minute, peak, last) values (?1, ?2, max(?3, ?4), ?3)
-         on conflict (app, minute) do update set peak = max(peak, ?3), last = ?3",
-    )?
-    .execute(params![app.0, minute, Count(concurrent), Count(carried)])?;
-    Ok(())
-}
-
-fn floor_to(ms: i64, step: i64) -> i64 {
-    ms - ms.rem_euclid(step)
-}
-
 /// See [`crate::Store::monthly_active_users`].
 pub(super) fn monthly_active(conn: &Connection, app: AppId, month: &str) -> Result<u64> {
     let Count(users) = conn
@@ -62,69 +42,190 @@ pub(super) fn monthly_active(conn: &Connection, app: AppId, month: &str) -> Resu
     Ok(users)
 }
 
-/// See [`crate::Store::concurrent_connections`]. Minutes, hours, days and months are those of the UTC
-/// calendar that hold `now`.
-pub(super) fn concurrent(
-    conn: &Connection,
-    app: AppId,
-    minutes: u32,
-    now: Timestamp,
-) -> Result<ConcurrentConnections> {
-    let now_ms = now.unix_ms();
-    let this_minute = floor_to(now_ms, MINUTE_MS);
-    let current = carried_into(conn, app, i64::MAX)?;
-    let since = |start: i64| peak(conn, app, start, this_minute);
-    let month = format!("{}-01T00:00:00Z", now.month());
-    let month = month.parse::<Timestamp>().map_or(this_minute, Timestamp::unix_ms);
-    Ok(ConcurrentConnections {
-        current,
-        peak_minute: since(this_minute)?,
-        peak_hour: since(floor_to(now_ms, HOUR_MS))?,
-        peak_day: since(floor_to(now_ms, DAY_MS))?,
-        peak_month: since(month)?,
-        minutes: series(conn, app, this_minute - MINUTE_MS * (i64::from(minutes) - 1), this_minute)?,
+/// The columns of a period, as [`read_row`] takes them.
+macro_rules! columns {
+    () => {
+        "start, peak_by_cause, last_by_cause, opened, closed, tabs_saved, last_tabs_saved"
+    };
+}
+
+fn read_row(row: &SqlRow<'_>, app: AppId, length: i64) -> rusqlite::Result<Row> {
+    let by_cause =
+        |at: usize| row.get::<_, Json<[u64; 5]>>(at).map(|Json(counts)| ByCause::from_array(counts));
+    let count = |at: usize| row.get::<_, Count>(at).map(|Count(count)| count);
+    Ok(Row {
+        app,
+        length,
+        start: row.get(0)?,
+        peak: by_cause(1)?,
+        last: Census { by_cause: by_cause(2)?, tabs_saved: count(6)? },
+        opened: by_cause(3)?,
+        closed: count(4)?,
+        tabs_saved: count(5)?,
     })
 }
 
-/// The value at the end of the last minute before this one in which anything changed.
-fn carried_into(conn: &Connection, app: AppId, minute: i64) -> Result<u64> {
-    let carried: Option<Count> = conn
-        .prepare_cached(
-            "select last from connection_minutes where app = ?1 and minute < ?2 order by minute desc limit 1",
-        )?
-        .query_row(params![app.0, minute], |row| row.get(0))
-        .optional()?;
-    Ok(carried.map_or(0, |Count(last)| last))
+/// The latest row of this length that begins before a moment.
+fn latest(conn: &Connection, app: AppId, length: i64, before: i64) -> Result<Option<Row>> {
+    Ok(conn
+        .prepare_cached(concat!(
+            "select ",
+            columns!(),
+            " from usage_periods where app = ?1 and length = ?2 and start < ?3 order by start desc limit 1"
+        ))?
+        .query_row(params![app.0, length, before], |row| read_row(row, app, length))
+        .optional()?)
 }
 
-fn peak(conn: &Connection, app: AppId, first: i64, last: i64) -> Result<u64> {
-    let Count(peak) = conn
-        .prepare_cached(
-            "select coalesce(max(peak), 0) from connection_minutes
-             where app = ?1 and minute between ?2 and ?3",
-        )?
-        .query_row(params![app.0, first, last], |row| row.get(0))?;
-    Ok(peak.max(carried_into(conn, app, first)?))
-}
-
-fn series(conn: &Connection, app: AppId, first: i64, last: i64) -> Result<Vec<MinutePeak>> {
-    let mut carried = carried_into(conn, app, first)?;
-    let mut statement = conn.prepare_cached(
-        "select minute, peak, last from connection_minutes
-         where app = ?1 and minute between ?2 and ?3 order by minute",
-    )?;
-    let mut changes = statement.query(params![app.0, first, last])?;
-    let mut next = changes.next()?;
-    let mut minutes = Vec::new();
-    for minute in (first..=last).step_by(MINUTE_MS as usize) {
-        let mut peak = carried;
-        if let Some(row) = next
-            && row.get::<_, i64>(0)? == minute
-        {
-            (peak, carried) = (row.get::<_, Count>(1)?.0, row.get::<_, Count>(2)?.0);
-            next = changes.next()?;
-        }
-        minutes.push(MinutePeak { minute: Timestamp::from_unix_ms(minute), peak });
+/// See [`crate::Store::begin_usage`].
+pub(super) fn begin(tx: &Tx<'_>) -> Result<Ledger> {
+    let recorded: Option<i64> =
+        tx.query_row("select at from usage_recorded", [], |row| row.get(0)).optional()?;
+    let mut rows = Vec::new();
+    for app in super::apps::all(tx)? {
+        let minute = latest(tx, app.id, MINUTE_MS, i64::MAX)?;
+        let Some(minute) = minute else { continue };
+        let carried = Row::new(app.id, HOUR_MS, floor(minute.start, HOUR_MS), minute.last);
+        rows.push([minute, latest(tx, app.id, HOUR_MS, i64::MAX)?.unwrap_or(carried)]);
     }
-    Ok(minutes)
+    Ok(Ledger::resume(rows, recorded.unwrap_or(0)))
+}
+
+/// Writes what the ledger has to have written by this commit. Answers it, for when it is on the disk.
+pub(super) fn write(conn: &Connection, ledger: &Arc<Ledger>) -> Result<Option<Unwritten>> {
+    let Some(unwritten) = ledger.due() else { return Ok(None) };
+    for row in &unwritten.rows {
+        write_row(conn, row)?;
+    }
+    conn.prepare_cached(
+        "insert into usage_recorded (id, at) values (1, ?1) on conflict (id) do update set at = max(at, ?1)",
+    )?
+    .execute([unwritten.at])?;
+    Ok(Some(unwritten))
+}
+
+fn write_row(conn: &Connection, row: &Row) -> Result<()> {
+    let Row { app, length, start, peak, last, opened, closed, tabs_saved } = row;
+    let list = |counts: &ByCause| {
+        let [a, b, c, d, e] = counts.as_array();
+        format!("[{a},{b},{c},{d},{e}]")
+    };
+    conn.prepare_cached(concat!(
+        "insert or replace into usage_periods (app, length, peak, last, ",
+        columns!(),
+        ") values (?1, ?2, ?4, ?5, ?3, ?6, ?7, ?8, ?9, ?10, ?11)"
+    ))?
+    .execute(params![
+        app.0,
+        length,
+        start,
+        Count(peak.total()),
+        Count(last.by_cause.total()),
+        list(peak),
+        list(&last.by_cause),
+        list(opened),
+        Count(*closed),
+        Count(*tabs_saved),
+        Count(last.tabs_saved),
+    ])?;
+    if *length == MINUTE_MS {
+        // The last minute before those that are kept stays: it is carried into them.
+        conn.prepare_cached(
+            "delete from usage_periods where app = ?1 and length = ?2 and start < (
+               select max(start) from usage_periods where app = ?1 and length = ?2 and start <= ?3)",
+        )?
+        .execute(params![app.0, MINUTE_MS, start - MINUTES_KEPT_MS])?;
+    }
+    Ok(())
+}
+
+/// See [`crate::Store::usage`].
+pub(super) fn figures(
+    conn: &Connection,
+    app: AppId,
+    range: &UsageRange,
+    now: Timestamp,
+) -> Result<UsageFigures> {
+    let peak = |granularity: Granularity| -> Result<u64> {
+        let end = Timestamp::from_unix_ms(now.unix_ms() + 1);
+        let points = series(conn, app, &UsageRange { granularity, from: now, to: end })?;
+        Ok(points.first().map_or(0, |point| point.peak))
+    };
+    Ok(UsageFigures {
+        peaks: Peaks {
+            minute: peak(Granularity::Minute)?,
+            hour: peak(Granularity::Hour)?,
+            day: peak(Granularity::Day)?,
+            month: peak(Granularity::Month)?,
+        },
+        points: series(conn, app, range)?,
+    })
+}
+
+/// Every period that holds a moment of the range.
+fn series(conn: &Connection, app: AppId, range: &UsageRange) -> Result<Vec<UsagePoint>> {
+    let granularity = &range.granularity;
+    // Days and months are made of hours.
+    let length = if *granularity == Granularity::Minute { MINUTE_MS } else { HOUR_MS };
+    let first = period_start(range.from, granularity);
+    let mut carried =
+        latest(conn, app, length, first.unix_ms())?.map_or_else(Census::default, |row| row.last);
+    let mut statement = conn.prepare_cached(concat!(
+        "select ",
+        columns!(),
+        " from usage_periods where app = ?1 and length = ?2 and start between ?3 and ?4 - 1 order by start"
+    ))?;
+    let rows = statement
+        .query_map(params![app.0, length, Time(first), Time(range.to)], |row| read_row(row, app, length))?;
+    let mut rows = rows.peekable();
+    let mut points = Vec::new();
+    let mut start = first;
+    while start < range.to {
+        let end = next_period(start, granularity);
+        let mut whole = Row::new(app, length, start.unix_ms(), carried);
+        while let Some(row) = rows.next_if(|row| row.as_ref().map_or(true, |row| row.start < end.unix_ms())) {
+            whole.holds(&row?);
+        }
+        carried = whole.last;
+        let monthly_active_users = match granularity {
+            Granularity::Month => Some(monthly_active(conn, app, &start.month())?),
+            _ => None,
+        };
+        points.push(UsagePoint {
+            start,
+            peak: whole.peak.total(),
+            peak_by_cause: whole.peak,
+            opened: whole.opened,
+            closed: whole.closed,
+            tabs_saved: whole.tabs_saved,
+            monthly_active_users,
+        });
+        start = end;
+    }
+    Ok(points)
+}
+
+/// When the period began that holds this moment.
+fn period_start(at: Timestamp, granularity: &Granularity) -> Timestamp {
+    match fixed_length(granularity) {
+        Some(length) => Timestamp::from_unix_ms(floor(at.unix_ms(), length)),
+        None => at.month_start(),
+    }
+}
+
+fn next_period(start: Timestamp, granularity: &Granularity) -> Timestamp {
+    match fixed_length(granularity) {
+        Some(length) => Timestamp::from_unix_ms(start.unix_ms() + length),
+        None => start.next_month_start(),
+    }
+}
+
+/// `None`: months have not all the same.
+fn fixed_length(granularity: &Granularity) -> Option<i64> {
+    match granularity {
+        Granularity::Minute => Some(MINUTE_MS),
+        Granularity::Hour => Some(HOUR_MS),
+        Granularity::Day => Some(DAY_MS),
+        Granularity::Month | Granularity::Unknown(_) => None,
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use parlour_wire::users::{Me, PrivacySettings, Role, USER_BYTES_LIMIT, User, UserBrief};
-use parlour_wire::{ChannelType, Team, Timestamp, Topic, UserId};
+use parlour_wire::{Team, Timestamp, Topic, UserId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
@@ -11,9 +11,6 @@ use super::column::{Json, Parsed, Time, json, json_within, readable};
 use super::events::{Entry, Tx};
 use super::{devices, lives, reads, teams};
 use crate::{AppId, Result, StoreError, UserChange, UserWrite};
-
-/// Channels of this type have an audience, not acquaintances.
-const AUDIENCE_TYPE: &str = "livestream";
 
 /// The columns that [`read`] reads; completed by a condition.
 macro_rules! select_user {
@@ -64,6 +61,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<User> {
         deactivated_at: time(7)?,
         deleted_at: time(8)?,
         online: false,
+        away: false,
     })
 }
 
@@ -291,17 +289,15 @@ pub(super) fn list(conn: &Connection, app: AppId, ids: &[UserId]) -> Result<Vec<
 
 /// See [`crate::Store::friends`].
 pub(super) fn friends(conn: &Connection, app: AppId, id: &UserId) -> Result<Vec<UserId>> {
-    debug_assert!(ChannelType::parse(AUDIENCE_TYPE).is_ok());
     let mut statement = conn.prepare_cached(
         "select distinct other.user_id
          from members as own
-         join channels on channels.id = own.channel and channels.type <> ?3
+         join channels on channels.id = own.channel and channels.channel_id glob '!*'
          join members as other on other.channel = own.channel and other.user_id <> ?2
          where own.app = ?1 and own.user_id = ?2
          order by other.user_id",
     )?;
-    let friends = statement.query_map(params![app.0, id.as_str(), AUDIENCE_TYPE], |row| {
-        Ok(row.get::<_, Parsed<UserId>>(0)?.0)
-    })?;
+    let friends =
+        statement.query_map(params![app.0, id.as_str()], |row| Ok(row.get::<_, Parsed<UserId>>(0)?.0))?;
     readable(friends, "member")
 }

@@ -16,8 +16,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::events::{LogIds, Tx};
+use super::events::{Memory, Tx};
 use super::queue::Queue;
+use super::usage;
+use crate::ledger::Ledger;
 use crate::{CommitSink, Committed, Logged, Result, StoreError};
 
 /// Frames in the write-ahead log from which they are copied into the database: 16 MiB. A page that changes again
@@ -29,7 +31,7 @@ const RESTART_FRAMES: i64 = 16_000;
 /// A write that waits.
 pub(super) trait Job: Send {
     /// Makes the changes, inside a transaction. It may be asked again when that one was rolled back.
-    fn run(&mut self, conn: &Connection, log_ids: &LogIds) -> Result<()>;
+    fn run(&mut self, conn: &Connection, memory: &Memory) -> Result<()>;
     /// The events that `run` logged.
     fn events(&self) -> &[Arc<Logged>];
     /// Tells the caller: what `run` found, or why it did not come to pass.
@@ -59,9 +61,9 @@ where
     T: Send + 'static,
     F: Fn(&Tx<'_>) -> Result<T> + Send + 'static,
 {
-    fn run(&mut self, conn: &Connection, log_ids: &LogIds) -> Result<()> {
+    fn run(&mut self, conn: &Connection, memory: &Memory) -> Result<()> {
         self.committed = None;
-        let tx = Tx::new(conn, log_ids);
+        let tx = Tx::new(conn, memory);
         let value = (self.call)(&tx)?;
         self.committed = Some(Committed { value, events: tx.into_events()? });
         Ok(())
@@ -82,7 +84,7 @@ where
 /// The connection that writes, and what it tells.
 pub(super) struct Writer {
     conn: Connection,
-    log_ids: LogIds,
+    memory: Memory,
     /// Whether there is a write-ahead log that must be copied back from time to time.
     has_log: bool,
     shared: Arc<Shared>,
@@ -93,6 +95,8 @@ pub(super) struct Writer {
 pub(super) struct Shared {
     read_only: AtomicBool,
     sink: RwLock<Option<CommitSink>>,
+    /// The figures that commits write down as they change.
+    ledger: RwLock<Option<Arc<Ledger>>>,
 }
 
 impl Shared {
@@ -113,6 +117,15 @@ impl Shared {
         }
     }
 
+    /// From now on these figures are written, and no others.
+    pub(super) fn set_ledger(&self, ledger: Arc<Ledger>) {
+        *self.ledger.write().unwrap_or_else(PoisonError::into_inner) = Some(ledger);
+    }
+
+    pub(super) fn ledger(&self) -> Option<Arc<Ledger>> {
+        self.ledger.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn is_read_only(&self) -> bool {
         self.read_only.load(Ordering::Acquire)
     }
@@ -122,8 +135,8 @@ impl Writer {
     /// # Errors
     /// The end of the log cannot be read.
     pub(super) fn new(conn: Connection, has_log: bool, shared: Arc<Shared>) -> Result<Self> {
-        let log_ids = LogIds::of(&conn)?;
-        Ok(Self { conn, log_ids, has_log, shared })
+        let memory = Memory::of(&conn)?;
+        Ok(Self { conn, memory, has_log, shared })
     }
 
     /// The connection, for reading where there are no readers beside it.
@@ -185,7 +198,7 @@ impl Writer {
             self.roll_back();
             return self.careful_transaction(jobs);
         }
-        self.execute("commit").inspect_err(|_| self.roll_back())
+        self.record_and_commit().inspect_err(|_| self.roll_back())
     }
 
     /// As [`Self::transaction`], and takes back what a job that fails has changed.
@@ -197,7 +210,18 @@ impl Writer {
                 self.ends_all(error)?;
             }
         }
-        self.execute("commit").inspect_err(|_| self.roll_back())
+        self.record_and_commit().inspect_err(|_| self.roll_back())
+    }
+
+    /// Commits, with the figures of who is connected: once, for all whom these jobs let in.
+    fn record_and_commit(&self) -> Result<()> {
+        let ledger = self.shared.ledger();
+        let written = ledger.as_ref().map(|ledger| usage::write(&self.conn, ledger)).transpose()?.flatten();
+        self.execute("commit")?;
+        if let (Some(ledger), Some(written)) = (ledger, written) {
+            ledger.written(&written);
+        }
+        Ok(())
     }
 
     /// Whether a job's failure is one of the whole transaction: then that is over.
@@ -234,7 +258,7 @@ impl Writer {
 
     /// Runs a job; one that panics has failed.
     fn guarded(&self, job: &mut dyn Job) -> Result<()> {
-        catch_unwind(AssertUnwindSafe(|| job.run(&self.conn, &self.log_ids))).unwrap_or_else(|panic| {
+        catch_unwind(AssertUnwindSafe(|| job.run(&self.conn, &self.memory))).unwrap_or_else(|panic| {
             let what = panic
                 .downcast_ref::<&str>()
                 .map(|text| (*text).to_owned())

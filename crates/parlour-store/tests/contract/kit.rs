@@ -6,9 +6,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use parlour_store::{
-    AppId, AppMode, Committed, Connect, Connected, Deletion, Events, Logged, MemberChange, NewApp,
-    NewChannel, NewMessage, Reader, Requires, Result, Sent, Sqlite, SqliteOptions, Store, StoreError,
-    UserWrite,
+    AppId, AppMode, Committed, Connect, Connected, Deletion, Events, Ledger, Logged, Marks, MemberChange,
+    NewApp, NewChannel, NewMessage, Reader, Requires, Result, Sent, Sqlite, SqliteOptions, Store, StoreError,
+    Ticket, UserWrite,
 };
 use parlour_wire::messages::{EditMessage, Message};
 use parlour_wire::reads::Unread;
@@ -92,10 +92,20 @@ impl Kit {
             app: self.app,
             user: user(id),
             fields: BTreeMap::new(),
-            concurrent: 1,
+            ticket: None,
             resume: None,
+            issued_at: None,
             now: at(0),
         }
+    }
+
+    /// Opens a connection that is counted, this long after the beginning.
+    pub(crate) async fn opens(&self, ledger: &Arc<Ledger>, id: &str, ms: i64) -> Arc<Ticket> {
+        let marks = Marks { device: 1, page: 1, instance: 1, comes_back: false };
+        let ticket = ledger.ticket(self.app, user(id), marks);
+        let connect = Connect { ticket: Some(Arc::clone(&ticket)), now: at(ms), ..self.connect(id) };
+        self.store.connect(connect).await.unwrap();
+        ticket
     }
 
     pub(crate) async fn connects(&self, id: &str, sent: Value) -> Result<Committed<Connected>> {

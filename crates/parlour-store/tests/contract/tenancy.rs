@@ -2,10 +2,11 @@
 
 use parlour_store::{
     AppMode, ChannelQuery, Connect, Deletion, Events, Filter, NewApp, Page, ReadTo, Reader, Requires,
-    StoreError, UserChange,
+    StoreError, UsageRange, UserChange,
 };
 use parlour_wire::Topic;
 use parlour_wire::messages::EditMessage;
+use parlour_wire::usage::Granularity;
 use serde_json::json;
 
 use crate::kit::{
@@ -39,8 +40,12 @@ pub(crate) async fn two_apps_share_nothing_f1_1(kit: Kit) {
     assert_eq!(other.unread("alice").await, 0);
     assert!(other.store.friends(other.app, &user("alice")).await.unwrap().is_empty());
     assert_eq!(other.store.monthly_active_users(other.app, "2026-11").await.unwrap(), 0);
-    let usage = other.store.concurrent_connections(other.app, 1, at(0)).await.unwrap();
-    assert_eq!((usage.current, usage.peak_month), (0, 0));
+    let ledger = kit.store.begin_usage().await.unwrap();
+    kit.opens(&ledger, "alice", 0).await;
+    let month = UsageRange { granularity: Granularity::Month, from: at(0), to: at(1) };
+    let usage = other.store.usage(other.app, month, at(0)).await.unwrap();
+    assert_eq!((ledger.census(other.app).by_cause.total(), usage.peaks.month), (0, 0));
+    assert_eq!(usage.points[0].monthly_active_users, Some(0));
 
     // The same names there are other things.
     other.has_channel(GENERAL, &["alice"]).await;

@@ -135,11 +135,12 @@ pub(crate) async fn users_are_found_in_the_order_asked(kit: Kit) {
     assert_eq!(ids, ["carol", "alice"]);
 }
 
-pub(crate) async fn friends_share_a_channel_that_is_no_livestream_f4_8(kit: Kit) {
-    kit.has_channel("messaging:general", &["alice", "carol", "bob"]).await;
-    kit.has_channel("team:two", &["bob", "alice"]).await;
-    kit.has_channel("livestream:show", &["alice", "dave"]).await;
-    kit.has_channel("messaging:other", &["erin", "bob"]).await;
+pub(crate) async fn friends_share_a_direct_channel_f4_8(kit: Kit) {
+    kit.has_channel("messaging:!members-1", &["alice", "carol", "bob"]).await;
+    kit.has_channel("messaging:!members-2", &["bob", "alice"]).await;
+    kit.has_channel("messaging:!members-3", &["erin", "bob"]).await;
+    // A channel with a name has members, not friends.
+    kit.has_channel("messaging:general", &["alice", "dave"]).await;
     assert_eq!(kit.store.friends(kit.app, &user("alice")).await.unwrap(), users(&["bob", "carol"]));
     assert_eq!(kit.store.friends(kit.app, &user("dave")).await.unwrap(), users(&[]));
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use jiff::tz::TimeZone;
-use parlour_client::wire::events::{Presence, Signal};
+use parlour_client::wire::events::Signal;
 use parlour_client::wire::frames::Resumed;
 use parlour_client::wire::messages::MessageType;
+use parlour_client::wire::presence::Presence;
 use parlour_client::wire::{Cid, MessageId, UserId};
 use parlour_client::{
     Builder, Channel, Client, ClientEvent, Error, ErrorCode, Event, Message, MessageDraft, NO_DATA, Open,
@@ -107,7 +108,7 @@ pub(crate) struct ChatArgs {
 
 pub(crate) async fn run(args: ChatArgs) -> anyhow::Result<()> {
     let user = args.target.user()?;
-    let client = args.target.client(|builder| builder.presence(PresenceSubscription::Friends))?;
+    let client = args.target.client(|builder| builder)?;
     let mut events = client.events();
     let me = client.connect_user(user.clone(), args.target.token()?).await?;
     let channel = client.channel_at(args.channel);
@@ -121,6 +122,8 @@ pub(crate) async fn run(args: ChatArgs) -> anyhow::Result<()> {
         typed: BTreeSet::new(),
         expected: BTreeSet::new(),
     };
+    let members = state.members.iter().map(|member| member.user_id.clone()).collect();
+    client.set_presence(PresenceSubscription::FriendsAnd(members)).await?;
     let name = plain(me.user.display_name());
     screen.say(&format!(
         "connected as {name} · {} · {} members",
@@ -315,9 +318,10 @@ impl Screen {
                 let others = users.iter().filter(|presence| presence.user_id != self.me);
                 others.map(presence_line).try_for_each(|line| self.say(&line))
             }
-            Signal::TypingStart { .. } | Signal::TypingStop { .. } | Signal::PresenceSnapshot { .. } => {
-                Ok(())
-            }
+            Signal::TypingStart { .. }
+            | Signal::TypingStop { .. }
+            | Signal::PresenceSnapshot { .. }
+            | Signal::PresenceDigest(_) => Ok(()),
         }
     }
 }

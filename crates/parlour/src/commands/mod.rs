@@ -9,6 +9,7 @@ pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod tail;
 pub(crate) mod token;
+pub(crate) mod usage;
 pub(crate) mod user;
 pub(crate) mod version;
 

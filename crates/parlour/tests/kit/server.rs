@@ -119,6 +119,14 @@ impl Server {
         &self.start.secret
     }
 
+    pub(crate) fn app_key(&self) -> &str {
+        &self.start.app_key
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.start.url
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.start.pid
     }

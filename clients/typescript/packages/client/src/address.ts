@@ -52,7 +52,7 @@ export function endpointOf(options: EndpointOptions): Endpoint {
   const url = parseBaseUrl(options.url);
   const error: Endpoint["error"] = (code, message, more) => parlourError(code, message, url, more);
   if (!/^[\w-]{1,64}$/.test(appKey ?? "")) {
-    throw error("invalid_id", `"${appKey}" is no app key: those are 1-64 of a-z A-Z 0-9 _ -`);
+    throw error("invalid_id", `"${appKey}" is no app key: those are of a-z A-Z 0-9 _ -`);
   }
   // The global one is looked up at each call, since tools that watch the network replace it.
   return { url, appKey, fetch: fetch ?? ((...args) => globalThis.fetch(...args)), callTimeoutMs, error };

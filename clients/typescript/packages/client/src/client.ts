@@ -4,6 +4,7 @@
 // per render holds one socket. What is shared is the driver; a handle only shows whichever it is attached to.
 
 import { type CallOptions, code, type Endpoint, endpointOf, splitCid } from "./address.js";
+import type { Attendance } from "./attendance.js";
 import { Channel } from "./channel.js";
 import { ChannelList } from "./channel_list.js";
 import type { NetworkLevel, Transport } from "./connection.js";
@@ -308,8 +309,13 @@ export class Client {
 
   /** Whether a user is there, as far as the presence subscription tells. */
   presence(userId: string): Observable<Presence | undefined> {
-    const all = switched(this.#driver, (driver) => driver.presence, undefined);
+    const all = this.attendance;
     return { subscribe: all.subscribe, get: () => all.get()?.get(userId) };
+  }
+
+  /** Everybody who is there, as far as the presence subscription tells, and how many where they are too many to be named. */
+  get attendance(): Observable<Attendance | undefined> {
+    return switched(this.#driver, (driver) => driver.presence, undefined);
   }
 
   /** The channel `type:id`; always the same handle. Asks nothing yet. */

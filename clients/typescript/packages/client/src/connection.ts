@@ -521,8 +521,7 @@ export class Connection {
   #tick(): Why {
     const timer: Why = { cause: "timer" };
     if (this.#now >= (this.deadline() ?? Infinity) + this.#config.wake_jump_ms) this.#woke();
-    if (deadlineOf(this.#link) > this.#now || this.#goBack()) return timer;
-    this.#promote();
+    if (deadlineOf(this.#link) > this.#now || this.#promote(true)) return timer;
     const link = this.#link;
     switch (link.type) {
       case "closing":
@@ -572,27 +571,23 @@ export class Connection {
   }
 
   /**
-   * The dial that ended the transport in use stands still: something on the way holds its answer back. The one that
-   * worked is dialled once more, and nobody needs to see a break either. Answers whether it is.
+   * If the dial for a better transport is all there is, it becomes a dial like any other. One that stands still does
+   * not: something on the way holds its answer back, so the transport that worked is dialled once more, and nobody needs
+   * to see a break. Answers whether it is.
    */
-  #goBack(): boolean {
-    const link = this.#link;
-    const tried = climbing(link);
-    if (link.type !== "up" || !link.over || !tried || tried.at >= link.at) return false;
-    this.#drop(tried.dial);
-    const dial = this.#open(link.at);
-    const soon = this.#now + this.#config.wake_probe_ms;
-    link.climb = { ...dial, until: Math.min(dial.until, soon), readyUntil: Math.min(dial.readyUntil, soon) };
-    return true;
-  }
-
-  /** If the dial for a better transport is all there is, it becomes a dial like any other. */
-  #promote(): void {
-    const link = this.#link;
+  #promote(standsStill?: boolean): boolean | undefined {
+    const link = this.#link as Live;
     const step = climbing(link);
-    if (link.type !== "up" || !link.over || !step) return;
-    this.#ways.at = step.at;
-    this.#link = { story: "again", since: this.#now, shown: "online", ...step };
+    if (!link.over || !step) return;
+    if (!standsStill || step.at >= link.at) {
+      this.#ways.at = step.at;
+      this.#link = { story: "again", since: this.#now, shown: "online", ...step };
+      return;
+    }
+    this.#drop(step.dial);
+    const until = this.#now + this.#config.wake_probe_ms;
+    link.climb = { ...this.#open(link.at), until, readyUntil: until };
+    return true;
   }
 
   #stopClimbing(): void {

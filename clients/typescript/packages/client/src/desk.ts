@@ -4,6 +4,7 @@
 // Loaded while the first connection is being opened, since nothing of it is needed before the server has answered;
 // what the connection brings meanwhile is kept for it. Not here: what the app looks at (live.ts).
 
+import { attendance, changed, comesTo, present } from "./attendance.js";
 import { bounded, type CallOptions, type Endpoint } from "./address.js";
 import { isGone, retryAfterMs } from "./answers.js";
 import { watchBrowser } from "./browser.js";
@@ -37,7 +38,7 @@ import { type Source, until } from "./observable.js";
 import { type KeptMessage, type Outbox, outboxOf } from "./outbox.js";
 import type { TokenSource } from "./token.js";
 import { ALL, Tally } from "./unread.js";
-import type { ChannelState, Me, Presence, UnreadTotals } from "./wire.js";
+import type { ChannelState, Me, PresenceDigest, Ready, UnreadTotals } from "./wire.js";
 
 /** Loads of unread counts at the same time, at most. */
 const LOADS_MAX = 4;
@@ -142,13 +143,15 @@ export class Desk {
     switch (output.type) {
       case "signal": {
         const { signal } = output;
-        if (signal.type === "user.presence.changed") this.#setPresence(signal.users, this.#driver.presence.get());
-        if (signal.type === "user.presence.snapshot") this.#setPresence(signal.users);
+        const { presence } = this.#driver;
+        if (signal.type === "user.presence.changed") presence.set(changed(presence.get(), signal.users));
+        if (signal.type === "user.presence.snapshot") presence.set(attendance(signal.users, signal.others));
+        if (signal.type === "user.presence.digest") this.#compare(signal);
         break;
       }
       case "ready":
       case "renewed":
-        this.#setPresence(output.ready.presence ?? []);
+        this.#begin(output.ready);
         this.#loadsFrom = 0;
         this.tally.ready(output.ready);
         break;
@@ -215,8 +218,18 @@ export class Desk {
     this.tally.clear();
   }
 
-  #setPresence(users: readonly Presence[], before: ReadonlyMap<string, Presence> = new Map()): void {
-    this.#driver.presence.set(new Map([...before, ...users.map((user) => [user.user_id, user] as const)]));
+  /** Begins with who is there. */
+  #begin({ presence: users = [], presence_others: others }: Ready): void {
+    this.#driver.presence.set(attendance(users, others));
+    if (users.length || others) this.#driver.listeners.tell({ type: "user.presence.snapshot", users, ...(others && { others }) });
+  }
+
+  /** Asks who is there where something of it was lost. */
+  #compare(digest: PresenceDigest): void {
+    const { presence } = this.#driver;
+    if (!comesTo(presence.get(), digest)) this.#driver.input({ type: "send", frame: { type: "presence" } });
+    // Those who left are remembered for a while, for when they were last seen; not for ever.
+    presence.set(present(presence.get()));
   }
 
   #loadUnread(): void {

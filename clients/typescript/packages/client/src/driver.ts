@@ -6,6 +6,7 @@
 // at (live.ts); what is kept beyond the page (keeper.ts).
 
 import { bounded, type CallOptions, code, type Endpoint } from "./address.js";
+import type { Attendance } from "./attendance.js";
 import type { Authority } from "./calls.js";
 import type { FailedWhy, Input, Output } from "./connection.js";
 import type { KnownUser } from "./client.js";
@@ -26,7 +27,7 @@ import type { StorageOption } from "./storage.js";
 import type { TokenSource } from "./token.js";
 import type { Tally, UnreadCounts } from "./unread.js";
 import { Blank, type News, type Shown } from "./views.js";
-import type { ErrorBody, Me, Presence, Ready, Unread, User, UserInput } from "./wire.js";
+import type { ErrorBody, Me, Ready, Unread, User, UserInput } from "./wire.js";
 
 /** After these, what is to outlive the page is kept at once: there may be no later. */
 const KEPT_AT_ONCE: readonly string[] = ["app", "login", "disconnect"];
@@ -57,7 +58,7 @@ export class Driver implements Owner {
   readonly connection = new Source<ConnectionStatus>(IDLE);
   readonly me = new Source<Me | undefined>(undefined);
   readonly unreadCounts = new Source<UnreadCounts>(NOTHING_UNREAD);
-  readonly presence = new Source<ReadonlyMap<string, Presence>>(new Map());
+  readonly presence = new Source<Attendance>(new Map());
   readonly listeners = new Listeners();
   /** What the server said last when the connection came up: each time another object. */
   readonly ready = new Source<Ready | undefined>(undefined);
@@ -343,7 +344,7 @@ export class Driver implements Owner {
   }
 
   #onReady({ type, ready }: Extract<Output, { type: "ready" | "renewed" }>): void {
-    const { me, resumed, presence = [] } = ready;
+    const { me, resumed } = ready;
     this.#stage = "ready";
     this.me.set(me);
     if (!this.desk) {
@@ -355,7 +356,6 @@ export class Driver implements Owner {
     this.#downSince = undefined;
     if (type === "ready") this.#keeper?.touch(true);
     if (type === "ready" && this.ready.get()) this.#tell({ type: "connection.recovered", resumed, downtimeMs });
-    if (presence.length) this.#tell({ type: "user.presence.snapshot", users: presence });
   }
 
   #meUpdated(user: User): void {

@@ -3,6 +3,8 @@
 // Not here: how a request is made and answered (calls.ts).
 
 import type {
+  AppLimits,
+  AppLimitsResponse,
   ChannelResponse,
   ChannelsResponse,
   ChannelState,
@@ -61,9 +63,23 @@ export interface DeleteUser {
   channels?: "keep" | "direct" | undefined;
 }
 
+/** Which figures of what the app used: the last sixty minutes, unless something is said. */
+export interface UsageQuery {
+  /** The whole of a month (UTC), such as `2026-11`: its active users, and its days. */
+  month?: string | undefined;
+  /** The length of the periods. */
+  granularity?: "minute" | "hour" | "day" | "month" | undefined;
+  /** As many of the latest periods, 1 to 1,500. */
+  last?: number | undefined;
+  /** Instead of `last`: from the period that holds this time, as RFC 3339. */
+  from?: string | undefined;
+  /** Up to this time, exclusive. Default: now. */
+  to?: string | undefined;
+}
+
 /** One request. Its ids are checked when it is made. */
 export interface Request<Answer> {
-  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** The channel in which `path` begins. */
   readonly cid?: string;
   /** The parts of the path. */
@@ -80,10 +96,18 @@ export const me: Request<MeResponse> = { method: "GET", path: ["me"] };
 
 export const unread: Request<UnreadTotals> = { method: "GET", path: ["unread"] };
 
-export const usage = (minutes: number): Request<UsageResponse> => ({
+export const appLimits: Request<AppLimitsResponse> = { method: "GET", path: ["app", "limits"] };
+
+export const setAppLimits = (limits: AppLimits): Request<AppLimitsResponse> => ({
+  method: "PUT",
+  path: ["app", "limits"],
+  body: limits,
+});
+
+export const usage = (query: UsageQuery): Request<UsageResponse> => ({
   method: "GET",
   path: ["usage"],
-  query: { minutes },
+  query: { ...query },
 });
 
 export const upsertUsers = (users: readonly UserInput[]): Request<User[]> => ({

@@ -17,6 +17,7 @@ export type { MemberPage, MessagePage } from "./endpoints.js";
 export { ParlourError } from "./errors.js";
 export type { ClientEvent, ClientEventOf, ClientEventType, DurableEvent, LocalEvent } from "./events.js";
 export type { ChannelListQuery } from "./live_list.js";
+export type { Attendance } from "./attendance.js";
 export type { ListedMessage } from "./message_window.js";
 export type { Observable } from "./observable.js";
 export type { Platform, PlatformNews } from "./platform.js";
@@ -41,6 +42,7 @@ export type {
   MessagesResponse,
   PartialUpdate,
   Presence,
+  PresenceCounts,
   PresenceSubscription,
   QueryChannels,
   Read,

@@ -4,8 +4,10 @@
 
 import { type CallOptions, type Endpoint, type EndpointOptions, endpointOf } from "./address.js";
 import { refusal } from "./answers.js";
+import { addKey, app, removeKey, revokeAllTokens, revokeTokens } from "./app_endpoints.js";
 import { type Ask, caller } from "./calls.js";
 import {
+  appLimits,
   changeLife,
   channelState,
   deleteChannel,
@@ -30,17 +32,23 @@ import {
   registerDevice,
   removeDevice,
   sendMessage,
+  setAppLimits,
   task,
   unread,
   updateChannel,
   updateMembers,
   updateUser,
   upsertUsers,
+  type UsageQuery,
   usage,
   users,
 } from "./endpoints.js";
 import { parlourError, textOf } from "./errors.js";
 import type {
+  AddKey,
+  AppLimits,
+  AppLimitsResponse,
+  AppResponse,
   ChannelResponse,
   ChannelsResponse,
   ChannelState,
@@ -48,6 +56,7 @@ import type {
   EditMessage,
   ExportLine,
   GetOrCreateChannel,
+  KeyResponse,
   MarkRead,
   Me,
   MembersResponse,
@@ -58,6 +67,7 @@ import type {
   QueryChannels,
   QueryUsers,
   RegisterDevice,
+  RevokeTokens,
   Task,
   Unread,
   UnreadTotals,
@@ -69,7 +79,7 @@ import type {
 } from "./wire.js";
 
 export type { CallOptions, EndpointOptions } from "./address.js";
-export type { DeleteUser, MemberPage, MessagePage } from "./endpoints.js";
+export type { DeleteUser, MemberPage, MessagePage, UsageQuery } from "./endpoints.js";
 export { ParlourError } from "./errors.js";
 export type { ExportLine, Task } from "./wire.js";
 
@@ -205,9 +215,50 @@ export class ServerClient {
     return this.#ask(users(ids), options);
   }
 
-  /** What the app used, with the peaks of the last minutes. */
-  usage(minutes: number, options?: CallOptions): Promise<UsageResponse> {
-    return this.#ask(usage(minutes), options);
+  /**
+   * What the app used: active users, and connections at the same time by minute, hour, day or month, with what the
+   * figures mean.
+   */
+  usage(query: UsageQuery = {}, options?: CallOptions): Promise<UsageResponse> {
+    return this.#ask(usage(query), options);
+  }
+
+  /** What the app holds its users to: its own limits, and what holds with the server's configuration beneath them. */
+  limits(options?: CallOptions): Promise<AppLimitsResponse> {
+    return this.#ask(appLimits, options);
+  }
+
+  /** Sets all of the app's own limits; what is left out is as the server's configuration says it. */
+  setLimits(limits: AppLimits, options?: CallOptions): Promise<AppLimitsResponse> {
+    return this.#ask(setAppLimits(limits), options);
+  }
+
+  /** The app, with the further keys of its tokens. */
+  app(options?: CallOptions): Promise<AppResponse> {
+    return this.#ask(app, options);
+  }
+
+  /** Adds a key that tokens may be signed with. Its secret, if it has one, is told this once. */
+  addKey(key: AddKey, options?: CallOptions): Promise<KeyResponse> {
+    return this.#ask(addKey(key), options);
+  }
+
+  /** Removes a key: its tokens are refused from now on. */
+  removeKey(kid: string, options?: CallOptions): Promise<void> {
+    return this.#ask(removeKey(kid), options);
+  }
+
+  /**
+   * Takes back what was issued to a user before a time: now, where none is given; `null` takes an earlier revocation
+   * back. Live connections with such a token end before this does.
+   */
+  async revokeTokens(userId: string, before?: Date | null, options?: CallOptions): Promise<void> {
+    await this.#ask(revokeTokens(this.#user(userId), revocation(before)), options);
+  }
+
+  /** The same for all users of the app. */
+  async revokeAllTokens(before?: Date | null, options?: CallOptions): Promise<void> {
+    await this.#ask(revokeAllTokens(revocation(before)), options);
   }
 
   /** Acts in the name of a user. Throws `invalid_id`. */
@@ -252,6 +303,10 @@ export class ServerClient {
     return this.#sign({ server: true, iat, exp: iat + SERVER_TOKEN_TTL_S });
   }
 }
+
+/** `null` is a value of its own here, which the type of the field leaves out. */
+const revocation = (before?: Date | null): RevokeTokens =>
+  before === undefined ? {} : ({ revoke_tokens_issued_before: before && before.toISOString() } as RevokeTokens);
 
 /** A user, in the hands of the app's backend. */
 export class ActingUser {

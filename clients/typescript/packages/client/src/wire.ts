@@ -1,8 +1,66 @@
 // Generated from spec/openapi.json by `cargo xtask codegen`. Do not edit.
 
+/** `POST /v1/app/keys`: a further key for the app's tokens. Server token with the scope `admin`. */
+export interface AddKey {
+  algorithm: KeyAlgorithm;
+  /** From then on its tokens are refused. */
+  expires_at?: Timestamp;
+  /** What a token's header calls it: 1 to 64 of `A-Z a-z 0-9 _ -`. Made up where it is absent. */
+  kid?: string;
+  /** The public half, as PEM or as JWK (at most 8 KiB); of HS256 there is none: the server makes the secret. */
+  public_key?: string;
+  /**
+   * Not more than the caller's own key may. Absent: `users` for a public key, everything that the caller's key may
+   * for a secret.
+   */
+  scopes?: Scope[];
+}
+
 export type AppKey = string;
 
+/** An app's own limits. What is absent is as the server's configuration says it. */
+export interface AppLimits {
+  /** The second for single endpoints. */
+  app_calls?: Record<string, number>;
+  /** Calls of all users together to each endpoint. 0: not limited. */
+  app_calls_per_minute?: number;
+  /** The first for single endpoints, such as `POST /v1/channels/query`, as they stand in `openapi.json`. */
+  calls?: Record<string, number>;
+  /** Calls of a user to each endpoint from each platform. 0: not limited. */
+  calls_per_minute?: number;
+  /** 1 to 10,000. */
+  connections_per_user?: number;
+  on_connection_limit?: OnConnectionLimit;
+}
+
+/** `GET`, `PUT /v1/app/limits`: an app's limits. Server token. */
+export interface AppLimitsResponse {
+  /** What holds: of single endpoints those that differ. */
+  in_force: AppLimits;
+  /** What the app says. */
+  limits: AppLimits;
+}
+
+/** `GET /v1/app`: the app of the token. Server token. */
+export interface AppResponse {
+  app_key: AppKey;
+  created_at: Timestamp;
+  /** Those beside the app's secret, the oldest first. */
+  keys: KeyInfo[];
+  /** `development` or `production`. */
+  mode: string;
+}
+
 export type AppState = "foreground" | "hidden" | "background" | (string & {});
+
+/** Connections by the causes that they are there for. */
+export interface ByCause {
+  extra_tab: number;
+  first_device: number;
+  further_device: number;
+  leak_suspect: number;
+  reconnect_overlap: number;
+}
 
 export type ByeIntent = "leave" | "park" | (string & {});
 
@@ -49,6 +107,11 @@ export interface ChannelState {
   reads: Read[];
   /** The caller's own unread state; absent when it is no member. */
   unread?: Unread;
+  /**
+   * How many users hear at this moment of what happens in the channel, on the node that answers: its members who are
+   * connected and whoever watches it, but for those who wish to be seen by nobody.
+   */
+  watchers?: number;
 }
 
 export type ChannelType = string;
@@ -90,10 +153,13 @@ export type ClientFrame =
       lease_ms?: number;
       state: AppState;
     }
-  /** Change whose presence is told to this connection. */
+  /**
+   * Change whose presence is told to this connection; without a subscription, be told anew who is there. The answer
+   * is a snapshot.
+   */
   | {
       type: "presence";
-      subscription: PresenceSubscription;
+      subscription?: PresenceSubscription;
     }
   /** Ask for a `pong` with the same id. */
   | {
@@ -108,6 +174,11 @@ export type ClientFrame =
   | {
       type: "token";
       token: string;
+    }
+  /** How many tabs of a browser share this connection, where it is not one: for the figures of what that saves. */
+  | {
+      type: "tabs";
+      count: number;
     }
   /** Going, and how. */
   | {
@@ -150,12 +221,19 @@ export type CloseCode = number;
 export interface ConcurrentConnections {
   /** Now. */
   current: number;
-  /** The minutes asked for, oldest first. */
-  minutes: MinutePeak[];
+  current_by_cause: ByCause;
+  /** Of the day that it is. */
   peak_day: number;
+  /** Of the hour that it is. */
   peak_hour: number;
+  /** Of the minute that it is. */
   peak_minute: number;
+  /** Of the month that it is. */
   peak_month: number;
+  /** The periods asked for, oldest first. The last one may not be over. */
+  series: UsageSeries;
+  /** Tabs that share the connection of another one now. */
+  tabs_saved: number;
 }
 
 export type ConnectionId = string;
@@ -163,7 +241,15 @@ export type ConnectionId = string;
 /** The words that the figures are to be read by. */
 export interface Definitions {
   concurrent_connections: string;
+  extra_tab: string;
+  first_device: string;
+  further_device: string;
+  leak_suspect: string;
   monthly_active_users: string;
+  peak: string;
+  reconnect_overlap: string;
+  recorded: string;
+  tabs_saved: string;
 }
 
 /** A device registered for push. It belongs to the user who registered it last. */
@@ -343,6 +429,15 @@ export type Event =
       user: User;
     }
   /**
+   * What was issued before this time, to the user or to all users of the app, is no longer good; absent: a
+   * revocation was taken back. A connection that came with such a token is closed (4002).
+   */
+  | {
+      type: "tokens.revoked";
+      created_at: Timestamp;
+      issued_before?: Timestamp;
+    }
+  /**
    * Something stood here that this reader may not see, or that can no longer be read: it only keeps the
    * place, so that nobody sees a hole.
    */
@@ -401,6 +496,8 @@ export interface GetOrCreateChannel {
   team?: Team;
 }
 
+export type Granularity = "minute" | "hour" | "day" | "month" | (string & {});
+
 /** Who connects, from where, and what it has already seen. */
 export interface Hello {
   app_key: AppKey;
@@ -418,6 +515,29 @@ export interface Hello {
   token: string;
   /** The user's fields, merged into what is stored; sent again only when they changed. */
   user?: UserInput;
+}
+
+/** How tokens are signed. It belongs to the key, whatever a token's header says. */
+export type KeyAlgorithm = "HS256" | "RS256" | "ES256" | "EdDSA";
+
+/** A key, without what must not be told. */
+export interface KeyInfo {
+  algorithm: KeyAlgorithm;
+  created_at: Timestamp;
+  expires_at?: Timestamp;
+  kid: string;
+  /** About when a good token of it last came: known to the minute. */
+  last_used_at?: Timestamp;
+  /** The public half; absent where there is a secret. */
+  public_key?: string;
+  scopes: Scope[];
+}
+
+/** The key that was added. */
+export interface KeyResponse {
+  key: KeyInfo;
+  /** Told this once and never again. */
+  secret?: string;
 }
 
 /** What the server holds this connection to. */
@@ -533,11 +653,8 @@ export interface MessagesResponse {
   messages: Message[];
 }
 
-/** The highest number of connections within one minute. */
-export interface MinutePeak {
-  minute: Timestamp;
-  peak: number;
-}
+/** What happens where a user has as many connections as allowed. */
+export type OnConnectionLimit = "evict" | "refuse";
 
 /** `PATCH /v1/users/{id}` and `PATCH /v1/channels/{type}/{id}`: sets some fields, removes others, leaves the rest. */
 export interface PartialUpdate {
@@ -551,16 +668,38 @@ export interface Presence {
   away?: boolean;
   last_active?: Timestamp;
   online: boolean;
+  /** What the user says of it, such as `on the road`: the user's own field `status`. */
+  status?: string;
   user_id: UserId;
-  /** `status` text, and whatever a newer server adds. */
+  /** Whatever a newer server adds. */
   [key: string]: unknown;
+}
+
+/** How many are there whom nobody named. */
+export interface PresenceCounts {
+  /** How many of them are away. */
+  away?: number;
+  online: number;
+}
+
+/** What the picture of who is there comes to: whoever has another asks for it anew. */
+export interface PresenceDigest {
+  away: number;
+  online: number;
+  /** The sum of [`Presence::sum`] of all of them, modulo 2³². */
+  sum: number;
 }
 
 /** Whose presence a connection is told. */
 export type PresenceSubscription =
   | "none"
-  /** Users who share a channel of members with this one. */
+  /** Users who share a direct channel with this one: a channel that is named by its members. */
   | "friends"
+  /** These, at most 500, and friends. */
+  | {
+      /** These, at most 500, and friends. */
+      friends_and: UserId[];
+    }
   /** Users of these roles. */
   | {
       /** Users of these roles. */
@@ -632,6 +771,8 @@ export interface Ready {
   me: Me;
   /** Who is there, of those whose presence was asked for. */
   presence?: Presence[];
+  /** How many are there beside those. Absent: nobody; who is not named is not there. */
+  presence_others?: PresenceCounts;
   resumed: Resumed;
 }
 
@@ -673,7 +814,28 @@ export interface Resume {
 
 export type Resumed = "fresh" | "resumed" | "caught_up" | (string & {});
 
+/**
+ * `POST /v1/users/{id}/revoke_tokens`, `POST /v1/app/revoke_tokens`: what was issued before a time, to the user or to
+ * all users of the app, is no longer good. Server token.
+ */
+export interface RevokeTokens {
+  /**
+   * The time: absent is now, `null` takes a revocation back. A token says in whole seconds when it was issued; those
+   * of the very second of the time are revoked with it, and so are all that do not say.
+   */
+  revoke_tokens_issued_before?: Timestamp;
+}
+
+/** What is revoked from now on. */
+export interface RevokedTokens {
+  /** `null`: nothing. */
+  revoke_tokens_issued_before?: Timestamp;
+}
+
 export type Role = "user" | "admin" | "moderator" | "guest" | "anonymous" | (string & {});
+
+/** What tokens that are signed with a key may do. */
+export type Scope = "users" | "read" | "write" | "usage" | "admin";
 
 /** `POST …/messages`: 201 with the new message, or 200 with the first result where the id was sent before. */
 export interface SendMessage {
@@ -774,12 +936,21 @@ export type Signal =
       users: Presence[];
     }
   /**
-   * Everybody of the subscription who is there now; all others are not. Comes every minute, and where changes
-   * had to be left out: so a lost change heals.
+   * Who of the subscription is there now, in place of everything that was told before. Comes where changes had to be
+   * left out or were asked for anew, and where more are there than are told of by name.
    */
   | {
       type: "user.presence.snapshot";
+      /** How many are there beside those. Absent: nobody; who is not named is not there. */
+      others?: PresenceCounts;
       users: Presence[];
+    }
+  /**
+   * What everything that was told comes to. Comes every minute; a client that has come to something else says
+   * `presence` without a subscription, and is told a snapshot.
+   */
+  | PresenceDigest & {
+      type: "user.presence.digest";
     };
 
 /** One key of an order. */
@@ -869,16 +1040,49 @@ export interface UpsertUsers {
   users: UserInput[];
 }
 
+/** What was counted in one period. */
+export interface UsagePoint {
+  /** Connections that ended. */
+  closed: number;
+  /** With months alone. */
+  monthly_active_users?: number;
+  /** Connections that opened. */
+  opened: ByCause;
+  /** The most connections at one moment. */
+  peak: number;
+  /** What they were there for, at that moment. */
+  peak_by_cause: ByCause;
+  start: Timestamp;
+  /** The most tabs that went without a connection of their own at one moment. */
+  tabs_saved: number;
+}
+
 /** `GET /v1/usage`: the figures of one app, with their definitions. Server token. */
 export interface UsageResponse {
   concurrent_connections: ConcurrentConnections;
   definitions: Definitions;
+  /** The month asked for, or else the present one: `2026-11`. */
   month: string;
+  /** Of that month. */
   monthly_active_users: number;
+}
+
+/** Periods of one length. */
+export interface UsageSeries {
+  /** Where the first period begins. */
+  from: Timestamp;
+  granularity: Granularity;
+  /** The highest peak of all. */
+  peak: number;
+  points: UsagePoint[];
+  /** Where the last one ends. */
+  to: Timestamp;
 }
 
 /** A user as others see it. */
 export interface User {
+  /** Online, and without any connection in the foreground for five minutes. */
+  away?: boolean;
   created_at: Timestamp;
   /** Since when the user may neither connect nor do anything; absent while it may. */
   deactivated_at?: Timestamp;

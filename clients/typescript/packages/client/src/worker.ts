@@ -60,7 +60,7 @@ class Served {
     const platform = { name: config.client.platform ?? "browser", watch: () => () => {} };
     const options = { userId, endpoint, webSocket: WebSocket, config, platform, storage: undefined, worker: undefined };
     this.#driver = new Driver(options);
-    this.#driver.runner.tabs = new Tabs(this.#driver, this.#page);
+    this.#driver.runner.tabs = new Tabs(this.#driver, this.#page, undefined, false);
     this.#page.watch((word) => this.#heard(word), () => {}, () => {}, () => {});
     // The tabs say whether somebody looks.
     this.#driver.input({ type: "app", level: "frozen" });

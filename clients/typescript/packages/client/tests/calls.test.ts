@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { bounded, type CallOptions, connectUrl, endpointOf, parseBaseUrl, splitCid } from "../src/address.js";
 import { type Authorize, caller } from "../src/calls.js";
+import * as appCalls from "../src/app_endpoints.js";
 import * as calls from "../src/endpoints.js";
 import { ParlourError } from "../src/errors.js";
 import { type Answer, BASE, deaf, fakeFetch, json, refused, silent } from "./fake_fetch.js";
@@ -225,7 +226,14 @@ const STORIES: Record<string, Story> = {
     unread,
   ],
   unread: [calls.unread, "GET /v1/unread", undefined, { total_unread_count: 0 }],
-  usage: [calls.usage(60), "GET /v1/usage?minutes=60", undefined, { month: "2026-11" }],
+  appLimits: [calls.appLimits, "GET /v1/app/limits", undefined, { limits: {} }],
+  setAppLimits: [calls.setAppLimits({ calls_per_minute: 9 }), "PUT /v1/app/limits", { calls_per_minute: 9 }, { limits: {} }],
+  app: [appCalls.app, "GET /v1/app", undefined, { keys: [] }],
+  addKey: [appCalls.addKey({ algorithm: "HS256" }), "POST /v1/app/keys", { algorithm: "HS256" }, { key: {} }],
+  removeKey: [appCalls.removeKey("k-1"), "DELETE /v1/app/keys/k-1", undefined, {}],
+  revokeTokens: [appCalls.revokeTokens("a@b", {}), "POST /v1/users/a%40b/revoke_tokens", {}, {}],
+  revokeAllTokens: [appCalls.revokeAllTokens({}), "POST /v1/app/revoke_tokens", {}, {}],
+  usage: [calls.usage({ granularity: "hour", last: 24 }), "GET /v1/usage?granularity=hour&last=24", undefined, { month: "2026-11" }],
 };
 
 test.each(Object.entries(STORIES))("%s is one request and its answer", async (_, story) => {
@@ -260,7 +268,8 @@ test("every endpoint of the reference has its call, and every call its endpoint"
       .replace("messaging/general", "{type}/{id}")
       .replace("m-1", "{message_id}")
       .replace("users/a%40b", "users/{user_id}")
-      .replace("tasks/t-1", "tasks/{task_id}"),
+      .replace("tasks/t-1", "tasks/{task_id}")
+      .replace("keys/k-1", "keys/{kid}"),
   );
   // One is answered with nothing, the other with lines; each has a story of its own.
   const others = ["DELETE /v1/channels/{type}/{id}", "GET /v1/tasks/{task_id}/result"];

@@ -379,6 +379,41 @@ describe("what a page is told", () => {
     expect(server.socket.heard.at(-1)).toEqual({ type: "presence", subscription: "none" });
   });
 
+  it("what was lost of presence is asked for after the next digest (L5.21)", async () => {
+    server.more = { presence: [{ user_id: "erin", online: true }, { user_id: "bob", online: true, away: true }] };
+    const client = await server.connected({ presence: "all" });
+    const asks = () => server.socket.heard.filter(({ type }) => type === "presence");
+    const digest = (online: number, away: number, sum: number) =>
+      server.socket.says({ type: "signal", signal: { type: "user.presence.digest", online, away, sum } });
+    const bobIsAway = 0xcb14e4c7;
+    digest(2, 1, (1_285_410_844 + bobIsAway) % 2 ** 32);
+    expect(asks()).toEqual([]);
+    const users = [{ user_id: "bob", online: false }];
+    server.socket.says({ type: "signal", signal: { type: "user.presence.changed", users } });
+    expect(client.presence("bob").get()).toMatchObject({ online: false });
+    digest(1, 0, 1_285_410_844);
+    expect(asks()).toEqual([]);
+    expect(client.presence("bob").get()).toBe(undefined);
+    // As many, and others.
+    digest(1, 0, 1_285_410_845);
+    expect(asks()).toEqual([{ type: "presence" }]);
+  });
+
+  it("of too many who are there it is told how many (F4.15)", async () => {
+    server.more = { presence: [], presence_others: { online: 4_000, away: 30 } };
+    const client = await server.connected({ presence: "all" });
+    expect(client.attendance.get()?.others).toEqual({ online: 4_000, away: 30 });
+    const says = (others?: { online: number; away: number }) => {
+      const users = others ? [] : [{ user_id: "bob", online: true }];
+      server.socket.says({ type: "signal", signal: { type: "user.presence.snapshot", users, ...(others && { others }) } });
+    };
+    says({ online: 4_001, away: 31 });
+    expect(client.attendance.get()?.others?.online).toBe(4_001);
+    says();
+    expect([client.attendance.get()?.others, client.attendance.get()?.size]).toEqual([undefined, 1]);
+    expect(client.presence("bob").get()).toMatchObject({ online: true });
+  });
+
   it("refusals and pauses of the server are events", async () => {
     const client = await server.connected();
     const heard: unknown[] = [];

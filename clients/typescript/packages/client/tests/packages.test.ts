@@ -16,7 +16,7 @@ const CLIENT_BYTES_MAX = 15_000;
  * The same of all that it may load later: while it connects for the first time, when it first shows a channel or a list,
  * where it has a storage or shares its connection with other tabs, and where no WebSocket gets through.
  */
-const LATER_BYTES_MAX = 19_000;
+const LATER_BYTES_MAX = 19_500;
 /** The same of `@parlour/react`, without React and the client. */
 const REACT_BYTES_MAX = 3_000;
 

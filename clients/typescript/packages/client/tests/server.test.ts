@@ -132,7 +132,25 @@ const OF_THE_SERVER: Story<ServerClient>[] = [
   [(s) => s.upsertUsers([user]), "POST /v1/users", { users: [user] }, { users: [user] }, [user]],
   [(s) => s.updateUser("alice", update), "PATCH /v1/users/alice", update, { user }, user],
   [(s) => s.users(["alice", "bob"]), "GET /v1/users?ids=alice,bob", undefined, { users: [user] }, [user]],
-  [(s) => s.usage(60), "GET /v1/usage?minutes=60", undefined, { month: "2026-11" }],
+  [(s) => s.revokeTokens("alice"), "POST /v1/users/alice/revoke_tokens", {}, { revoke_tokens_issued_before: null }, undefined],
+  [
+    (s) => s.revokeTokens("alice", new Date(0)),
+    "POST /v1/users/alice/revoke_tokens",
+    { revoke_tokens_issued_before: "1970-01-01T00:00:00.000Z" },
+    {},
+    undefined,
+  ],
+  [
+    (s) => s.revokeAllTokens(null),
+    "POST /v1/app/revoke_tokens",
+    { revoke_tokens_issued_before: null },
+    {},
+    undefined,
+  ],
+  [(s) => s.app(), "GET /v1/app", undefined, { keys: [] }],
+  [(s) => s.addKey({ algorithm: "HS256" }), "POST /v1/app/keys", { algorithm: "HS256" }, { key: {} }],
+  [(s) => s.removeKey("k-1"), "DELETE /v1/app/keys/k-1", undefined, {}],
+  [(s) => s.usage({ month: "2026-11" }), "GET /v1/usage?month=2026-11", undefined, { month: "2026-11" }],
 ];
 
 const OF_A_USER: Story<ActingUser>[] = [
@@ -211,7 +229,7 @@ const EVERY_CALL: Bounded<ServerClient>[] = [
   (s, o) => s.upsertUsers([user], o),
   (s, o) => s.updateUser("alice", {}, o),
   (s, o) => s.users(["alice"], o),
-  (s, o) => s.usage(60, o),
+  (s, o) => s.usage({}, o),
 ];
 
 const EVERY_CALL_OF_A_USER: Bounded<ActingUser>[] = [

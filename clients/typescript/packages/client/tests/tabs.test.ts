@@ -100,6 +100,17 @@ describe("five tabs", () => {
     areWhole();
   });
 
+  it("tell the server how many they are, whenever that changes, and a new connection anew (F5.15)", async () => {
+    expect(said("tabs").map((frame) => frame.type === "tabs" && frame.count)).toEqual([2, 3, 4, 5]);
+    others[0]!.dies();
+    await soon();
+    expect(said("tabs").at(-1)).toEqual({ type: "tabs", count: 4 });
+    leader.dies();
+    await soon();
+    areWhole();
+    expect(said("tabs").at(-1)).toEqual({ type: "tabs", count: 3 });
+  });
+
   it("when the leading one is closed another resumes at once", async () => {
     await happens();
     leader.stops();
@@ -277,6 +288,14 @@ describe("five tabs", () => {
     others[1]!.dies();
     await soon();
     expect(said("presence").at(-1)).toEqual({ type: "presence", subscription: "friends" });
+    others[2]!.driver.input({ type: "presence", subscription: { friends_and: ["bob"] } });
+    others[3]!.driver.input({ type: "presence", subscription: { friends_and: ["carol", "bob"] } });
+    await soon();
+    expect(said("presence").at(-1)).toEqual({ type: "presence", subscription: { friends_and: ["bob", "carol"] } });
+    // One of them has lost something.
+    others[3]!.driver.input({ type: "send", frame: { type: "presence" } });
+    await soon();
+    expect(said("presence").at(-1)).toEqual({ type: "presence" });
   });
 
   it("watch a channel as long as one of them does, and only those hear it", async () => {

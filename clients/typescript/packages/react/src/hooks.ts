@@ -1,4 +1,5 @@
 import type {
+  Attendance,
   Channel,
   ConnectionStatus,
   Me,
@@ -52,4 +53,9 @@ export function usePresence(userId: string | undefined): Presence | undefined {
   const client = useClient();
   const presence = useMemo(() => (userId === undefined ? undefined : client.presence(userId)), [client, userId]);
   return useObservable(presence, undefined);
+}
+
+/** Everybody who is there, as far as that subscription tells; where they are too many to be named, how many. */
+export function useAttendance(): Attendance | undefined {
+  return useObservable(useClient().attendance, undefined);
 }

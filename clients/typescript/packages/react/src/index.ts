@@ -10,5 +10,5 @@
 
 export { useChannel, type UseChannel } from "./use_channel.js";
 export { useChannels, type UseChannels } from "./use_channels.js";
-export { useConnection, useMe, useMessages, usePresence, useTyping, useUnread } from "./hooks.js";
+export { useAttendance, useConnection, useMe, useMessages, usePresence, useTyping, useUnread } from "./hooks.js";
 export { ParlourProvider, type ParlourProviderProps, useClient } from "./provider.js";

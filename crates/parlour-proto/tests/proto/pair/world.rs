@@ -470,7 +470,7 @@ impl World {
             Some(Effect::Leave { topic: left }) => {
                 self.app.remove(&left);
             }
-            Some(Effect::None) | None => {}
+            Some(Effect::None | Effect::Review) | None => {}
         }
         Ok(())
     }
@@ -585,6 +585,8 @@ impl World {
             SessionOutput::Signal { .. }
             | SessionOutput::AppState { .. }
             | SessionOutput::Presence(_)
+            | SessionOutput::Tabs(_)
+            | SessionOutput::Review
             | SessionOutput::Leaving(_) => {}
         }
     }

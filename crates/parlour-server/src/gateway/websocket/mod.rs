@@ -106,6 +106,11 @@ impl Transport for WebSocket {
         self.wire.drain(self.slow_reader).await
     }
 
+    async fn withhold(&mut self) {
+        // Whoever does not take it is not waited for by the caller.
+        let _ = self.drain().await;
+    }
+
     fn is_behind(&self) -> bool {
         self.wire.intake().is_behind(self.slow_reader)
     }

@@ -64,6 +64,8 @@ export interface House {
   readonly recent: Recent;
   /** The tab that it lives in. */
   readonly tab: string;
+  /** Whether that is one; else a worker. */
+  readonly isTab: boolean;
   way: Way;
   post(word: Word): void;
 }
@@ -93,6 +95,8 @@ export class Host implements Owner {
   /** Until when all is heard. */
   #asOf = "";
   #told: { app: AppLevel; presence: PresenceSubscription } | undefined;
+  /** How many tabs the server knows to share the connection. */
+  #toldTabs = 1;
   #idle: ReturnType<typeof setTimeout>;
   readonly #unwatch: () => void;
   /** The user leaves, in all tabs. */
@@ -132,6 +136,7 @@ export class Host implements Owner {
       this.#tabs.add(tab);
       // One that crashed says nothing any more.
       void this.#house.page.gone(tab).then(() => this.rests(tab));
+      this.#tellTabs();
     }
     if (!this.#guests.has(seat)) {
       this.#guests.set(seat, { seat, watched: new Set(), said: [], isUp: false, app: undefined, presence: undefined });
@@ -167,6 +172,7 @@ export class Host implements Owner {
     for (const seat of [...this.#guests.keys()]) if (tabOf(seat) === tab) this.parted(seat);
     // What it tells of the user is only right where the tab that it lives in is connected itself.
     if (!this.#tabs.size || tab === this.#house.tab) this.end();
+    else this.#tellTabs();
   }
 
   /** The tab that it lives in has this provider now. */
@@ -252,12 +258,14 @@ export class Host implements Owner {
   #present(): Ready {
     const { desk, me, unreadCounts, presence } = this.#house.driver;
     const { totalUnreadCount: total_unread_count, unreadChannels: unread_channels } = unreadCounts.get();
-    const { channels = [], ...ready } = this.#ready!;
+    const { channels = [], presence_others: _before, ...ready } = this.#ready!;
+    const { others } = presence.get();
     return {
       ...ready,
       me: { ...(me.get() ?? ready.me), total_unread_count, unread_channels },
       channels: channels.map((channel) => desk?.tally.channel(channel.cid) ?? channel),
       presence: [...presence.get().values()],
+      ...(others && { presence_others: others }),
       as_of: this.#saved.as_of,
     };
   }
@@ -305,6 +313,7 @@ export class Host implements Owner {
         guest.app = frame.state;
         return this.#tellWishes();
       case "presence":
+        if (!frame.subscription) return this.#runner.input({ type: "send", frame });
         guest.presence = frame.subscription;
         return this.#tellWishes();
       case "ping": {
@@ -361,6 +370,14 @@ export class Host implements Owner {
     const { app, presence } = (this.#told = this.#wishes());
     if (app !== before?.app) this.#runner.input({ type: "app", level: app });
     if (!equal(presence, before?.presence)) this.#runner.input({ type: "presence", subscription: presence });
+  }
+
+  /** Tells the server how many share the connection, for its figures of what that saves. A worker is none of them. */
+  #tellTabs(): void {
+    const count = this.#tabs.size - (this.#house.isTab ? 0 : 1);
+    if (!this.#isUp || count < 1 || count === this.#toldTabs) return;
+    this.#toldTabs = count;
+    this.#runner.input({ type: "send", frame: { type: "tabs", count } });
   }
 
   /** Those who have no answer to their hello. */
@@ -490,7 +507,11 @@ export class Host implements Owner {
     // From now on it goes on from where it stands itself.
     const begin = this.#begin;
     this.#begin = undefined;
-    if (!goesOn) this.#take([...this.#guests.values()], ready, begin);
+    if (!goesOn) {
+      this.#toldTabs = 1;
+      this.#take([...this.#guests.values()], ready, begin);
+      this.#tellTabs();
+    }
     // What an earlier connection was asked has its answer in this one.
     for (const id of this.#pings.keys()) this.#ponged(id);
   }

@@ -40,6 +40,7 @@ export class Tabs implements House {
   readonly page: Page;
   /** Tells this tab from others, and from what the page had before. */
   readonly tab = crypto.randomUUID();
+  readonly isTab: boolean;
   readonly recent = new Recent();
   /** How the connection travels, as far as this tab knows. */
   way: Way;
@@ -75,8 +76,9 @@ export class Tabs implements House {
   readonly #unwatch: () => void;
   readonly #unfollow: () => void;
 
-  /** `served`: resolves with whether a worker has the connection. */
-  constructor(driver: Driver, page: Page, served?: Promise<boolean>) {
+  /** `served`: resolves with whether a worker has the connection. `isTab`: whether this is no worker itself. */
+  constructor(driver: Driver, page: Page, served?: Promise<boolean>, isTab = true) {
+    this.isTab = isTab;
     this.driver = driver;
     this.#served = served;
     if (served) void this.#awaitWorker(served);

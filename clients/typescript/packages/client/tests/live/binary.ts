@@ -50,7 +50,7 @@ export class Binary {
 
   /** Connections that the server counts now. */
   async connections(): Promise<number> {
-    const { concurrent_connections } = await this.backend.usage(1);
+    const { concurrent_connections } = await this.backend.usage();
     return concurrent_connections.current;
   }
 

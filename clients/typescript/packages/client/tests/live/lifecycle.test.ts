@@ -32,6 +32,17 @@ it("a login with a token of another secret is refused, and one of a backend is n
   expect(client.userId).toBeUndefined();
 });
 
+it("whose tokens are taken back is told so at once, and comes back with a new one (F1.21, F1.25)", async () => {
+  const client = server.client();
+  await client.connectUser({ id: "rita" }, await server.backend.createToken("rita"));
+  await server.backend.revokeTokens("rita");
+  await eventually(client.connection, ({ state }) => state === "failed");
+  expect(client.connection.get()).toMatchObject({ code: 4002 });
+  await server.backend.revokeTokens("rita", null);
+  await client.connect();
+  expect(client.connection.get().state).toBe("connected");
+});
+
 it("in manual mode nothing is opened until connect, and the server knows of the lease (L2.2)", async () => {
   const client = server.client({ autoConnect: false });
   await client.login(token("mona"));
