@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
-use parlour_wire::app::{AddKey, AppResponse, KeyResponse};
+use parlour_wire::app::{AddKey, AppResponse, JwksInfo, JwksResponse, KeyResponse, SetJwks};
 use parlour_wire::channels::{
     ChannelResponse, ChannelState, ChannelsResponse, GetOrCreateChannel, QueryChannels,
 };
 use parlour_wire::devices::{Device, DeviceResponse, DevicesResponse, RegisterDevice};
 use parlour_wire::error::ErrorResponse;
+use parlour_wire::guests::{CreateGuest, GuestResponse};
 use parlour_wire::limits::{AppLimits, AppLimitsResponse};
 use parlour_wire::members::{MembersResponse, UpdateMembers};
 use parlour_wire::messages::{
@@ -83,6 +84,8 @@ pub(crate) enum Caller {
     User(watch::Receiver<SessionView>),
     /// The app's backend, perhaps in the name of a user.
     Server { key: Arc<ServerKey>, acts_as: Option<UserId> },
+    /// Nobody yet: who asks what takes no token.
+    Nobody,
 }
 
 /// The calls of one caller.
@@ -141,7 +144,8 @@ impl MessagePage {
 
 /// Proof of who calls.
 struct Authority {
-    token: String,
+    /// Absent: there is none to show.
+    token: Option<String>,
     acts_as: Option<UserId>,
     session: Option<Arc<Session>>,
 }
@@ -151,6 +155,10 @@ const NOTHING: Option<&()> = None;
 impl Calls {
     pub(crate) async fn me(&self) -> Result<MeResponse, Error> {
         self.call(Method::GET, "me", NOTHING).await
+    }
+
+    pub(crate) async fn create_guest(&self, guest: &CreateGuest) -> Result<GuestResponse, Error> {
+        self.call(Method::POST, "guests", Some(guest)).await
     }
 
     pub(crate) async fn upsert_users(&self, users: Vec<UserInput>) -> Result<Vec<User>, Error> {
@@ -227,6 +235,16 @@ impl Calls {
 
     pub(crate) async fn remove_key(&self, kid: &str) -> Result<(), Error> {
         self.call(Method::DELETE, &format!("app/keys/{kid}"), NOTHING).await
+    }
+
+    pub(crate) async fn set_jwks(&self, url: &str) -> Result<JwksInfo, Error> {
+        let request = SetJwks { url: url.to_owned() };
+        let answer: JwksResponse = self.call(Method::PUT, "app/jwks", Some(&request)).await?;
+        Ok(answer.jwks)
+    }
+
+    pub(crate) async fn remove_jwks(&self) -> Result<(), Error> {
+        self.call(Method::DELETE, "app/jwks", NOTHING).await
     }
 
     /// `None`: of all users of the app.
@@ -430,11 +448,12 @@ impl Calls {
             Caller::User(view) => {
                 let session = session::ready(&mut view.clone()).await?;
                 let token = session.token.other_than(None).await?;
-                Ok(Authority { token, acts_as: None, session: Some(session) })
+                Ok(Authority { token: Some(token), acts_as: None, session: Some(session) })
             }
             Caller::Server { key, acts_as } => {
-                Ok(Authority { token: key.server_token()?, acts_as: acts_as.clone(), session: None })
+                Ok(Authority { token: Some(key.server_token()?), acts_as: acts_as.clone(), session: None })
             }
+            Caller::Nobody => Ok(Authority { token: None, acts_as: None, session: None }),
         }
     }
 
@@ -446,15 +465,17 @@ impl Calls {
         authority: &Authority,
     ) -> Result<Bytes, Error> {
         let endpoint = &self.endpoint;
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", authority.token)).map_err(|_| {
-            Error::because(ErrorCode::TokenMalformed, "the token has characters that no header can carry")
-        })?;
-        bearer.set_sensitive(true);
         let mut request = http::Request::builder()
             .method(method)
             .uri(endpoint.url.http(path))
-            .header("x-parlour-app", endpoint.app_key.as_str())
-            .header(header::AUTHORIZATION, bearer);
+            .header("x-parlour-app", endpoint.app_key.as_str());
+        if let Some(token) = &authority.token {
+            let mut bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+                Error::because(ErrorCode::TokenMalformed, "the token has characters that no header can carry")
+            })?;
+            bearer.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, bearer);
+        }
         if let Some(user) = &authority.acts_as {
             request = request.header("x-parlour-user", user.as_str());
         }
@@ -490,7 +511,7 @@ fn channel_path(cid: &Cid) -> String {
 /// The same authority with another token; `None` where there is no other.
 async fn renewed(authority: Authority) -> Result<Option<Authority>, Error> {
     let Some(session) = &authority.session else { return Ok(None) };
-    let token = session.token.other_than(Some(&authority.token)).await?;
+    let token = Some(session.token.other_than(authority.token.as_deref()).await?);
     Ok((token != authority.token).then_some(Authority { token, ..authority }))
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parlour_proto::{AppLevel, Cause, Input, NetworkLevel, State, Transition, Transport, UiStatus};
 use parlour_wire::channels::{ChannelResponse, ChannelsResponse, GetOrCreateChannel, QueryChannels};
+use parlour_wire::guests::{CreateGuest, GuestResponse};
 use parlour_wire::presence::Presence;
 use parlour_wire::presence::PresenceSubscription;
 use parlour_wire::reads::{Unread, UnreadTotals};
@@ -23,7 +24,7 @@ use crate::company::Lead;
 use crate::dice::Dice;
 use crate::driver::Command;
 use crate::events::{ClientEvent, Events, Readers};
-use crate::jwt::TokenClaims;
+use crate::jwt::{TokenClaims, anonymous_token};
 use crate::local::Local;
 use crate::outbox::{Outbox, OutboxEntry};
 use crate::session::{self, Session, SessionView, Stage};
@@ -290,6 +291,41 @@ impl Client {
         let (reply, answer) = oneshot::channel();
         begin(&self.inner, Command::Login { session, reply }, answer).await?;
         Ok(user)
+    }
+
+    /// Connects as nobody: reads and watches channels that are open to all, and does nothing else. It takes no backend,
+    /// and counts as a connection, not as an active user.
+    ///
+    /// The same as a [`login`](Self::login) with an [`anonymous_token`](crate::anonymous_token), and a
+    /// [`connect`](Self::connect).
+    ///
+    /// # Errors
+    /// `already_connected_as` where somebody is logged in; `network` and `timeout`.
+    pub async fn connect_anonymously(&self) -> Result<Me, Error> {
+        self.login(anonymous_token()).await?;
+        self.connect().await
+    }
+
+    /// Makes a guest, which takes no backend: a new user with the role `guest`, and a token to connect it with.
+    ///
+    /// ```no_run
+    /// # use parlour_client::{Client, Error, wire::guests::CreateGuest};
+    /// # async fn example(client: &Client) -> Result<(), Error> {
+    /// let guest = client.create_guest(CreateGuest::named("Visitor")).await?;
+    /// client.connect_user(guest.user.id, guest.token).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The token is all that proves who the guest is: keep it, and the guest comes back with it. Where the client has a
+    /// storage, the session that it keeps is enough.
+    ///
+    /// # Errors
+    /// `invalid_input`, `role_not_allowed`, `too_large` for fields that a guest cannot have; `rate_limited` where too
+    /// many come from one address; `network` and `timeout`.
+    pub async fn create_guest(&self, guest: CreateGuest) -> Result<GuestResponse, Error> {
+        let endpoint = self.inner.shared.calls.endpoint.clone();
+        Calls { endpoint, caller: Caller::Nobody }.create_guest(&guest).await
     }
 
     /// Who is logged in, also if by an earlier run of the app.

@@ -44,7 +44,7 @@ pub use channel::{Channel, NO_DATA, Sending};
 pub use client::{Client, ConnectionStatus, FellBack, KeepAlive, Profile, Throttled};
 pub use error::Error;
 pub use events::{ClientEvent, Events};
-pub use jwt::TokenClaims;
+pub use jwt::{TokenClaims, anonymous_token, development_token};
 pub use net::{Body, Frames, Net, NetError, Received, TokioNet, TokioNetBuilder};
 pub use outbox::{OUTBOX_LEN_MAX, OutboxEntry, SendState};
 pub use server::{ActingChannel, ActingUser, Revocation, ServerClient};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use parlour_wire::app::{AddKey, AppResponse, KeyResponse};
+use parlour_wire::app::{AddKey, AppResponse, JwksInfo, KeyResponse};
 use parlour_wire::channels::{
     ChannelResponse, ChannelState, ChannelsResponse, GetOrCreateChannel, QueryChannels,
 };
@@ -225,6 +225,19 @@ impl ServerClient {
             return Err(Error::because(ErrorCode::InvalidInput, "a kid is 1 to 64 of A-Z a-z 0-9 _ -"));
         }
         self.calls.remove_key(kid).await
+    }
+
+    /// Names the address at which keys of users' tokens stand, as JWKS: they are got now, and when tokens need them.
+    ///
+    /// # Errors
+    /// `invalid_input`, where there are none to be had.
+    pub async fn set_jwks(&self, url: &str) -> Result<JwksInfo, Error> {
+        self.calls.set_jwks(url).await
+    }
+
+    /// Forgets that address: tokens of the keys that stand there are refused from now on.
+    pub async fn remove_jwks(&self) -> Result<(), Error> {
+        self.calls.remove_jwks().await
     }
 
     /// Takes back what was issued to a user; answers up to when. Live connections with such a token end before this

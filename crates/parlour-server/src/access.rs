@@ -2,6 +2,7 @@
 
 use parlour_store::{ChannelAccess, Requires};
 use parlour_wire::members::ChannelRole;
+use parlour_wire::users::Role;
 use parlour_wire::{Cid, ErrorBody, ErrorCode, Seq, UserId};
 use std::sync::Arc;
 
@@ -107,6 +108,16 @@ pub(crate) async fn channel(node: &Node, caller: &Caller, cid: &Cid, wish: Wish)
         return Err(refusal(wish).into());
     }
     Ok(Granted { cid: cid.clone(), settings, channel, moderates })
+}
+
+/// Grants the making of channels, or refuses it: guests talk in those that there are.
+pub(crate) async fn making(node: &Node, caller: &Caller) -> ApiResult<()> {
+    let Bearer::User(user) = &caller.bearer else { return Ok(()) };
+    let user = node.store.users(caller.app.id, std::slice::from_ref(user)).await?.pop();
+    if user.is_some_and(|user| user.role == Role::Guest) {
+        return Err(ErrorCode::NotAllowed.because("Guests make no channels.").into());
+    }
+    Ok(())
 }
 
 fn not_found(cid: &Cid) -> ApiError {

@@ -1,18 +1,24 @@
 //! Who is calling: app keys and tokens.
 //!
 //! A token is a JWT, signed with the app's secret or with another of its [`keys`]. The algorithm belongs to the key:
-//! what the header says is compared with it, never obeyed.
+//! what the header says is compared with it, never obeyed. While an app is developed, its users may come without any; and
+//! at all times whoever is nobody.
 
+mod jwks;
 mod keys;
+
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use parlour_proto::Millis;
 use parlour_store::App;
-use parlour_wire::app::Scope;
+use parlour_wire::app::{KeyAlgorithm, Scope};
 use parlour_wire::{ErrorBody, ErrorCode, Timestamp, UserId, json};
 use serde_json::{Map, Value, json};
 
+pub(crate) use jwks::{Jwks, check_url, fetch};
 pub(crate) use keys::check_public_key;
 use keys::{Key, Keyring};
 
@@ -23,13 +29,41 @@ pub(crate) const LEEWAY_S: i64 = 5;
 
 /// An app, and the keys of its tokens, ready to verify with.
 pub(crate) struct Hosted {
-    pub(crate) app: std::sync::Arc<App>,
+    pub(crate) app: Arc<App>,
     pub(crate) keys: Keyring,
+    /// Keys that stand elsewhere.
+    pub(crate) jwks: Option<Arc<Jwks>>,
 }
 
 impl Hosted {
     pub(crate) fn new(app: App) -> Self {
-        Self { keys: Keyring::new(&app), app: std::sync::Arc::new(app) }
+        let jwks = app.jwks_url.clone().map(|url| Arc::new(Jwks::new(url)));
+        Self { keys: Keyring::new(&app), app: Arc::new(app), jwks }
+    }
+
+    /// The app as it is now; what is known of an address that it still has stays known.
+    pub(crate) fn after(app: App, before: Option<&Self>) -> Self {
+        let hosted = Self::new(app);
+        let known = before.and_then(|before| before.jwks.clone());
+        let is_same = |known: &Arc<Jwks>| Some(&known.url) == hosted.app.jwks_url.as_ref();
+        match known.filter(is_same) {
+            Some(known) => Self { jwks: Some(known), ..hosted },
+            None => hosted,
+        }
+    }
+
+    /// Sees to it that the key of this token is known, where it stands elsewhere.
+    pub(crate) async fn prepare(&self, token: &str, now: Millis, at: Timestamp) {
+        let Some(jwks) = self.jwks.as_ref().filter(|_| token.len() <= TOKEN_BYTES_MAX) else { return };
+        let header = token.split_once('.').and_then(|(header, _)| object(header));
+        let Some(header) = header else { return };
+        let text = |name: &str| header.get(name).and_then(Value::as_str);
+        let (alg, kid) = (text("alg").unwrap_or_default(), text("kid"));
+        let is_public = KeyAlgorithm::parse(alg).is_some_and(|alg| alg != KeyAlgorithm::Hs256);
+        let is_here = kid.is_some() && self.keys.candidates(alg, kid).next().is_some();
+        if is_public && !is_here {
+            jwks.prepare(alg, kid, now, at).await;
+        }
     }
 }
 
@@ -38,7 +72,7 @@ impl Hosted {
 pub(crate) struct Verified {
     pub(crate) bearer: Bearer,
     /// What the key that signed it lets it do.
-    pub(crate) scopes: std::sync::Arc<[Scope]>,
+    pub(crate) scopes: Arc<[Scope]>,
     /// When it says that it was issued.
     pub(crate) issued_at: Option<Timestamp>,
     /// When it ends; a token without `exp` never does.
@@ -48,6 +82,7 @@ pub(crate) struct Verified {
 /// Whose token it is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Bearer {
+    /// Perhaps one who is anonymous: may read what is open to all, is stored nowhere and counted as nobody.
     User(UserId),
     /// May do everything over HTTP, and never connects.
     Server,
@@ -58,31 +93,44 @@ pub(crate) enum Bearer {
 /// # Errors
 /// A distinct code for each: expired, not yet valid, used before issued, bad signature, malformed.
 pub(crate) fn verify(hosted: &Hosted, token: &str, now: Timestamp) -> Result<Verified, ErrorBody> {
-    let (claims, key) = signed_claims(&hosted.keys, token, now)?;
+    let elsewhere = hosted.jwks.as_ref().map(|jwks| jwks.keys()).unwrap_or_default();
+    let (claims, key) = signed_claims(&hosted.keys, &elsewhere, token, now)?;
     check_times(&claims, now.unix_ms().div_euclid(1_000))?;
     let time = |name| Ok::<_, ErrorBody>(seconds(&claims, name)?.map(from_unix_s));
     let bearer = bearer(&claims)?;
     let scopes = key.scopes();
-    let may = match bearer {
+    let may = match &bearer {
+        // Being nobody takes no proof.
+        Bearer::User(user) if user.is_anonymous() => true,
         Bearer::User(_) => scopes.contains(&Scope::Users),
         Bearer::Server => scopes.iter().any(|scope| *scope != Scope::Users),
     };
     if !may {
-        return Err(bad_signature(
-            "The key that signed this token may not sign such tokens: see its scopes.",
-        ));
+        return Err(bad_signature(if key.is_word() {
+            "The token is not signed: such are taken of users of apps in development mode, and of who is anonymous."
+        } else {
+            "The key that signed this token may not sign such tokens: see its scopes."
+        }));
     }
     key.is_used(now);
     Ok(Verified { bearer, scopes: scopes.clone(), issued_at: time("iat")?, expires_at: time("exp")? })
 }
 
-/// A user's token, as the app's backend would sign it.
+/// A user's token, as the app's backend would sign it. Without a time to live it has no end.
 ///
 /// # Errors
 /// The cryptography fails, which it has no reason to.
-pub(crate) fn sign(app: &App, user: &UserId, now: Timestamp, ttl_s: u64) -> Result<String, ErrorBody> {
+pub(crate) fn sign(
+    app: &App,
+    user: &UserId,
+    now: Timestamp,
+    ttl_s: Option<u64>,
+) -> Result<String, ErrorBody> {
     let now_s = now.unix_ms().div_euclid(1_000);
-    let claims = json!({ "user_id": user, "iat": now_s, "exp": now_s.saturating_add_unsigned(ttl_s) });
+    let mut claims = json!({ "user_id": user, "iat": now_s });
+    if let Some(ttl_s) = ttl_s {
+        claims["exp"] = json!(now_s.saturating_add_unsigned(ttl_s));
+    }
     let key = EncodingKey::from_secret(app.secret.as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
         .map_err(|_| ErrorCode::Internal.error())
@@ -99,6 +147,7 @@ fn bad_signature(what: &str) -> ErrorBody {
 /// The claims, once the signature over them is known to be by a key of the app.
 fn signed_claims<'a>(
     keys: &'a Keyring,
+    elsewhere: &'a [Key],
     token: &str,
     now: Timestamp,
 ) -> Result<(Map<String, Value>, &'a Key), ErrorBody> {
@@ -120,7 +169,8 @@ fn signed_claims<'a>(
         Some(Value::String(kid)) => Some(kid.as_str()),
         Some(_) => return Err(bad_signature("The token's header names a key by something that is no text.")),
     };
-    let mut candidates = keys.candidates(alg, kid).peekable();
+    let elsewhere = elsewhere.iter().filter(|key| key.is_meant(alg, kid));
+    let mut candidates = keys.candidates(alg, kid).chain(elsewhere).peekable();
     if candidates.peek().is_none() {
         return Err(bad_signature(
             "No key of this app has the algorithm and the `kid` of the token's header.",
@@ -202,7 +252,8 @@ fn bearer(claims: &Map<String, Value>) -> Result<Bearer, ErrorBody> {
         (true, Some(_)) => Err(malformed("A token is a server's or a user's; this one claims both.")),
         (false, None) => Err(malformed("The token names no user: the claim `user_id` is missing.")),
         (false, Some(user)) => {
-            UserId::parse(user).map(Bearer::User).map_err(|e| malformed(format!("The claim `user_id`: {e}.")))
+            let read = if user.starts_with('!') { UserId::parse_anonymous } else { UserId::parse };
+            read(user).map(Bearer::User).map_err(|e| malformed(format!("The claim `user_id`: {e}.")))
         }
     }
 }
@@ -224,6 +275,7 @@ mod tests {
             mode: AppMode::Production,
             created_at: now(),
             keys: Vec::new(),
+            jwks_url: None,
         }
     }
 
@@ -263,7 +315,7 @@ mod tests {
     #[test]
     fn a_token_that_the_server_signs_is_the_users_for_as_long_as_it_says() {
         let alice = UserId::parse("alice").unwrap();
-        let token = super::sign(&app(), &alice, now(), 60).unwrap();
+        let token = super::sign(&app(), &alice, now(), Some(60)).unwrap();
         let good = verify(&app(), &token, now()).unwrap();
         assert_eq!(good.bearer, Bearer::User(alice));
         assert_eq!(good.expires_at, Some(Timestamp::from_unix_ms((NOW_S + 60) * 1_000)));
@@ -324,6 +376,64 @@ mod tests {
         let unsigned =
             format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode("{}"));
         assert_eq!(verify(&app(), &unsigned, now()).unwrap_err().number, Some(43));
+    }
+
+    fn unsigned(header: &Value, claims: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.", part(header), part(claims))
+    }
+
+    #[test]
+    fn unsigned_tokens_of_users_are_good_while_developing_and_at_no_other_time_f1_30() {
+        let developed = App { mode: AppMode::Development, ..app() };
+        let number =
+            |app: &App, token: &str| verify(app, token, now()).map_err(|error| error.number.unwrap());
+        let (none, alice) = (json!({"alg": "none"}), json!({"user_id": "alice"}));
+        let token = unsigned(&none, &alice);
+        let good = number(&developed, &token).unwrap();
+        assert_eq!(good.bearer, Bearer::User(UserId::parse("alice").unwrap()));
+        assert_eq!(number(&app(), &token), Err(43));
+        assert_eq!(number(&developed, &sign(&json!({"alg": "HS256"}), &alice)).unwrap().bearer, good.bearer);
+        let past = json!({"user_id": "alice", "exp": NOW_S - 30});
+        assert_eq!(number(&developed, &unsigned(&none, &past)), Err(40), "its times hold");
+        for bad in [
+            // Being a server takes the secret.
+            unsigned(&none, &json!({"server": true})),
+            // What is signed has to be signed well.
+            unsigned(&json!({"alg": "HS256"}), &alice),
+            sign(&none, &alice),
+            unsigned(&json!({"alg": "None"}), &alice),
+            unsigned(&json!({"alg": "none", "crit": ["x"]}), &alice),
+            unsigned(&json!({"alg": ["none"]}), &alice),
+            unsigned(&json!({}), &alice),
+        ] {
+            assert_eq!(number(&developed, &bad), Err(43), "{bad}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_anonymous_needs_no_signature_and_is_nobody_else_f1_34_f1_37() {
+        let nobody = "!3f9a0c61d27be845";
+        let none = json!({"alg": "none"});
+        for app in [app(), App { mode: AppMode::Development, ..app() }] {
+            for name in ["user_id", "sub"] {
+                let token = unsigned(&none, &json!({ name: nobody }));
+                let bearer = verify(&app, &token, now()).unwrap().bearer;
+                assert!(
+                    matches!(bearer, Bearer::User(user) if user.is_anonymous() && user.as_str() == nobody)
+                );
+            }
+            for (claims, number) in [
+                (json!({"user_id": nobody, "server": true}), 5),
+                (json!({"user_id": nobody, "sub": "alice"}), 5),
+                (json!({"user_id": "!alice"}), 5),
+                (json!({"user_id": nobody, "exp": NOW_S - 30}), 40),
+                (json!({"server": true}), 43),
+            ] {
+                let error = verify(&app, &unsigned(&none, &claims), now()).unwrap_err();
+                assert_eq!(error.number, Some(number), "{claims}");
+            }
+        }
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //!
 //! A window begins with the first call after the last one ended, so that the figures in the answers are exact: so many
 //! calls are left, and then so many seconds until the next window. Who has not called for a minute is forgotten. Keys are
-//! digests, made of ids that a token has proved and of texts that the server itself knows: nobody makes entries at will.
+//! digests, made of ids that a token has proved, of addresses and of texts that the server itself knows: nobody makes
+//! entries at will.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use parlour_proto::Millis;
@@ -49,8 +51,33 @@ impl Platform {
 /// What a call is counted by.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(crate) enum Counted<'a> {
-    User { app: AppId, user: &'a UserId, endpoint: &'a str, platform: Platform },
-    App { app: AppId, endpoint: &'a str },
+    User {
+        app: AppId,
+        user: &'a UserId,
+        endpoint: &'a str,
+        platform: Platform,
+    },
+    /// Those of one address who have not shown who they are.
+    Address {
+        app: AppId,
+        address: Option<IpAddr>,
+        endpoint: &'a str,
+    },
+    App {
+        app: AppId,
+        endpoint: &'a str,
+    },
+}
+
+/// The address, or the network that stands for it: a household has as many of the longer ones as it likes.
+pub(crate) fn household(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => v4.into(),
+            None => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        },
+    }
 }
 
 /// Where a window stands after a call.
@@ -136,6 +163,15 @@ mod tests {
 
     fn of(user: &UserId) -> Counted<'_> {
         Counted::User { app: APP, user, endpoint: "GET /v1/me", platform: Platform::Web }
+    }
+
+    #[test]
+    fn whoever_has_a_network_of_long_addresses_is_one_household() {
+        let of = |text: &str| household(text.parse().unwrap()).to_string();
+        assert_eq!(of("192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub struct ServerConfig {
     pub allowed_origins: Vec<String>,
     /// Open TCP connections in all; further ones are closed at once.
     pub connections_max: usize,
-    /// Open TCP connections of one address, but for WebSockets and event streams that have said `hello`. Raise it where a proxy
-    /// keeps many HTTP connections open, or many clients poll.
+    /// Open TCP connections of one address, but for WebSockets and event streams of users who have said `hello`. Raise it where
+    /// a proxy keeps many HTTP connections open, many clients poll, or many who are anonymous watch from one address.
     pub pending_per_address_max: usize,
     /// Bytes that the TCP connections of one address may have sent together in requests of which nobody knows yet who
     /// asks; the one that goes beyond it is closed.

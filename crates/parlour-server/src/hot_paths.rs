@@ -187,7 +187,7 @@ async fn an_event_is_brought_to_a_hundred_who_wait() {
 #[tokio::test]
 async fn a_token_is_verified() {
     let (_, app) = store().await;
-    let token = auth::sign(&app, &alice(), now(), 3_600).unwrap();
+    let token = auth::sign(&app, &alice(), now(), Some(3_600)).unwrap();
     let app = auth::Hosted::new(app);
     for _ in 0..times() {
         assert!(auth::verify(&app, black_box(&token), now()).is_ok());

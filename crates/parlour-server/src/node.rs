@@ -242,7 +242,8 @@ impl Node {
     /// The app as it is stored now; from here on its tokens are judged by that.
     pub(crate) async fn read_anew(&self, app: &App) -> parlour_store::Result<Arc<App>> {
         self.record_used_keys().await?;
-        let hosted = Arc::new(Hosted::new(self.store.app(app.id).await?));
+        let before = self.hosted(&app.key).ok();
+        let hosted = Arc::new(Hosted::after(self.store.app(app.id).await?, before.as_deref()));
         let read = Arc::clone(&hosted.app);
         self.apps.write().unwrap_or_else(PoisonError::into_inner).insert(app.key.clone(), hosted);
         Ok(read)

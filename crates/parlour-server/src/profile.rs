@@ -139,10 +139,10 @@ impl Owner {
         self.0.as_ptr().addr()
     }
 
-    /// Whether others may know that the user is there.
+    /// Whether others may know that the user is there. Who is anonymous has no face to hide, and counts.
     pub(crate) fn is_seen(&self) -> bool {
         let profile = self.0.upgrade();
-        profile.is_some_and(|profile| profile.known().as_ref().is_some_and(|known| !known.face.invisible))
+        profile.is_some_and(|profile| profile.known().as_ref().is_none_or(|known| !known.face.invisible))
     }
 }
 

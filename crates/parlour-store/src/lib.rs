@@ -59,6 +59,8 @@ pub struct App {
     pub created_at: Timestamp,
     /// Further keys of its tokens, the oldest first.
     pub keys: Vec<SigningKey>,
+    /// Where others stand, as JWKS.
+    pub jwks_url: Option<String>,
 }
 
 /// A key beside an app's secret.
@@ -447,13 +449,15 @@ pub trait Store: Send + Sync + 'static {
     async fn remove_key(&self, app: AppId, kid: &str, now: Timestamp) -> Result<()>;
     /// Notes when good tokens of keys last came.
     async fn keys_used(&self, app: AppId, used: Vec<(String, Timestamp)>) -> Result<()>;
+    /// Where the keys of the app's tokens stand beside its own; `None`: nowhere.
+    async fn set_jwks_url(&self, app: AppId, url: Option<String>) -> Result<()>;
     /// All apps.
     async fn apps(&self) -> Result<Vec<App>>;
     /// The incarnation of the log: a new one where the database is.
     async fn epoch(&self) -> Result<Epoch>;
 
     /// Gets or makes the user, merges its fields, counts it active this month, records the connection, and
-    /// reads everything that its session starts from.
+    /// reads everything that its session starts from. Of who is anonymous nothing but the connection is recorded.
     async fn connect(&self, connect: Connect) -> Result<Committed<Connected>>;
     /// Begins to count connections: those that an earlier process counted have ended when it last recorded anything.
     /// From now on every commit that lets somebody in also writes what the counting has come to.

@@ -84,6 +84,7 @@ stories! {
         as_of_in_what_was_trimmed_stands_before_the_floor,
         thirty_channels_of_the_latest_activity_come_with_a_connect,
         a_user_of_a_thousand_channels_connects_with_all_topics,
+        who_is_anonymous_starts_from_nothing_and_leaves_nothing_f1_34_f1_36_f5_4,
     }
 
     revocations {
@@ -207,6 +208,7 @@ stories! {
     tenancy {
         two_apps_share_nothing_f1_1,
         an_app_is_made_once,
+        an_app_keeps_where_its_keys_stand_until_it_is_forgotten_f1_6,
     }
 
     races {

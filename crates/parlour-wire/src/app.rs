@@ -123,4 +123,38 @@ pub struct AppResponse {
     pub created_at: Timestamp,
     /// Those beside the app's secret, the oldest first.
     pub keys: Vec<KeyInfo>,
+    /// Those that stand elsewhere, if any do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<JwksInfo>,
+}
+
+/// `PUT /v1/app/jwks`: keys of the app's tokens stand at this address, too. Server token with the scope `admin`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SetJwks {
+    /// `https://…`, at most 2,048 characters; `http://` on this machine, and while developing.
+    pub url: String,
+}
+
+/// What is known of the keys at an address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct JwksInfo {
+    pub url: String,
+    /// The `kid` of each key that tokens may be signed with, as far as it has one.
+    pub keys: Vec<String>,
+    /// When the keys were last got; absent: not since the server began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<Timestamp>,
+    /// Why they could not be got anew: those that are known stay in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The keys that were got.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct JwksResponse {
+    pub jwks: JwksInfo,
 }

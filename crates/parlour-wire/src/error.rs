@@ -249,15 +249,49 @@ mod tests {
         }
     }
 
+    /// What clients of other chat products read out of a number.
+    const KNOWN: &[(u16, &[ErrorCode])] = &[
+        (2, &[ErrorCode::AppKeyMissing, ErrorCode::UnknownApp]),
+        (
+            4,
+            &[
+                ErrorCode::InvalidInput,
+                ErrorCode::InvalidJson,
+                ErrorCode::InvalidId,
+                ErrorCode::ReservedField,
+            ],
+        ),
+        (5, &[ErrorCode::TokenMissing, ErrorCode::TokenMalformed, ErrorCode::TokenRevoked]),
+        (9, &[ErrorCode::RateLimited, ErrorCode::TooManyConnections]),
+        (16, &[ErrorCode::NotFound]),
+        (17, &[ErrorCode::NotAllowed, ErrorCode::RoleNotAllowed, ErrorCode::ServerTokenRequired]),
+        (20, &[ErrorCode::TextTooLong]),
+        (22, &[ErrorCode::TooLarge]),
+        (40, &[ErrorCode::TokenExpired]),
+        (41, &[ErrorCode::TokenNotYetValid]),
+        (42, &[ErrorCode::TokenUsedBeforeIssued]),
+        (43, &[ErrorCode::TokenSignature]),
+        // Kept for the cooldown of slow mode.
+        (60, &[]),
+        (99, &[ErrorCode::UserBanned, ErrorCode::UserDeactivated]),
+    ];
+
     #[test]
-    fn the_four_token_errors_keep_the_numbers_that_are_known_for_them() {
-        let numbers = [
-            ErrorCode::TokenExpired,
-            ErrorCode::TokenNotYetValid,
-            ErrorCode::TokenUsedBeforeIssued,
-            ErrorCode::TokenSignature,
-        ]
-        .map(|code| code.number());
-        assert_eq!(numbers, [Some(40), Some(41), Some(42), Some(43)]);
+    fn the_numbers_that_are_known_are_kept_and_no_others_made_up_f14_5() {
+        for (number, codes) in KNOWN {
+            for code in *codes {
+                assert_eq!(code.number(), Some(*number), "{code}");
+            }
+        }
+        let of = |wanted: u16| ErrorCode::ALL.iter().filter(move |code| code.number() == Some(wanted));
+        for one_alone in [16, 20, 40, 41, 42, 43] {
+            assert_eq!(of(one_alone).count(), 1, "{one_alone}");
+        }
+        for code in ErrorCode::ALL {
+            let number = code.number();
+            assert!(number.is_none_or(|n| KNOWN.iter().any(|(known, _)| *known == n)), "{code}: {number:?}");
+            let body = serde_json::to_value(code.error()).unwrap();
+            assert_eq!(body.get("number").and_then(serde_json::Value::as_u64), number.map(u64::from));
+        }
     }
 }

@@ -153,7 +153,11 @@ pub struct Hello {
     /// The user's token. Never in a URL, never in a log.
     pub token: String,
     /// The user's fields, merged into what is stored; sent again only when they changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "UserInput::deserialize_own",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub user: Option<UserInput>,
     pub client: ClientInfo,
     /// The device's own name, shown to the user's other devices.

@@ -128,6 +128,53 @@ macro_rules! string_schema {
 }
 pub(crate) use string_schema;
 
+impl UserId {
+    /// Reads the id of somebody who is anonymous: `!` and 16 to 64 of `a-z 0-9 -`. No user has such an id, and no request
+    /// can name one: it comes with a token, made up by the client that is nobody, and goes back to that client alone.
+    ///
+    /// ```
+    /// use parlour_wire::UserId;
+    /// let nobody = "!3f9a0c61-d27b-e845-a0c1-f2d3";
+    /// assert!(UserId::parse_anonymous(nobody).unwrap().is_anonymous());
+    /// assert!(UserId::parse(nobody).is_err());
+    /// assert!(UserId::parse_anonymous("!too-short").is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// Says which character, or which length, is not allowed.
+    pub fn parse_anonymous(text: &str) -> Result<Self, IdError> {
+        const CHARSET: Charset = Charset {
+            kind: "id of who is anonymous, after its `!`,",
+            len_max: 64,
+            allowed: "a-z, 0-9 and -",
+            allows: |c| matches!(c, 'a'..='z' | '0'..='9' | '-'),
+        };
+        let Some(rest) = text.strip_prefix('!') else {
+            return Err(IdError("an id of who is anonymous begins with `!`".to_owned()));
+        };
+        CHARSET.check(rest)?;
+        if rest.len() < 16 {
+            let len = rest.len();
+            return Err(IdError(format!(
+                "an id of who is anonymous has 16 characters at least after its `!`, so that nobody guesses it; this one has {len}"
+            )));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Whether it is the id of somebody who is anonymous, and no user's.
+    pub fn is_anonymous(&self) -> bool {
+        self.as_str().starts_with('!')
+    }
+
+    /// Reads the id of a user, or of somebody who is anonymous: of oneself, as the server says it.
+    pub(crate) fn deserialize_own<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let read = if text.starts_with('!') { Self::parse_anonymous(&text) } else { Self::parse(&text) };
+        read.map_err(serde::de::Error::custom)
+    }
+}
+
 impl ChannelId {
     /// Whether the channel is a direct one: it has no name of its own, and the same members are always the same channel.
     pub fn is_of_members(&self) -> bool {
@@ -290,6 +337,22 @@ mod tests {
         for bad in ["Alice", "al ice", "älice", "a:b", "a\u{202e}b", "a\0", "!anon"] {
             assert!(UserId::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn who_is_anonymous_has_an_id_that_no_user_has_and_no_request_can_name_f1_37() {
+        let nobody = "!3f9a0c61d27be845";
+        let id = UserId::parse_anonymous(nobody).unwrap();
+        assert!(id.is_anonymous() && !UserId::parse("alice").unwrap().is_anonymous());
+        assert!(UserId::parse(nobody).is_err());
+        assert!(serde_json::from_value::<UserId>(nobody.into()).is_err());
+        for bad in
+            ["alice", "", "!", "!short", "!3f9a0c61d27be845_", "!3F9A0C61D27BE845", "!!3f9a0c61d27be845"]
+        {
+            assert!(UserId::parse_anonymous(bad).is_err(), "{bad:?}");
+        }
+        assert!(UserId::parse_anonymous(&format!("!{}", "a".repeat(64))).is_ok());
+        assert!(UserId::parse_anonymous(&format!("!{}", "a".repeat(65))).is_err());
     }
 
     #[test]

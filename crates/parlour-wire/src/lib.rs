@@ -14,6 +14,7 @@ pub mod devices;
 pub mod error;
 pub mod events;
 pub mod frames;
+pub mod guests;
 pub mod ids;
 pub mod json;
 pub mod limits;

@@ -6,7 +6,7 @@ use crate::Timestamp;
 use crate::open::open_enum;
 
 /// What "monthly active users" counts.
-pub const MAU_DEFINITION: &str = "User ids that opened at least one connection, over any transport, in the UTC calendar month. Each counts once; users that were only made or changed over HTTP do not count.";
+pub const MAU_DEFINITION: &str = "User ids that opened at least one connection, over any transport, in the UTC calendar month. Each counts once; users that were only made or changed over HTTP do not count, nor does who is anonymous.";
 /// What "concurrent connections" counts.
 pub const CONCURRENT_DEFINITION: &str = "Connections that are open: from the transaction that lets one in, which its `ready` follows, until it ends. Counted at every change, never sampled; every device and tab with a connection of its own is one, a poller for as long as its lease lasts. One that names its predecessor takes its place and is not counted beside it; one that is refused is never counted.";
 /// What a peak is.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::channels::SortBy;
@@ -57,6 +57,8 @@ open_enum! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct User {
+    /// Of `me` alone it may be that of somebody who is anonymous: `!` and more.
+    #[serde(deserialize_with = "UserId::deserialize_own")]
     pub id: UserId,
     pub role: Role,
     /// The teams that the user sees into; without any it sees what has no team.
@@ -148,6 +150,21 @@ pub struct UserInput {
 }
 
 impl UserInput {
+    /// Reads what somebody says of herself, who may be anonymous.
+    pub(crate) fn deserialize_own<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Self>, D::Error> {
+        #[derive(Deserialize)]
+        struct Own {
+            #[serde(deserialize_with = "UserId::deserialize_own")]
+            id: UserId,
+            #[serde(flatten)]
+            fields: BTreeMap<String, Value>,
+        }
+        let own = Option::<Own>::deserialize(deserializer)?;
+        Ok(own.map(|Own { id, fields }| Self { id, fields }))
+    }
+
     /// A user object with nothing but its id.
     pub fn new(id: UserId) -> Self {
         Self { id, fields: BTreeMap::new() }

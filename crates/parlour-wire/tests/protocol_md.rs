@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use parlour_wire::error::ErrorResponse;
 use parlour_wire::events::{ClientSignal, Signal};
 use parlour_wire::{
-    ClientFrame, Event, Open, ServerFrame, app, channels, frames, json, members, messages, reads, tokens,
-    users,
+    ClientFrame, Event, Open, ServerFrame, app, channels, frames, guests, json, members, messages, reads,
+    tokens, users,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,6 +52,7 @@ fn through_its_type(block: &Block) -> Value {
         "event" => through::<Event>(block),
         "error response" => through::<ErrorResponse>(block),
         "request: AddKey" => through::<app::AddKey>(block),
+        "request: CreateGuest" => through::<guests::CreateGuest>(block),
         "request: ClientFrames" => through::<frames::ClientFrames>(block),
         "request: EditMessage" => through::<messages::EditMessage>(block),
         "request: GetOrCreateChannel" => through::<channels::GetOrCreateChannel>(block),
@@ -62,9 +63,11 @@ fn through_its_type(block: &Block) -> Value {
         "request: SendMessage" => through::<messages::SendMessage>(block),
         "request: UpdateMembers" => through::<members::UpdateMembers>(block),
         "request: RevokeTokens" => through::<tokens::RevokeTokens>(block),
+        "request: SetJwks" => through::<app::SetJwks>(block),
         "request: UpsertUsers" => through::<users::UpsertUsers>(block),
         "response: ChannelResponse" => through::<channels::ChannelResponse>(block),
         "response: ChannelsResponse" => through::<channels::ChannelsResponse>(block),
+        "response: GuestResponse" => through::<guests::GuestResponse>(block),
         "response: MessageResponse" => through::<messages::MessageResponse>(block),
         "response: MessagesResponse" => through::<messages::MessagesResponse>(block),
         "response: ServerFrames" => through::<frames::ServerFrames>(block),

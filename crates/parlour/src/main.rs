@@ -25,6 +25,8 @@ enum Command {
     Drain(commands::drain::DrainArgs),
     /// Make and read tokens.
     Token(commands::token::TokenArgs),
+    /// Show the app, change its keys, take tokens back.
+    App(commands::app::AppArgs),
     /// Chat from a terminal.
     Chat(commands::chat::ChatArgs),
     /// Send one message.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
             Command::Serve(args) => commands::serve::run(args).await,
             Command::Drain(args) => commands::drain::run(args).await,
             Command::Token(args) => commands::token::run(args).await,
+            Command::App(args) => commands::app::run(args).await,
             Command::Chat(args) => commands::chat::run(args).await,
             Command::Send(args) => commands::send::run(args).await,
             Command::Tail(args) => commands::tail::run(args).await,

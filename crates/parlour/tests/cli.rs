@@ -200,6 +200,119 @@ fn a_token_says_what_it_says() {
 }
 
 #[test]
+fn dev_makes_an_app_in_development_mode_which_takes_tokens_that_nobody_signed_f1_3_f1_30() {
+    let dev = Dev::start();
+    let backend = parlour_client::ServerClient::new(dev.text("url"), dev.text("app_key"), dev.text("secret"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(backend.unwrap().app()).unwrap().mode, "development");
+    let token = ok(dev.command(&["token", "create", "--user", "alice", "--dev"]));
+    let said = json(&ok(dev.command(&["token", "inspect", token.trim(), "--json"])));
+    assert_eq!((&said["algorithm"], &said["claims"]["user_id"]), (&"none".into(), &"alice".into()));
+    let mut send = dev.command(&["send", "--json", "hello"]);
+    send.env("PARLOUR_TOKEN", token.trim());
+    assert_eq!(json(&ok(send))["message"]["user"]["id"], "alice");
+    // It is either signed or not.
+    assert_eq!(exit_code(dev.command(&["token", "create", "--user", "a", "--dev", "--secret", "s"])), 2);
+}
+
+/// A pair of keys of P-256, as PEM: the private half and the public one.
+const PRIVATE_KEY: &str = include_str!("data/p256_private.pem");
+const PUBLIC_KEY: &str = include_str!("data/p256_public.pem");
+
+#[test]
+fn keys_are_added_used_listed_and_removed_f1_2_f1_5() {
+    let dev = Dev::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (private, public) = (file("private.pem", PRIVATE_KEY), file("public.pem", PUBLIC_KEY));
+    let app = |args: &[&str]| dev.command(&[&["app"], args, &["--json"]].concat());
+    let add =
+        ["keys", "add", "--alg", "es256", "--public-key", &public, "--kid", "laptop", "--expires", "30d"];
+    let added = json(&ok(app(&add)));
+    assert_eq!(
+        (&added["key"]["algorithm"], &added["key"]["scopes"]),
+        (&"ES256".into(), &serde_json::json!(["users"]))
+    );
+    assert!(added["key"]["expires_at"].is_string() && added.get("secret").is_none());
+    let create =
+        ["token", "create", "--user", "alice", "--alg", "ES256", "--key", &private, "--kid", "laptop"];
+    let token = ok(dev.command(&create));
+    let says = |token: &str| {
+        let mut send = dev.command(&["send", "--json", "hello"]);
+        send.env("PARLOUR_TOKEN", token.trim());
+        send
+    };
+    assert_eq!(json(&ok(says(&token)))["message"]["user"]["id"], "alice");
+    let secret = json(&ok(app(&["keys", "add", "--scopes", "read,usage"])));
+    let (kid, secret) = (secret["key"]["kid"].as_str().unwrap(), secret["secret"].as_str().unwrap());
+    let backend =
+        ok(dev.command(&["token", "create", "--server", "--kid", kid, "--secret", secret, "--ttl", "1h"]));
+    let said = json(&ok(dev.command(&["token", "inspect", backend.trim(), "--secret", secret, "--json"])));
+    assert_eq!((&said["claims"]["server"], &said["signature_is_good"]), (&true.into(), &true.into()));
+
+    let listed = ok(app(&["keys", "list"]));
+    let kids: Vec<String> =
+        listed.lines().map(|line| json(line)["kid"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kids, ["laptop", kid]);
+    let shown = ok(dev.command(&["app", "show"]));
+    assert!(shown.contains("(development, made ") && shown.contains("laptop"), "{shown}");
+    ok(app(&["keys", "remove", "laptop"]));
+    assert_eq!(exit_code(says(&token)), 1);
+    assert_eq!(exit_code(app(&["keys", "remove", "laptop"])), 1);
+    for wrong in [
+        &["keys", "add", "--alg", "none"][..],
+        &["keys", "add", "--scopes", "everything"],
+        &["keys", "add", "--expires", "soon"],
+        &["jwks"],
+    ] {
+        assert_eq!(exit_code(app(wrong)), 2, "{wrong:?}");
+    }
+    assert_eq!(exit_code(app(&["jwks", "http://127.0.0.1:1/keys"])), 1);
+    ok(app(&["jwks", "--remove"]));
+    for wrong in
+        [&["--alg", "RS256"][..], &["--key", &private], &["--alg", "RS256", "--key", &private, "--dev"]]
+    {
+        assert_eq!(
+            exit_code(dev.command(&[&["token", "create", "--user", "a"], wrong].concat())),
+            2,
+            "{wrong:?}"
+        );
+    }
+    let mismatched = ["token", "create", "--user", "a", "--alg", "RS256", "--key", &private];
+    assert_eq!(exit_code(dev.command(&mismatched)), 1);
+}
+
+#[test]
+fn tokens_are_taken_back_and_given_again_f1_21_f1_22_f1_23() {
+    let dev = Dev::start();
+    let token = dev.token("alice");
+    let says = || {
+        let mut send = dev.command(&["send", "hello"]);
+        send.env("PARLOUR_TOKEN", &token);
+        exit_code(send)
+    };
+    let revoke = |args: &[&str]| json(&ok(dev.command(&[&["app", "revoke", "--json"], args].concat())));
+    assert_eq!(says(), 0);
+    let of_alice = revoke(&["--user", "alice"]);
+    assert!(of_alice["revoke_tokens_issued_before"].is_string(), "{of_alice}");
+    assert_eq!(says(), 1);
+    assert_eq!(revoke(&["--user", "alice", "--undo"])["revoke_tokens_issued_before"], Value::Null);
+    assert_eq!(says(), 0);
+    revoke(&[]);
+    assert_eq!(says(), 1);
+    assert_eq!(
+        revoke(&["--before", "2020-01-01T00:00:00Z"])["revoke_tokens_issued_before"],
+        "2020-01-01T00:00:00.000Z"
+    );
+    assert_eq!(says(), 0);
+    assert_eq!(exit_code(dev.command(&["app", "revoke", "--undo", "--before", "2020-01-01T00:00:00Z"])), 2);
+}
+
+#[test]
 fn exit_codes_tell_programs_what_went_wrong() {
     let dev = Dev::start();
     let code = |args: &[&str]| exit_code(dev.as_user("alice", args));

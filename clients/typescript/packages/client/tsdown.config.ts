@@ -1,7 +1,7 @@
 import { defineConfig } from "tsdown";
 
 export default defineConfig({
-  entry: ["src/index.ts", "src/server.ts", "src/server_in_browser.ts", "src/react_native.ts", "src/testing.ts", "src/worker.ts"],
+  entry: ["src/index.ts", "src/server.ts", "src/server_in_browser.ts", "src/react_native.ts", "src/testing.ts", "src/tokens.ts", "src/worker.ts"],
   format: ["esm", "cjs"],
   // For browsers, Node and React Native alike: none of their names is resolved here.
   platform: "neutral",

@@ -13,3 +13,4 @@ mod proxy;
 mod sending;
 mod testing;
 mod transports;
+mod without_backend;

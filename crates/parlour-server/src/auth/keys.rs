@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jsonwebtoken::jwk::{EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
-use parlour_store::{App, SigningKey};
+use parlour_store::{App, AppMode, SigningKey};
 use parlour_wire::app::{KeyAlgorithm, Scope};
 use parlour_wire::{ErrorBody, ErrorCode, Timestamp, json};
+use serde_json::Value;
 
 /// An RSA key of fewer bytes (2,048 bits) is no protection.
 const RSA_BYTES_MIN: usize = 256;
@@ -25,29 +26,40 @@ pub(crate) struct Keyring {
 
 /// One key, ready to verify with.
 pub(crate) struct Key {
-    /// Absent: the app's own secret.
+    /// Absent: the app's own secret, or none at all.
     kid: Option<String>,
-    name: KeyAlgorithm,
-    algorithm: Algorithm,
-    decoding: DecodingKey,
+    /// What the header of its tokens says.
+    alg: &'static str,
+    proof: Proof,
     scopes: Arc<[Scope]>,
     expires_at: Option<Timestamp>,
     /// Of the last good token, in Unix milliseconds; 0: none since it was last recorded.
     used_at: AtomicI64,
 }
 
+/// What shows that a token is good.
+enum Proof {
+    Signature {
+        algorithm: Algorithm,
+        key: DecodingKey,
+    },
+    /// Nothing: whoever writes it is believed.
+    Word,
+}
+
 impl Keyring {
     /// The app's secret and the keys that it lists. One that cannot be read verifies nothing, and is told.
     pub(crate) fn new(app: &App) -> Self {
+        let secret = DecodingKey::from_secret(app.secret.as_bytes());
         let secret = Key {
             kid: None,
-            name: KeyAlgorithm::Hs256,
-            algorithm: Algorithm::HS256,
-            decoding: DecodingKey::from_secret(app.secret.as_bytes()),
+            alg: KeyAlgorithm::Hs256.as_str(),
+            proof: Proof::Signature { algorithm: Algorithm::HS256, key: secret },
             scopes: Scope::ALL.into(),
             expires_at: None,
             used_at: AtomicI64::new(0),
         };
+        let unsigned = Key::of_unsigned(app.mode);
         let listed = app.keys.iter().filter_map(|key| match Key::read(key) {
             Ok(key) => Some(key),
             Err(why) => {
@@ -55,7 +67,7 @@ impl Keyring {
                 None
             }
         });
-        Self { keys: std::iter::once(secret).chain(listed).collect() }
+        Self { keys: std::iter::once(secret).chain([unsigned]).chain(listed).collect() }
     }
 
     /// The keys that a token with this header may be signed with: the one that it names. Where it names
@@ -68,8 +80,7 @@ impl Keyring {
             (None, Some(_)) => key.kid.is_none(),
             (None, None) => true,
         };
-        let alg = KeyAlgorithm::parse(alg);
-        self.keys.iter().filter(is_meant).filter(move |key| Some(key.name) == alg)
+        self.keys.iter().filter(is_meant).filter(move |key| key.alg == alg)
     }
 
     /// The keys of which good tokens came since this was last asked, with the times of the latest.
@@ -84,22 +95,83 @@ impl Keyring {
 }
 
 impl Key {
+    /// Takes tokens that nobody signed: of who is anonymous; and while developing, where there is nobody to be kept
+    /// out, of users. The secret stays where it is.
+    fn of_unsigned(mode: AppMode) -> Self {
+        let scopes: &[Scope] = match mode {
+            AppMode::Development => &[Scope::Users],
+            AppMode::Production => &[],
+        };
+        Self {
+            kid: None,
+            alg: "none",
+            proof: Proof::Word,
+            scopes: scopes.into(),
+            expires_at: None,
+            used_at: AtomicI64::new(0),
+        }
+    }
+
     fn read(key: &SigningKey) -> Result<Self, String> {
         let algorithm = KeyAlgorithm::parse(&key.algorithm).ok_or("its algorithm is not known")?;
         let (jwt, decoding) = decoding_key(algorithm, &key.material)?;
         Ok(Self {
             kid: Some(key.kid.clone()),
-            name: algorithm,
-            algorithm: jwt,
-            decoding,
+            alg: algorithm.as_str(),
+            proof: Proof::Signature { algorithm: jwt, key: decoding },
             scopes: key.scopes.iter().filter_map(|scope| Scope::parse(scope)).collect(),
             expires_at: key.expires_at,
             used_at: AtomicI64::new(0),
         })
     }
 
+    /// A key that somebody else lists, for users alone.
+    pub(super) fn of_jwk(jwk: &Value) -> Result<Self, String> {
+        let text = |name: &str| match jwk.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(_) => Err(format!("its `{name}` is no text")),
+        };
+        let algorithm = match (text("alg")?, text("kty")?, text("crv")?) {
+            (Some(alg), _, _) => KeyAlgorithm::parse(alg).filter(|alg| *alg != KeyAlgorithm::Hs256),
+            (None, Some("RSA"), _) => Some(KeyAlgorithm::Rs256),
+            (None, Some("EC"), Some("P-256")) => Some(KeyAlgorithm::Es256),
+            (None, Some("OKP"), Some("Ed25519")) => Some(KeyAlgorithm::EdDsa),
+            (None, _, _) => None,
+        };
+        let algorithm = algorithm.ok_or("its algorithm is none of RS256, ES256 and EdDSA")?;
+        let (jwt, key) = from_jwk(algorithm, &jwk.to_string())?;
+        Ok(Self {
+            kid: text("kid")?.map(str::to_owned),
+            alg: algorithm.as_str(),
+            proof: Proof::Signature { algorithm: jwt, key },
+            scopes: [Scope::Users].into(),
+            expires_at: None,
+            used_at: AtomicI64::new(0),
+        })
+    }
+
+    /// Whether a token with this header may be signed with it: the header names it, or none.
+    pub(super) fn is_meant(&self, alg: &str, kid: Option<&str>) -> bool {
+        self.alg == alg && (kid.is_none() || self.kid.as_deref() == kid)
+    }
+
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
     pub(crate) fn verifies(&self, signature: &str, signed: &[u8]) -> bool {
-        jsonwebtoken::crypto::verify(signature, signed, &self.decoding, self.algorithm).unwrap_or(false)
+        match &self.proof {
+            Proof::Signature { algorithm, key } => {
+                jsonwebtoken::crypto::verify(signature, signed, key, *algorithm).unwrap_or(false)
+            }
+            Proof::Word => signature.is_empty(),
+        }
+    }
+
+    /// Whether it believes whoever comes.
+    pub(crate) fn is_word(&self) -> bool {
+        matches!(self.proof, Proof::Word)
     }
 
     pub(crate) fn scopes(&self) -> &Arc<[Scope]> {

@@ -79,7 +79,7 @@ impl Refusal {
 /// Verifies, admits, merges, counts. Whatever fails after the admission gives the place back.
 pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) -> Result<Welcome, NotWelcome> {
     let app = node.app(&hello.app_key).map_err(|error| Refusal::new(CloseCode::UNKNOWN_APP, error))?;
-    let VerifiedUser { user, issued_at, expires_in_ms } = verify_user(node, &app.key, &hello.token)?;
+    let VerifiedUser { user, issued_at, expires_in_ms } = verify_user(node, &app.key, &hello.token).await?;
     let fields = own_fields(node, &app, &user, hello).await?;
     check_subscription(&hello.presence).map_err(|error| Refusal::new(CloseCode::PROTOCOL, error))?;
     refuse_while_draining(node, hello)?;
@@ -139,7 +139,10 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
             return Err(store_refusal(error.into()).into());
         }
     };
-    holder.learn(&connected.me.user, connected.own_head());
+    // Who is anonymous has no face: whatever shows one, shows nobody.
+    if !user.is_anonymous() {
+        holder.learn(&connected.me.user, connected.own_head());
+    }
     mailbox.belongs_to(&holder);
     let now = node.clock.now();
     let seat = match arrival {
@@ -234,9 +237,10 @@ pub(crate) struct VerifiedUser {
 }
 
 /// The user of a token that may connect, and when the token ends. Whether it is revoked is not known here.
-pub(crate) fn verify_user(node: &Node, app: &AppKey, token: &str) -> Result<VerifiedUser, Refusal> {
+pub(crate) async fn verify_user(node: &Node, app: &AppKey, token: &str) -> Result<VerifiedUser, Refusal> {
     let now = node.clock.now();
     let hosted = node.hosted(app).map_err(|error| Refusal::new(CloseCode::UNKNOWN_APP, error))?;
+    hosted.prepare(token, node.clock.millis(), now).await;
     let verified = auth::verify(&hosted, token, now).map_err(|error| {
         let expired = error.code == ErrorCode::TokenExpired.as_str();
         Refusal::new(if expired { CloseCode::TOKEN_EXPIRED } else { CloseCode::TOKEN_REFUSED }, error)
@@ -258,6 +262,9 @@ pub(crate) async fn is_welcome(
     user: &UserId,
     issued_at: Option<Timestamp>,
 ) -> Result<(), Refusal> {
+    if user.is_anonymous() {
+        return Ok(());
+    }
     let standing = node.standings.of(&*node.store, &node.clock, app, user).await;
     match standing {
         Ok(standing) if standing.revokes(issued_at) => Err(store_refusal(StoreError::TokenRevoked.into())),
@@ -278,6 +285,9 @@ async fn own_fields(
     if input.id != *user {
         let why = format!("The token belongs to {user}; `user.id` is {}.", input.id);
         return Err(Refusal::new(CloseCode::TOKEN_REFUSED, ErrorCode::WrongUser.because(why)));
+    }
+    if user.is_anonymous() && !input.fields.is_empty() {
+        return Err(refuse(ErrorCode::NotAllowed.because("Who is anonymous has no fields.")));
     }
     let taken = user_fields::take_apart(input.fields.clone()).map_err(refuse)?;
     if taken.role.is_some() || taken.teams.is_some() {
@@ -319,7 +329,7 @@ pub(crate) struct Friends {
     pub(crate) may_have_some: bool,
 }
 
-/// Whom a subscription of this user names; `None`: nobody.
+/// Whom a subscription of this user names; `None`: nobody. Who is seen by nobody, being anonymous, sees nobody.
 pub(crate) async fn audience(
     node: &Node,
     app: AppId,
@@ -327,7 +337,7 @@ pub(crate) async fn audience(
     subscription: &PresenceSubscription,
     friends: Friends,
 ) -> Option<Listening> {
-    let teams = user.face().map(|face| face.teams.into_iter().collect()).unwrap_or_default();
+    let teams = user.face()?.teams.into_iter().collect();
     let listening = |whom| Listening {
         audience: Audience { whom, teams },
         friends: BTreeSet::new(),
@@ -383,7 +393,7 @@ fn admission(
     let limits = &node.config.limits;
     let clamp = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
     let Connected { mut me, epoch, topics, channels, .. } = connected;
-    me.user.online = !Face::of(&me.user).invisible;
+    me.user.online = !me.user.id.is_anonymous() && !Face::of(&me.user).invisible;
     let named: std::collections::BTreeSet<_> = channels.iter().map(|unread| &unread.cid).collect();
     let heads = topics
         .iter()

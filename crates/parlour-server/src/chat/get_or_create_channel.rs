@@ -57,6 +57,9 @@ pub(crate) async fn get_or_create_channel(
         }
         None => Cid::new(channel_type, distinct_id(&members, team.as_ref())),
     };
+    if node.store.channel_access(caller.app.id, &cid, caller.user()).await?.is_none() {
+        access::making(node, caller).await?;
+    }
     let channel = NewChannel {
         app: caller.app.id,
         cid: cid.clone(),

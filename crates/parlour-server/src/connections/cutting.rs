@@ -22,7 +22,7 @@ const SILENCE_WAIT: Duration = Duration::from_secs(5);
 /// Who is no longer welcome, and what is said to them.
 pub(crate) struct NoLongerWelcome<'a> {
     pub(crate) app: AppId,
-    /// Absent: all users of the app.
+    /// Absent: all users of the app; who is anonymous is none.
     pub(crate) user: Option<&'a UserId>,
     /// Only connections whose token was issued before this, or does not say when; absent: all.
     pub(crate) issued_before: Option<Timestamp>,
@@ -68,7 +68,12 @@ impl Inner {
     fn take(&mut self, whom: &NoLongerWelcome<'_>) -> Vec<Admitted> {
         let keys: Vec<_> = match whom.user {
             Some(user) => vec![(whom.app, user.clone())],
-            None => self.users.keys().filter(|(app, _)| *app == whom.app).cloned().collect(),
+            None => self
+                .users
+                .keys()
+                .filter(|(app, user)| *app == whom.app && !user.is_anonymous())
+                .cloned()
+                .collect(),
         };
         let mut taken = Vec::new();
         for key in keys {

@@ -663,7 +663,8 @@ impl<T: Transport> Gateway<T> {
         let door = Door { mailbox: &self.mailbox, inbox, lasts_by: T::LASTS_BY, address };
         match connect_user::connect_user(&self.node, &door, &hello).await {
             Ok(Welcome { app, user, admission, arrival, seat, issued_at }) => {
-                if let Some(pending) = &self.pending {
+                // Those of whom nobody knows who they are go on counting by where they come from.
+                if let Some(pending) = self.pending.as_ref().filter(|_| !user.id.is_anonymous()) {
                     pending.give_back();
                 }
                 self.arrival = Some(arrival);
@@ -784,7 +785,7 @@ impl<T: Transport> Gateway<T> {
         let guest = self.guest.as_mut()?;
         let refused =
             |Refusal { code, error, .. }| SessionInput::TokenRefused { code, error: Box::new(error) };
-        let verified = match connect_user::verify_user(&self.node, &guest.app.key, token) {
+        let verified = match connect_user::verify_user(&self.node, &guest.app.key, token).await {
             Ok(verified) if verified.user == guest.user.id => verified,
             Ok(verified) => {
                 let why =
@@ -813,6 +814,10 @@ impl<T: Transport> Gateway<T> {
 
     fn signal(&self, topic: &Topic, signal: &ClientSignal) {
         let (Some(guest), Topic::Channel(cid)) = (&self.guest, topic) else { return };
+        // Who is anonymous says nothing.
+        if guest.user.id.is_anonymous() {
+            return;
+        }
         let may_type = channel_types::settings(&cid.channel_type).is_ok_and(|settings| settings.typing);
         if !may_type {
             return;
@@ -887,7 +892,9 @@ impl<T: Transport> Gateway<T> {
         }
         self.node.typing.stop_all(&*self.node.bus, self.mailbox.number);
         self.node.presence.down(guest.app.id, user, guest.seat, self.departure, self.node.clock.now());
-        self.node.meter.closed(guest.app.id, user);
+        if !user.is_anonymous() {
+            self.node.meter.closed(guest.app.id, user);
+        }
         tracing::info!(
             connection = %self.mailbox.connection, %user, transport = T::NAME, %code, reason, lasted_ms, "closed"
         );

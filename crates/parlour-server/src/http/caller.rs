@@ -5,14 +5,17 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Path};
 use http::header;
 use http::request::Parts;
+use parlour_store::App;
 use parlour_wire::{
     AppKey, ChannelId, ChannelType, Cid, ConnectionId, ErrorBody, ErrorCode, IdError, MessageId, UserId,
 };
 use serde::de::DeserializeOwned;
 
+use super::limits::Whose;
 use super::scopes;
+use crate::accept::Pending;
 use crate::access::Caller;
-use crate::auth::{self, Bearer, Verified};
+use crate::auth::{self, Bearer, Hosted, Verified};
 use crate::error::ApiError;
 use crate::node::Node;
 
@@ -23,18 +26,23 @@ impl FromRequestParts<Arc<Node>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
-        let key = single(parts, APP_HEADER)?.ok_or_else(|| ErrorCode::AppKeyMissing.error())?;
-        let key = AppKey::parse(key).map_err(|error| ErrorCode::UnknownApp.because(format!("{error}.")))?;
-        let hosted = node.hosted(&key)?;
+        let hosted = hosted(parts, node)?;
         let app = Arc::clone(&hosted.app);
         let token = single(parts, header::AUTHORIZATION.as_str())?
             .ok_or_else(|| ErrorCode::TokenMissing.error())
             .and_then(bearer_token)?;
+        hosted.prepare(token, node.clock.millis(), node.clock.now()).await;
         let Verified { bearer, scopes, issued_at, .. } = auth::verify(&hosted, token, node.clock.now())?;
         if bearer == Bearer::Server {
             scopes::check(&scopes, &parts.method, parts.uri.path())?;
         }
-        if let Bearer::User(user) = &bearer {
+        let user = match &bearer {
+            Bearer::User(user) => Some(user),
+            Bearer::Server => None,
+        };
+        if user.is_some_and(UserId::is_anonymous) {
+            scopes::check_anonymous(&parts.method, parts.uri.path())?;
+        } else if let Some(user) = user {
             let standing = node.standings.of(&*node.store, &node.clock, app.id, user).await?;
             if standing.revokes(issued_at) {
                 return Err(ErrorCode::TokenRevoked.into());
@@ -50,9 +58,38 @@ impl FromRequestParts<Arc<Node>> for Caller {
             }
         };
         let caller = Self { app, bearer, acts_as, scopes };
-        super::limits::count(node, parts, &caller)?;
+        let is_anonymous = matches!(&caller.bearer, Bearer::User(user) if user.is_anonymous());
+        if let Some(pending) = parts.extensions.get::<Pending>().filter(|_| !is_anonymous) {
+            pending.is_somebodys();
+        }
+        if let Bearer::User(user) = &caller.bearer {
+            let whose = if is_anonymous { Whose::of_address(parts) } else { Whose::User(user) };
+            super::limits::count(node, parts, &caller.app, whose)?;
+        }
         caller.user().map_or(Ok(()), |user| node.inactive.check(caller.app.id, user))?;
         Ok(caller)
+    }
+}
+
+/// The app that a request is about.
+fn hosted(parts: &Parts, node: &Node) -> Result<Arc<Hosted>, ErrorBody> {
+    let key = single(parts, APP_HEADER)?.ok_or_else(|| ErrorCode::AppKeyMissing.error())?;
+    let key = AppKey::parse(key).map_err(|error| ErrorCode::UnknownApp.because(format!("{error}.")))?;
+    node.hosted(&key)
+}
+
+/// Somebody of whom nothing is known yet but the app, and whose calls are counted by where they come from.
+pub(super) struct Stranger {
+    pub(super) app: Arc<App>,
+}
+
+impl FromRequestParts<Arc<Node>> for Stranger {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
+        let app = Arc::clone(&hosted(parts, node)?.app);
+        super::limits::count(node, parts, &app, Whose::of_address(parts))?;
+        Ok(Self { app })
     }
 }
 

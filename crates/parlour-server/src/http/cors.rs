@@ -1,8 +1,10 @@
 //! Which pages may call from a browser.
 //!
 //! Nothing here authenticates: no cookie is ever read, so a foreign page has nothing to ride on. The check
-//! keeps an app's key from being used on pages that its owner does not know.
+//! keeps an app's key from being used on pages that its owner does not know, and strangers' pages from an app that is
+//! being developed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -50,12 +52,22 @@ pub(super) async fn check_origin(State(node): State<Arc<Node>>, request: Request
 }
 
 /// Listed, or the server's own, or (while developing) on this machine. `null` is nobody.
+///
+/// While developing anybody may be any user. A foreign page that gave its own name this machine's address, and so
+/// calls from an origin that is the server's own by its `Host`, would be one: a name has to be listed then.
 fn allows(config: &Config, origin: &str, headers: &HeaderMap) -> bool {
     let own = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let is_own = own.is_some() && host(origin) == own;
-    let is_local = config.is_development()
-        && host_name(origin).is_some_and(|name| matches!(name, "localhost" | "127.0.0.1" | "[::1]"));
-    config.server.allowed_origins.iter().any(|allowed| allowed == origin) || is_own || is_local
+    let name = host_name(origin).unwrap_or_default();
+    let is_allowed = match config.is_development() {
+        true => matches!(name, "localhost" | "127.0.0.1" | "[::1]") || is_own && is_address(name),
+        false => is_own,
+    };
+    is_allowed || config.server.allowed_origins.iter().any(|allowed| allowed == origin)
+}
+
+fn is_address(name: &str) -> bool {
+    name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
 }
 
 /// Name and port of an origin.
@@ -64,7 +76,7 @@ fn host(origin: &str) -> Option<&str> {
 }
 
 /// The name of an origin's host, or its address (the longer kind in brackets), without the port.
-pub(super) fn host_name(origin: &str) -> Option<&str> {
+fn host_name(origin: &str) -> Option<&str> {
     let host = host(origin)?;
     // The colons within brackets part an address.
     let port = host.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
@@ -96,7 +108,8 @@ mod tests {
         config.app.mode = Some(Mode::Production);
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("parlour.example.com"));
-        let is_allowed = |config: &Config, origin: &str| allows(config, origin, &headers);
+        let own = headers.clone();
+        let is_allowed = |config: &Config, origin: &str| allows(config, origin, &own);
         assert!(is_allowed(&config, "https://chat.example.com"));
         assert!(is_allowed(&config, "https://parlour.example.com"));
         for foreign in [
@@ -111,5 +124,12 @@ mod tests {
         config.app.mode = Some(Mode::Development);
         assert!(is_allowed(&config, "http://localhost:3000") && is_allowed(&config, "http://127.0.0.1:5173"));
         assert!(!is_allowed(&config, "null") && !is_allowed(&config, "http://localhost.evil.example"));
+        // By its `Host` the server's own: it may be a stranger's name for this machine.
+        assert!(!is_allowed(&config, "https://parlour.example.com"));
+        config.server.allowed_origins = vec!["https://parlour.example.com".to_owned()];
+        assert!(is_allowed(&config, "https://parlour.example.com"));
+        headers.insert(header::HOST, HeaderValue::from_static("192.168.1.7:8790"));
+        assert!(allows(&config, "http://192.168.1.7:8790", &headers));
+        assert!(!allows(&config, "http://192.168.1.8:8790", &headers));
     }
 }

@@ -1,5 +1,7 @@
 //! `/v1/app/limits`, and the counting of calls: what a call's headers say, and when it is one too many.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::Json;
@@ -9,14 +11,14 @@ use axum::response::Response;
 use http::header;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
+use parlour_store::App;
 use parlour_wire::limits::{AppLimits, AppLimitsResponse};
-use parlour_wire::{ErrorBody, ErrorCode};
+use parlour_wire::{ErrorBody, ErrorCode, UserId};
 
 use super::body::Body;
-use crate::accept::Pending;
+use super::request::PeerAddress;
 use crate::access::Caller;
-use crate::auth::Bearer;
-use crate::call_limits::{Counted, Platform, Standing};
+use crate::call_limits::{self, Counted, Platform, Standing};
 use crate::error::ApiResult;
 use crate::limits;
 use crate::node::Node;
@@ -45,15 +47,35 @@ pub(super) async fn tell(State(node): State<Arc<Node>>, mut request: Request, ne
     response
 }
 
-/// Counts a call, in the moment in which it is known whose it is. Servers are exempt.
-pub(super) fn count(node: &Node, parts: &Parts, caller: &Caller) -> Result<(), ErrorBody> {
-    if let Some(pending) = parts.extensions.get::<Pending>() {
-        pending.is_somebodys();
+/// Whose calls are counted together.
+#[derive(Clone, Copy)]
+pub(super) enum Whose<'a> {
+    User(&'a UserId),
+    /// Whoever is there without having shown who it is.
+    Address(Option<IpAddr>),
+}
+
+impl Whose<'_> {
+    pub(super) fn of_address(parts: &Parts) -> Self {
+        let address = parts.extensions.get::<PeerAddress>().map(|PeerAddress(address)| *address);
+        Self::Address(address.map(call_limits::household))
     }
-    let Bearer::User(user) = &caller.bearer else { return Ok(()) };
+}
+
+impl fmt::Display for Whose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => user.fmt(f),
+            Self::Address(_) => f.write_str("Your address"),
+        }
+    }
+}
+
+/// Counts a call, in the moment in which it is known whose it is. Servers are exempt.
+pub(super) fn count(node: &Node, parts: &Parts, app: &App, whose: Whose<'_>) -> Result<(), ErrorBody> {
     let Some(path) = parts.extensions.get::<MatchedPath>() else { return Ok(()) };
-    let in_force = node.limits.of(&caller.app);
-    let (app, now) = (caller.app.id, node.clock.millis());
+    let in_force = node.limits.of(app);
+    let (app, now) = (app.id, node.clock.millis());
     let endpoint = &format!("{} {}", parts.method, path.as_str());
     let told = parts.extensions.get::<Told>();
     let judge = |standing: Standing, whose: &str| -> Result<(), ErrorBody> {
@@ -71,11 +93,15 @@ pub(super) fn count(node: &Node, parts: &Parts, caller: &Caller) -> Result<(), E
     if let Some(limit) = in_force.calls.of(endpoint) {
         let name = parts.headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok());
         let platform = Platform::of(name.unwrap_or_default());
-        let standing = node.calls.take(Counted::User { app, user, endpoint, platform }, limit, now);
+        let counted = match whose {
+            Whose::User(user) => Counted::User { app, user, endpoint, platform },
+            Whose::Address(address) => Counted::Address { app, address, endpoint },
+        };
+        let standing = node.calls.take(counted, limit, now);
         if let Some(told) = told {
             let _ = told.0.set(standing);
         }
-        judge(standing, user.as_str())?;
+        judge(standing, &whose.to_string())?;
     }
     // After the user's own: what is refused there is not taken from the others.
     if let Some(limit) = in_force.app_calls.of(endpoint) {

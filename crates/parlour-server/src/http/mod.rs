@@ -11,6 +11,7 @@ mod demo;
 mod dev_token;
 mod devices;
 mod frames;
+mod guests;
 mod health;
 mod limits;
 mod members;
@@ -73,12 +74,14 @@ fn documented() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(users::reactivate))
         .routes(routes!(users::restore))
         .routes(routes!(users::export))
+        .routes(routes!(guests::create))
         .routes(routes!(devices::register, devices::list, devices::remove))
         .routes(routes!(tasks::show))
         .routes(routes!(tasks::result))
         .routes(routes!(app::show))
         .routes(routes!(app::add_key))
         .routes(routes!(app::remove_key))
+        .routes(routes!(app::set_jwks, app::remove_jwks))
         .routes(routes!(tokens::revoke_of_user))
         .routes(routes!(tokens::revoke_of_app))
         .routes(routes!(channels::query))

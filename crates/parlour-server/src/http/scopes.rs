@@ -1,4 +1,5 @@
-//! What a server token may do, by the key that signed it: one rule for all routes, also for those that come.
+//! What a token may do whatever its route, also on those that come: a server's by the key that signed it, and that of
+//! who is anonymous.
 
 use http::Method;
 use parlour_wire::app::Scope;
@@ -13,8 +14,26 @@ pub(super) fn needed(method: &Method, path: &str) -> Scope {
         return Scope::Usage;
     }
     let asks = *method == Method::GET || *method == Method::HEAD;
-    let queries = path == "/v1/channels" || path.ends_with("/query");
+    // By their whole paths: a channel may have the id `query`.
+    let queries = *method == Method::POST && ["/v1/channels", "/v1/users/query"].contains(&path);
     if asks || queries { Scope::Read } else { Scope::Write }
+}
+
+/// Refuses what is not for those who are anonymous: they look at channels, and at themselves.
+pub(super) fn check_anonymous(method: &Method, path: &str) -> Result<(), ErrorBody> {
+    let is_of_channels = path == "/v1/channels" || path.starts_with("/v1/channels/");
+    let is_of_oneself = ["/v1/me", "/v1/unread"].contains(&path);
+    // Frames are judged one by one.
+    let is_of_connection = path.starts_with("/v1/connections/");
+    let reads = (is_of_channels || is_of_oneself) && needed(method, path) == Scope::Read;
+    if reads || is_of_connection {
+        return Ok(());
+    }
+    Err(ErrorBody {
+        hint: "Log in as a user, or as a guest: `POST /v1/guests`.".to_owned(),
+        ..ErrorCode::NotAllowed
+            .because("Who is anonymous reads channels that are open to all, and does nothing else.")
+    })
 }
 
 /// Refuses what the key does not let its tokens do.

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use crate::kit::{Person, SECRET, TestServer, now_s, sign_raw};
 
 /// Whoever signs with a pair of keys.
-enum Signer {
+pub(crate) enum Signer {
     Rsa(RsaKeyPair),
     Ec(EcdsaKeyPair),
     Ed(Ed25519KeyPair),
 }
 
-fn signers() -> [Signer; 3] {
+pub(crate) fn signers() -> [Signer; 3] {
     [
         Signer::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
         Signer::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()),
@@ -38,7 +38,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 impl Signer {
-    fn algorithm(&self) -> &'static str {
+    pub(crate) fn algorithm(&self) -> &'static str {
         match self {
             Self::Rsa(_) => "RS256",
             Self::Ec(_) => "ES256",
@@ -54,7 +54,7 @@ impl Signer {
         }
     }
 
-    fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match self {
             Self::Rsa(key) => {
@@ -70,7 +70,7 @@ impl Signer {
         }
     }
 
-    fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
         let message = format!(
             "{}.{}",
             URL_SAFE_NO_PAD.encode(header.to_string()),
@@ -110,7 +110,7 @@ async fn tokens_of_a_listed_public_key_are_good_in_each_algorithm_as_pem_and_as_
         let unnamed = server.bearer("alice", signer.sign(&json!({ "alg": alg }), &claims));
         unnamed.get("/v1/me").await.refused("token_signature");
         for (form, public_key) in [("pem", signer.pem()), ("jwk", signer.jwk().to_string())] {
-            let kid = format!("{alg}.{form}");
+            let kid = format!("{alg}-{form}");
             let added =
                 adds(&server.backend(), json!({ "kid": kid, "algorithm": alg, "public_key": public_key }))
                     .await;
@@ -257,6 +257,8 @@ async fn tokens_do_no_more_than_the_scopes_of_their_key() {
             ("read", backend.acting_as("alice").post("/v1/channels", json!({})).await),
             ("write", backend.post("/v1/users", makes_users.clone()).await),
             ("write", backend.acting_as("alice").post("/v1/channels/messaging/x", json!({})).await),
+            // An id that looks like a question is an id.
+            ("write", backend.acting_as("alice").post("/v1/channels/messaging/query", json!({})).await),
             ("usage", backend.get("/v1/usage").await),
             ("admin", backend.get("/v1/app").await),
             (

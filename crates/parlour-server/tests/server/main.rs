@@ -4,16 +4,19 @@
 
 mod kit;
 
+mod anonymous;
 mod authorisation;
 mod channels;
 mod connecting;
 mod demo;
 mod devices;
 mod event_stream;
+mod guests;
 mod hostile_http;
 mod hostile_json;
 mod hostile_websocket;
 mod http;
+mod jwks;
 mod keys;
 mod limits;
 mod lives;

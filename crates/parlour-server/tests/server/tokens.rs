@@ -2,9 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parlour_server::config::Mode;
 use serde_json::{Value, json};
 
-use crate::kit::{TestServer, now_s, sign, sign_raw};
+use crate::kit::{TestServer, now_s, sign, sign_raw, unsigned};
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
@@ -84,7 +85,10 @@ async fn the_algorithm_belongs_to_the_key_at_both_doors_f1_11() {
         tokens.push(bad(signed(&header, &claims), "token_signature"));
         let unsigned =
             format!("{}.{}.", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(claims.to_string()));
-        tokens.push(bad(unsigned, "token_signature"));
+        // See the story of unsigned tokens.
+        if algorithm != "none" {
+            tokens.push(bad(unsigned, "token_signature"));
+        }
     }
     for header in [
         json!({}),
@@ -97,6 +101,27 @@ async fn the_algorithm_belongs_to_the_key_at_both_doors_f1_11() {
         tokens.push(bad(signed(&header.to_string(), &claims), "token_signature"));
     }
     are_refused_at_both_doors(tokens).await;
+}
+
+#[tokio::test]
+async fn unsigned_tokens_open_both_doors_while_developing_and_none_in_production_f1_30() {
+    let token = unsigned(&json!({"user_id": "alice"}));
+    let server = TestServer::start().await;
+    let alice = server.bearer("alice", token.clone());
+    assert_eq!(alice.connects().await.ready["me"]["id"], "alice");
+    assert_eq!(alice.get("/v1/me").await.ok()["me"]["id"], "alice");
+    let backend = server.bearer("", unsigned(&json!({"server": true})));
+    backend.get("/v1/users?ids=alice").await.refused("token_signature");
+    // It says no time of its issue.
+    server.backend().post("/v1/users/alice/revoke_tokens", json!({})).await.ok();
+    alice.get("/v1/me").await.refused("token_revoked");
+
+    let server = TestServer::with(|config| config.app.mode = Some(Mode::Production)).await;
+    let alice = server.bearer("alice", token);
+    let error = alice.get("/v1/me").await.refused("token_signature");
+    assert!(error["message"].as_str().unwrap().contains("not signed"), "{error}");
+    let (error, code) = alice.is_refused(&alice.hello()).await;
+    assert_eq!((error["number"].as_u64(), code), (Some(43), 4002));
 }
 
 #[tokio::test]

@@ -8,6 +8,12 @@ use super::events::Tx;
 use super::keys;
 use crate::{App, AppId, AppMode, NewApp, Result, StoreError};
 
+macro_rules! columns {
+    () => {
+        "select id, key, secret, mode, created_at, (select url from app_jwks where app = apps.id) from apps"
+    };
+}
+
 /// See [`crate::Store::create_app`].
 pub(super) fn create(tx: &Tx<'_>, app: &NewApp) -> Result<App> {
     let mode = match app.mode {
@@ -18,26 +24,22 @@ pub(super) fn create(tx: &Tx<'_>, app: &NewApp) -> Result<App> {
         "insert into apps (key, secret, mode, created_at) values (?1, ?2, ?3, ?4) on conflict (key) do nothing",
     )?
     .execute(params![app.key.as_str(), app.secret, mode, Time(app.now)])?;
-    let stored = tx
-        .prepare_cached("select id, key, secret, mode, created_at from apps where key = ?1")?
-        .query_row([app.key.as_str()], read)?;
+    let stored =
+        tx.prepare_cached(concat!(columns!(), " where key = ?1"))?.query_row([app.key.as_str()], read)?;
     with_keys(tx, stored)
 }
 
 /// See [`crate::Store::apps`].
 pub(super) fn all(conn: &Connection) -> Result<Vec<App>> {
-    let mut statement =
-        conn.prepare_cached("select id, key, secret, mode, created_at from apps order by id")?;
+    let mut statement = conn.prepare_cached(concat!(columns!(), " order by id"))?;
     let apps = readable(statement.query_map([], read)?, "app")?;
     apps.into_iter().map(|app| with_keys(conn, app)).collect()
 }
 
 /// See [`crate::Store::app`].
 pub(super) fn one(conn: &Connection, app: AppId) -> Result<App> {
-    let found = conn
-        .prepare_cached("select id, key, secret, mode, created_at from apps where id = ?1")?
-        .query_row([app.0], read)
-        .optional()?;
+    let found =
+        conn.prepare_cached(concat!(columns!(), " where id = ?1"))?.query_row([app.0], read).optional()?;
     with_keys(conn, found.ok_or(StoreError::NotFound)?)
 }
 
@@ -57,7 +59,21 @@ fn read(row: &Row<'_>) -> rusqlite::Result<App> {
         },
         created_at: row.get::<_, Time>(4)?.0,
         keys: Vec::new(),
+        jwks_url: row.get(5)?,
     })
+}
+
+/// See [`crate::Store::set_jwks_url`].
+pub(super) fn set_jwks_url(tx: &Tx<'_>, app: AppId, url: Option<&str>) -> Result<()> {
+    match url {
+        Some(url) => tx
+            .prepare_cached(
+                "insert into app_jwks (app, url) values (?1, ?2) on conflict (app) do update set url = ?2",
+            )?
+            .execute(params![app.0, url])?,
+        None => tx.prepare_cached("delete from app_jwks where app = ?1")?.execute([app.0])?,
+    };
+    Ok(())
 }
 
 /// The key of an app that must exist.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use parlour_wire::reads::Unread;
-use parlour_wire::users::{Me, User};
+use parlour_wire::users::{Me, Role, User};
 use parlour_wire::{Cid, Seq, Timestamp, Topic, UserId};
 use rusqlite::{Connection, params};
 use serde_json::Value;
@@ -24,6 +24,9 @@ const AS_OF_MARGIN_MS: i64 = 10_000;
 pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
     let Connect { app, user, fields, ticket, resume, issued_at, now } = connect;
     let (app, now) = (*app, *now);
+    if user.is_anonymous() {
+        return Ok(pass_by(tx, connect));
+    }
     revocations::refuse_revoked(tx, app, user, *issued_at)?;
     let Admitted { user, created, devices } = admit(tx, app, user, fields, now)?;
     usage::count_active(tx, app, &user.id, now)?;
@@ -53,6 +56,24 @@ pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
         topics,
         channels: memberships.into_iter().map(|membership| membership.unread).collect(),
     })
+}
+
+/// Somebody who is nobody: nothing is stored, and nothing that is there is hers. The connection counts.
+fn pass_by(tx: &Tx<'_>, connect: &Connect) -> Connected {
+    let mut user = User::new(connect.user.clone(), connect.now);
+    user.role = Role::Anonymous;
+    if let Some(ticket) = &connect.ticket {
+        ticket.open(connect.now);
+    }
+    let (mutes, devices) = (Vec::new(), Vec::new());
+    Connected {
+        privacy: users::privacy(&user.custom),
+        me: Me { total_unread_count: 0, unread_channels: 0, mutes, devices, user },
+        created: false,
+        epoch: tx.epoch().clone(),
+        topics: Vec::new(),
+        channels: Vec::new(),
+    }
 }
 
 /// A user who may connect.

@@ -416,6 +416,11 @@ impl Store for Sqlite {
         self.read("usage", move |conn| usage::figures(conn, app, &range, now)).await
     }
 
+    async fn set_jwks_url(&self, app: AppId, url: Option<String>) -> Result<()> {
+        self.write("set_jwks_url", move |tx| apps::set_jwks_url(tx, app, url.as_deref())).await?;
+        Ok(())
+    }
+
     async fn app_limits(&self) -> Result<Vec<(AppId, AppLimits)>> {
         self.read("app_limits", limits::all).await
     }

@@ -123,3 +123,22 @@ pub(crate) async fn a_user_of_a_thousand_channels_connects_with_all_topics(kit: 
     assert!(connected.topics.iter().all(|start| start.as_of_seq == Some(start.head)));
     assert_eq!(kit.store.me(kit.app, &user("bob")).await.unwrap().unwrap().total_unread_count, 100);
 }
+
+pub(crate) async fn who_is_anonymous_starts_from_nothing_and_leaves_nothing_f1_34_f1_36_f5_4(kit: Kit) {
+    let nobody = "!3f9a0c61d27be845";
+    kit.has_channel("livestream:keynote", &["alice"]).await;
+    // What is taken back of users is not of nobody.
+    kit.store.revoke_tokens(kit.app, None, Some(at(1_000)), at(0)).await.unwrap();
+    let ledger = kit.store.begin_usage().await.unwrap();
+    let ticket = kit.opens(&ledger, nobody, 0).await;
+    assert_eq!(ledger.census(kit.app).by_cause.total(), 1);
+    let committed = kit.connects(nobody, json!({})).await.unwrap();
+    let connected = committed.value;
+    assert_eq!((connected.me.user.id.as_str(), connected.me.user.role.as_str()), (nobody, "anonymous"));
+    assert_eq!(connected.epoch, kit.store.epoch().await.unwrap());
+    assert!(connected.topics.is_empty() && connected.channels.is_empty() && committed.events.is_empty());
+    assert_eq!(kit.store.me(kit.app, &user(nobody)).await.unwrap(), None);
+    assert_eq!(kit.store.monthly_active_users(kit.app, "2026-11").await.unwrap(), 0);
+    ledger.close(&ticket, at(1));
+    assert_eq!(ledger.census(kit.app).by_cause.total(), 0);
+}

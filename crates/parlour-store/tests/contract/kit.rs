@@ -22,8 +22,9 @@ pub(crate) fn at(ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(START_MS + ms)
 }
 
+/// A user, or who is anonymous.
 pub(crate) fn user(id: &str) -> UserId {
-    id.parse().unwrap()
+    if id.starts_with('!') { UserId::parse_anonymous(id).unwrap() } else { id.parse().unwrap() }
 }
 
 pub(crate) fn users(ids: &[&str]) -> Vec<UserId> {

@@ -111,3 +111,18 @@ pub(crate) async fn an_app_is_made_once(kit: Kit) {
     assert_eq!(keys, ["first", "third"]);
     assert!(!format!("{made:?}").contains("one"), "a secret is not printed");
 }
+
+pub(crate) async fn an_app_keeps_where_its_keys_stand_until_it_is_forgotten_f1_6(kit: Kit) {
+    let other = kit.other_app("second").await;
+    let url = async |kit: &Kit| kit.store.app(kit.app).await.unwrap().jwks_url;
+    assert_eq!(url(&kit).await, None);
+    for address in ["https://id.example.com/one", "https://id.example.com/two"] {
+        kit.store.set_jwks_url(kit.app, Some(address.to_owned())).await.unwrap();
+        assert_eq!(url(&kit).await.as_deref(), Some(address));
+    }
+    assert_eq!(url(&other).await, None);
+    let all: Vec<_> = kit.store.apps().await.unwrap().into_iter().map(|app| app.jwks_url).collect();
+    assert_eq!(all, [Some("https://id.example.com/two".to_owned()), None]);
+    kit.store.set_jwks_url(kit.app, None).await.unwrap();
+    assert_eq!(url(&kit).await, None);
+}

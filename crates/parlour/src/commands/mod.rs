@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod app;
 pub(crate) mod chat;
 pub(crate) mod dev;
 pub(crate) mod drain;

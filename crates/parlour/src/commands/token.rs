@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::{Span, SpanRelativeTo, Timestamp};
-use parlour_client::{ServerClient, TokenClaims};
+use jsonwebtoken::{EncodingKey, Header};
+use parlour_client::wire::UserId;
+use parlour_client::wire::app::KeyAlgorithm;
+use parlour_client::{TokenClaims, development_token};
 use parlour_server::AppFile;
 use serde_json::{Value, json};
 
@@ -26,7 +29,7 @@ pub(crate) struct TokenArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Print a user's token.
+    /// Print a token of a user, or of a server.
     Create(CreateArgs),
     /// Print what a token says, and whether the secret signed it.
     Inspect(InspectArgs),
@@ -48,9 +51,9 @@ pub(crate) struct SecretArgs {
 
 impl SecretArgs {
     /// The key, if one is known, and the secret.
-    pub(crate) fn read(self) -> anyhow::Result<(Option<String>, String)> {
-        let key = given(self.app_key, APP_KEY_VARIABLE);
-        if let Some(secret) = given(self.secret, SECRET_VARIABLE) {
+    pub(crate) fn read(&self) -> anyhow::Result<(Option<String>, String)> {
+        let key = given(self.app_key.clone(), APP_KEY_VARIABLE);
+        if let Some(secret) = given(self.secret.clone(), SECRET_VARIABLE) {
             return Ok((key, secret));
         }
         let dir = self.data.as_deref().unwrap_or(Path::new(DATA_DIR));
@@ -70,16 +73,55 @@ impl SecretArgs {
 #[derive(Args)]
 struct CreateArgs {
     /// The user's id
-    #[arg(long)]
-    user: String,
+    #[arg(long, required_unless_present = "server")]
+    user: Option<String>,
+    /// A server's token instead: it may do over HTTP whatever is asked
+    #[arg(long, conflicts_with_all = ["user", "dev"])]
+    server: bool,
     /// How long it is good for: `90s`, `15m`, `24h`, `7d`, or `none` for a token without an end
     #[arg(long, default_value = "24h")]
     ttl: Ttl,
+    /// Sign it with nothing at all: an app in development mode takes it, no other one does
+    #[arg(long, conflicts_with_all = ["secret", "data", "ttl", "key", "alg", "kid"])]
+    dev: bool,
+    /// How it is signed
+    #[arg(long, value_enum, ignore_case = true, default_value_t = Algorithm::Hs256)]
+    alg: Algorithm,
+    /// The private key that signs it, a PEM file: for all but HS256, which takes the secret
+    #[arg(long, conflicts_with_all = ["secret", "data"])]
+    key: Option<PathBuf>,
+    /// What the header calls the key: what `parlour app keys add` said
+    #[arg(long)]
+    kid: Option<String>,
     #[command(flatten)]
     secret: SecretArgs,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+}
+
+/// How tokens are signed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Algorithm {
+    #[value(name = "HS256")]
+    Hs256,
+    #[value(name = "RS256")]
+    Rs256,
+    #[value(name = "ES256")]
+    Es256,
+    #[value(name = "EdDSA")]
+    EdDsa,
+}
+
+impl From<Algorithm> for KeyAlgorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Hs256 => Self::Hs256,
+            Algorithm::Rs256 => Self::Rs256,
+            Algorithm::Es256 => Self::Es256,
+            Algorithm::EdDsa => Self::EdDsa,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -127,19 +169,50 @@ pub(crate) async fn run(args: TokenArgs) -> anyhow::Result<()> {
 }
 
 fn create(args: CreateArgs) -> anyhow::Result<()> {
-    let (key, secret) = args.secret.read()?;
-    // Signing asks no server: neither the address nor the key stands in a token.
-    let signer = ServerClient::new("http://127.0.0.1:8790", key.as_deref().unwrap_or("app"), &secret)?;
-    let ttl = match args.ttl {
-        Ttl::Endless => None,
-        Ttl::For(length) => Some(length),
+    let (app_key, token) = match &args.user {
+        Some(user) if args.dev => (None, development_token(user)?),
+        _ => signed(&args)?,
     };
-    let token = signer.create_token(&args.user, ttl)?;
     if args.json {
-        print_line(&json!({ "user": args.user, "app_key": key, "token": token }).to_string())
+        print_line(&json!({ "user": args.user, "app_key": app_key, "token": token }).to_string())
     } else {
         print_line(&token)
     }
+}
+
+/// The app's key, if it is known, and a signed token.
+fn signed(args: &CreateArgs) -> anyhow::Result<(Option<String>, String)> {
+    let mut claims = match &args.user {
+        Some(user) => json!({ "user_id": UserId::parse(user).map_err(|error| Usage(format!("{error}")))? }),
+        None => json!({ "server": true }),
+    };
+    let now = Timestamp::now().as_second();
+    claims["iat"] = now.into();
+    if let Ttl::For(length) = args.ttl {
+        claims["exp"] = now.saturating_add_unsigned(length.as_secs()).into();
+    }
+    let (app_key, algorithm, key) = match (args.alg, &args.key) {
+        (Algorithm::Hs256, None) => {
+            let (app_key, secret) = args.secret.read()?;
+            (app_key, jsonwebtoken::Algorithm::HS256, EncodingKey::from_secret(secret.as_bytes()))
+        }
+        (_, None) => return Err(Usage("--key is missing: the PEM file of the private key".to_owned()).into()),
+        (alg, Some(path)) => {
+            let pem = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+            let (algorithm, key) = match alg {
+                Algorithm::Hs256 => {
+                    return Err(Usage("--key is a private key: say by --alg how it signs".to_owned()).into());
+                }
+                Algorithm::Rs256 => (jsonwebtoken::Algorithm::RS256, EncodingKey::from_rsa_pem(&pem)),
+                Algorithm::Es256 => (jsonwebtoken::Algorithm::ES256, EncodingKey::from_ec_pem(&pem)),
+                Algorithm::EdDsa => (jsonwebtoken::Algorithm::EdDSA, EncodingKey::from_ed_pem(&pem)),
+            };
+            let key = key.with_context(|| format!("{} is no such private key", path.display()))?;
+            (None, algorithm, key)
+        }
+    };
+    let header = Header { kid: args.kid.clone(), ..Header::new(algorithm) };
+    Ok((app_key, jsonwebtoken::encode(&header, &claims, &key).context("signing")?))
 }
 
 fn inspect(args: InspectArgs) -> anyhow::Result<()> {
@@ -175,6 +248,7 @@ fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     }
     print_line(if expired { "expired     yes" } else { "expired     no" })?;
     print_line(match signed {
+        _ if token.ends_with('.') => "signature   none: for development mode alone",
         Some(true) => "signature   good",
         Some(false) => "signature   NOT by this secret",
         None => "signature   not checked: give --secret",

@@ -10,7 +10,8 @@ import { type ParlourError, textOf } from "./errors.js";
 
 /** Proof of who calls. */
 export interface Authority {
-  token: string;
+  /** Absent: there is none to show. */
+  token?: string;
   /** In whose name a server calls. */
   actsAs?: string;
 }
@@ -63,7 +64,7 @@ export function caller(endpoint: Endpoint, authorize: Authorize): Ask {
           method,
           headers: {
             "x-parlour-app": appKey,
-            authorization: `Bearer ${token}`,
+            ...(token && { authorization: `Bearer ${token}` }),
             ...(actsAs && { "x-parlour-user": actsAs }),
             ...(body && { "content-type": "application/json" }),
           },

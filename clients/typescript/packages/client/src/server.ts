@@ -4,7 +4,7 @@
 
 import { type CallOptions, type Endpoint, type EndpointOptions, endpointOf } from "./address.js";
 import { refusal } from "./answers.js";
-import { addKey, app, removeKey, revokeAllTokens, revokeTokens } from "./app_endpoints.js";
+import { addKey, app, removeJwks, removeKey, revokeAllTokens, revokeTokens, setJwks } from "./app_endpoints.js";
 import { type Ask, caller } from "./calls.js";
 import {
   appLimits,
@@ -56,6 +56,7 @@ import type {
   EditMessage,
   ExportLine,
   GetOrCreateChannel,
+  JwksInfo,
   KeyResponse,
   MarkRead,
   Me,
@@ -246,6 +247,19 @@ export class ServerClient {
   /** Removes a key: its tokens are refused from now on. */
   removeKey(kid: string, options?: CallOptions): Promise<void> {
     return this.#ask(removeKey(kid), options);
+  }
+
+  /**
+   * Names the address at which keys of users' tokens stand, as JWKS: they are got now, and when tokens need them. Fails
+   * with `invalid_input` where there are none to be had.
+   */
+  setJwks(url: string, options?: CallOptions): Promise<JwksInfo> {
+    return this.#ask(setJwks(url), options);
+  }
+
+  /** Forgets that address: tokens of the keys that stand there are refused from now on. */
+  removeJwks(options?: CallOptions): Promise<void> {
+    return this.#ask(removeJwks, options);
   }
 
   /**

@@ -45,6 +45,8 @@ export interface AppLimitsResponse {
 export interface AppResponse {
   app_key: AppKey;
   created_at: Timestamp;
+  /** Those that stand elsewhere, if any do. */
+  jwks?: JwksInfo;
   /** Those beside the app's secret, the oldest first. */
   keys: KeyInfo[];
   /** `development` or `production`. */
@@ -237,6 +239,12 @@ export interface ConcurrentConnections {
 }
 
 export type ConnectionId = string;
+
+/** `POST /v1/guests`: a new user with the role `guest`, for whoever asks. No token. */
+export interface CreateGuest {
+  /** Its own fields, as those of any user: `name`, `image`, custom ones. The server names it, and gives it its role. */
+  user?: Record<string, unknown>;
+}
 
 /** The words that the figures are to be read by. */
 export interface Definitions {
@@ -498,6 +506,13 @@ export interface GetOrCreateChannel {
 
 export type Granularity = "minute" | "hour" | "day" | "month" | (string & {});
 
+/** A guest, and the proof of being it. */
+export interface GuestResponse {
+  /** Told this once. It has no end, for nobody could give another; it can be revoked as every user's. */
+  token: string;
+  user: User;
+}
+
 /** Who connects, from where, and what it has already seen. */
 export interface Hello {
   app_key: AppKey;
@@ -515,6 +530,22 @@ export interface Hello {
   token: string;
   /** The user's fields, merged into what is stored; sent again only when they changed. */
   user?: UserInput;
+}
+
+/** What is known of the keys at an address. */
+export interface JwksInfo {
+  /** Why they could not be got anew: those that are known stay in force. */
+  error?: string;
+  /** When the keys were last got; absent: not since the server began. */
+  fetched_at?: Timestamp;
+  /** The `kid` of each key that tokens may be signed with, as far as it has one. */
+  keys: string[];
+  url: string;
+}
+
+/** The keys that were got. */
+export interface JwksResponse {
+  jwks: JwksInfo;
 }
 
 /** How tokens are signed. It belongs to the key, whatever a token's header says. */
@@ -917,6 +948,12 @@ export interface ServerFrames {
   frames: ServerFrame[];
 }
 
+/** `PUT /v1/app/jwks`: keys of the app's tokens stand at this address, too. Server token with the scope `admin`. */
+export interface SetJwks {
+  /** `https://…`, at most 2,048 characters; `http://` on this machine, and while developing. */
+  url: string;
+}
+
 /** Something that is true now and is not stored: whoever listens hears it, nobody hears it later. */
 export type Signal =
   /** A user types. The server ends it after 6 s; clients resend at most every 3 s, and end it themselves at 7 s. */
@@ -1088,6 +1125,7 @@ export interface User {
   deactivated_at?: Timestamp;
   /** When the user was deleted; absent while it is there. */
   deleted_at?: Timestamp;
+  /** Of `me` alone it may be that of somebody who is anonymous: `!` and more. */
   id: UserId;
   /** When the user was last seen active; absent until the first connection. */
   last_active?: Timestamp;

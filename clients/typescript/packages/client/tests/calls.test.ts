@@ -231,6 +231,14 @@ const STORIES: Record<string, Story> = {
   app: [appCalls.app, "GET /v1/app", undefined, { keys: [] }],
   addKey: [appCalls.addKey({ algorithm: "HS256" }), "POST /v1/app/keys", { algorithm: "HS256" }, { key: {} }],
   removeKey: [appCalls.removeKey("k-1"), "DELETE /v1/app/keys/k-1", undefined, {}],
+  setJwks: [
+    appCalls.setJwks("https://id.example.com/jwks"),
+    "PUT /v1/app/jwks",
+    { url: "https://id.example.com/jwks" },
+    { jwks: { keys: [] } },
+    { keys: [] },
+  ],
+  removeJwks: [appCalls.removeJwks, "DELETE /v1/app/jwks", undefined, {}],
   revokeTokens: [appCalls.revokeTokens("a@b", {}), "POST /v1/users/a%40b/revoke_tokens", {}, {}],
   revokeAllTokens: [appCalls.revokeAllTokens({}), "POST /v1/app/revoke_tokens", {}, {}],
   usage: [calls.usage({ granularity: "hour", last: 24 }), "GET /v1/usage?granularity=hour&last=24", undefined, { month: "2026-11" }],
@@ -271,8 +279,8 @@ test("every endpoint of the reference has its call, and every call its endpoint"
       .replace("tasks/t-1", "tasks/{task_id}")
       .replace("keys/k-1", "keys/{kid}"),
   );
-  // One is answered with nothing, the other with lines; each has a story of its own.
-  const others = ["DELETE /v1/channels/{type}/{id}", "GET /v1/tasks/{task_id}/result"];
+  // One is answered with nothing, one with lines, and one is nobody's call; each has a story of its own.
+  const others = ["DELETE /v1/channels/{type}/{id}", "GET /v1/tasks/{task_id}/result", "POST /v1/guests"];
   expect(new Set([...used, ...others])).toEqual(new Set(offered));
 });
 

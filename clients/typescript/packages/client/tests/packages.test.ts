@@ -71,6 +71,7 @@ describe("in Node", () => {
     "@parlour/client": ["Client", "ParlourError"],
     "@parlour/client/server": ["ServerClient", "ParlourError"],
     "@parlour/client/testing": ["FakeServer", "VirtualClock"],
+    "@parlour/client/tokens": ["anonymousToken", "createGuest", "developmentToken"],
     "@parlour/client/worker": ["serve"],
     "@parlour/react": ["ParlourProvider", "useChannel", "useMessages"],
   };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kit::{SECRET, sign_raw};
+use crate::kit::{SECRET, sign_raw, unsigned};
 use crate::simulated::{SECRET_ELSEWHERE, START_MS};
 
 /// Somebody who tries.
@@ -36,6 +36,8 @@ enum Proof {
     Server,
     /// A server that acts as the user.
     ServerAs,
+    /// That it is nobody.
+    Anonymous,
     /// A good token of the other app, shown there.
     Elsewhere,
     ServerElsewhere,
@@ -59,6 +61,7 @@ pub(super) const ACTORS: &[Actor] = &[
     actor("nobody", None, "", Place::Outside, Proof::Nothing),
     actor("expired", Some("member"), "user", Place::Member, Proof::Expired),
     actor("forged", Some("member"), "user", Place::Member, Proof::Forged),
+    actor("anonymous", None, "", Place::Outside, Proof::Anonymous),
     actor("user_elsewhere", Some("member"), "user", Place::Outside, Proof::Elsewhere),
     actor("server_elsewhere", None, "", Place::Outside, Proof::ServerElsewhere),
     actor("guest", Some("guest"), "guest", Place::Outside, Proof::Token),
@@ -78,6 +81,7 @@ impl Actor {
         let user = json!({ "user_id": self.user });
         let (claims, secret) = match self.proof {
             Proof::Nothing => return String::new(),
+            Proof::Anonymous => return unsigned(&json!({ "user_id": "!anonymous-actor-1" })),
             Proof::Token => (user, SECRET),
             Proof::Expired => (json!({ "user_id": self.user, "exp": START_MS / 1_000 - 60 }), SECRET),
             Proof::Forged => (user, SECRET_ELSEWHERE),
@@ -92,6 +96,7 @@ impl Actor {
         match self.proof {
             Proof::Elsewhere | Proof::ServerElsewhere => "other",
             Proof::Nothing
+            | Proof::Anonymous
             | Proof::Token
             | Proof::Expired
             | Proof::Forged
@@ -118,9 +123,12 @@ impl Actor {
             Proof::Nothing => Some("token_missing"),
             Proof::Expired => Some("token_expired"),
             Proof::Forged => Some("token_signature"),
-            Proof::Token | Proof::Server | Proof::ServerAs | Proof::Elsewhere | Proof::ServerElsewhere => {
-                None
-            }
+            Proof::Anonymous
+            | Proof::Token
+            | Proof::Server
+            | Proof::ServerAs
+            | Proof::Elsewhere
+            | Proof::ServerElsewhere => None,
         }
     }
 
@@ -130,7 +138,7 @@ impl Actor {
             Proof::Nothing => Some("token_malformed"),
             Proof::Expired | Proof::Forged => self.at_the_door(),
             Proof::Server | Proof::ServerAs | Proof::ServerElsewhere => Some("server_token_cannot_connect"),
-            Proof::Token | Proof::Elsewhere => None,
+            Proof::Anonymous | Proof::Token | Proof::Elsewhere => None,
         }
     }
 

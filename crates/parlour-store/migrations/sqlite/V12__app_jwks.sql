@@ -1,0 +1,5 @@
+-- Where an app's tokens' keys stand, if not here.
+create table app_jwks (
+  app integer primary key references apps (id),
+  url text not null
+) strict;
