@@ -49,6 +49,8 @@ export function useAutoscroll(options: Options): Autoscroll {
   const latest = useRef({ ...options, settled: false });
   const anchor = useRef<Anchor>(openAt === undefined ? { at: "end" } : { at: "row", id: openAt });
   const lastOffset = useRef(0);
+  /** Whether the reader has had a hand on it. */
+  const touched = useRef(false);
   const [settled, setSettled] = useState(false);
   const lastId = entries.at(-1)?.id;
   // The last message that the reader knows, while away from the end; undefined while there.
@@ -76,10 +78,11 @@ export function useAutoscroll(options: Options): Autoscroll {
     const offset = handle.scrollOffset;
     const toGo = handle.scrollSize - handle.viewportSize - offset;
     const held = anchor.current.at;
-    // A list that grows does not move; only a hand moves it up, away from its end.
+    // A list that grows does not move; only a hand moves it up, away from its end. Rows that turn out smaller than they
+    // were taken for move it, too, and that is nobody's wish.
     if (toGo <= END_PX) {
       if (held === "free" || (held === "row" && settled)) hold({ at: "end" });
-    } else if (held === "end" && offset < lastOffset.current - 1) {
+    } else if (held === "end" && touched.current && offset < lastOffset.current - 1) {
       hold({ at: "free" });
     }
     lastOffset.current = offset;
@@ -118,6 +121,7 @@ export function useAutoscroll(options: Options): Autoscroll {
   }, [hold]);
 
   const onHand = useCallback(() => {
+    touched.current = true;
     setSettled(true);
     if (anchor.current.at === "row") hold({ at: "free" });
   }, [hold]);
