@@ -80,9 +80,9 @@ pub(crate) fn household(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Where a window stands after a call.
+/// What is left of a window after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct Quota {
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
     /// Until the window ends.
@@ -118,7 +118,7 @@ impl Default for CallLimits {
 
 impl CallLimits {
     /// Counts a call, of which so many are answered in a minute.
-    pub(crate) fn take(&self, counted: Counted<'_>, limit: u32, now: Millis) -> Standing {
+    pub(crate) fn take(&self, counted: Counted<'_>, limit: u32, now: Millis) -> Quota {
         let key = self.hasher.hash_one(counted);
         let shard = &self.shards[(key >> 60) as usize % SHARDS];
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +130,7 @@ impl CallLimits {
         }
         let is_refused = window.used >= limit;
         window.used = window.used.saturating_add(1).min(limit);
-        Standing { limit, remaining: limit - window.used, reset_ms: window.ends_at - now, is_refused }
+        Quota { limit, remaining: limit - window.used, reset_ms: window.ends_at - now, is_refused }
     }
 }
 
@@ -179,10 +179,10 @@ mod tests {
         let limits = CallLimits::default();
         let alice = user(1);
         let take = |now| limits.take(of(&alice), 3, now);
-        let left = |remaining, reset_ms| Standing { limit: 3, remaining, reset_ms, is_refused: false };
+        let left = |remaining, reset_ms| Quota { limit: 3, remaining, reset_ms, is_refused: false };
         assert_eq!([take(5), take(5), take(20_005)], [left(2, 60_000), left(1, 60_000), left(0, 40_000)]);
-        assert_eq!(take(20_006), Standing { is_refused: true, ..left(0, 39_999) });
-        assert_eq!(take(60_004), Standing { is_refused: true, ..left(0, 1) });
+        assert_eq!(take(20_006), Quota { is_refused: true, ..left(0, 39_999) });
+        assert_eq!(take(60_004), Quota { is_refused: true, ..left(0, 1) });
         assert_eq!(take(60_005), left(2, 60_000), "who was refused has not made it longer");
     }
 

@@ -493,7 +493,7 @@ impl Connections {
 
     /// Ends every connection of a user with this code.
     pub(crate) fn end_user(&self, app: AppId, user: &UserId, code: CloseCode, reason: &str) {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         for connection in inner.users.get(&(app, user.clone())).into_iter().flatten() {
             connection.end_with(code, reason);
         }

@@ -36,7 +36,7 @@ pub struct AppLimits {
     /// Calls of all users together to each endpoint. 0: not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_calls_per_minute: Option<u32>,
-    /// The first for single endpoints, such as `POST /v1/channels/query`, as they stand in `openapi.json`.
+    /// The first for single endpoints, such as `POST /v1/channels`, as they stand in `openapi.json`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub calls: BTreeMap<String, u32>,
     /// The second for single endpoints.

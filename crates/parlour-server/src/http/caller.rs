@@ -40,7 +40,8 @@ impl FromRequestParts<Arc<Node>> for Caller {
             Bearer::User(user) => Some(user),
             Bearer::Server => None,
         };
-        if user.is_some_and(UserId::is_anonymous) {
+        let is_anonymous = user.is_some_and(UserId::is_anonymous);
+        if is_anonymous {
             scopes::check_anonymous(&parts.method, parts.uri.path())?;
         } else if let Some(user) = user {
             let standing = node.standings.of(&*node.store, &node.clock, app.id, user).await?;
@@ -58,7 +59,6 @@ impl FromRequestParts<Arc<Node>> for Caller {
             }
         };
         let caller = Self { app, bearer, acts_as, scopes };
-        let is_anonymous = matches!(&caller.bearer, Bearer::User(user) if user.is_anonymous());
         if let Some(pending) = parts.extensions.get::<Pending>().filter(|_| !is_anonymous) {
             pending.is_somebodys();
         }

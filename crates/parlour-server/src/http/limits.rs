@@ -18,7 +18,7 @@ use parlour_wire::{ErrorBody, ErrorCode, UserId};
 use super::body::Body;
 use super::request::PeerAddress;
 use crate::access::Caller;
-use crate::call_limits::{self, Counted, Platform, Standing};
+use crate::call_limits::{self, Counted, Platform, Quota};
 use crate::error::ApiResult;
 use crate::limits;
 use crate::node::Node;
@@ -27,21 +27,21 @@ const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// Where the caller of a request stands, once it is known who that is.
+/// What the caller of a request has left, once it is known who that is.
 #[derive(Clone, Default)]
-struct Told(Arc<OnceLock<Standing>>);
+struct Told(Arc<OnceLock<Quota>>);
 
-/// Tells in each answer to a caller whose calls are counted where she stands.
+/// Tells in each answer to a caller whose calls are counted what she has left.
 pub(super) async fn tell(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
     let told = Told::default();
     request.extensions_mut().insert(told.clone());
     let mut response = next.run(request).await;
-    if let Some(standing) = told.0.get() {
+    if let Some(quota) = told.0.get() {
         // In seconds, and not before it is true.
-        let reset_at = (node.clock.now().unix_ms().max(0) as u64 + standing.reset_ms).div_ceil(1_000);
+        let reset_at = (node.clock.now().unix_ms().max(0) as u64 + quota.reset_ms).div_ceil(1_000);
         let headers = response.headers_mut();
-        headers.insert(LIMIT, HeaderValue::from(standing.limit));
-        headers.insert(REMAINING, HeaderValue::from(standing.remaining));
+        headers.insert(LIMIT, HeaderValue::from(quota.limit));
+        headers.insert(REMAINING, HeaderValue::from(quota.remaining));
         headers.insert(RESET, HeaderValue::from(reset_at));
     }
     response
@@ -78,12 +78,12 @@ pub(super) fn count(node: &Node, parts: &Parts, app: &App, whose: Whose<'_>) -> 
     let (app, now) = (app.id, node.clock.millis());
     let endpoint = &format!("{} {}", parts.method, path.as_str());
     let told = parts.extensions.get::<Told>();
-    let judge = |standing: Standing, whose: &str| -> Result<(), ErrorBody> {
-        if !standing.is_refused {
+    let judge = |quota: Quota, whose: &dyn fmt::Display| -> Result<(), ErrorBody> {
+        if !quota.is_refused {
             return Ok(());
         }
-        let seconds = standing.reset_ms.div_ceil(1_000).max(1);
-        let limit = standing.limit;
+        let seconds = quota.reset_ms.div_ceil(1_000).max(1);
+        let limit = quota.limit;
         let mut error = ErrorCode::RateLimited.because(format!(
             "{whose} called {endpoint} more than {limit} times within a minute. There is room again in {seconds} s."
         ));
@@ -97,21 +97,21 @@ pub(super) fn count(node: &Node, parts: &Parts, app: &App, whose: Whose<'_>) -> 
             Whose::User(user) => Counted::User { app, user, endpoint, platform },
             Whose::Address(address) => Counted::Address { app, address, endpoint },
         };
-        let standing = node.calls.take(counted, limit, now);
+        let quota = node.calls.take(counted, limit, now);
         if let Some(told) = told {
-            let _ = told.0.set(standing);
+            let _ = told.0.set(quota);
         }
-        judge(standing, &whose.to_string())?;
+        judge(quota, &whose)?;
     }
     // After the user's own: what is refused there is not taken from the others.
     if let Some(limit) = in_force.app_calls.of(endpoint) {
-        let standing = node.calls.take(Counted::App { app, endpoint }, limit, now);
-        if standing.is_refused
+        let quota = node.calls.take(Counted::App { app, endpoint }, limit, now);
+        if quota.is_refused
             && let Some(told) = told
         {
-            let _ = told.0.set(standing);
+            let _ = told.0.set(quota);
         }
-        judge(standing, "The users of this app together")?;
+        judge(quota, &"The users of this app together")?;
     }
     Ok(())
 }

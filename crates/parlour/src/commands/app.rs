@@ -11,19 +11,17 @@ use parlour_client::{Revocation, ServerClient};
 use serde::Serialize;
 
 use super::Usage;
-use super::chat::{given, plain, print_line};
-use super::token::{Algorithm, SecretArgs, duration};
+use super::chat::{plain, print_line};
+use super::server::ServerArgs;
+use super::token::{Algorithm, duration};
 
 /// Shows the app, changes its keys, takes tokens back.
 #[derive(Args)]
 pub(crate) struct AppArgs {
     #[command(subcommand)]
     action: Action,
-    /// The server [default: PARLOUR_URL, or http://127.0.0.1:8790]
-    #[arg(long, global = true)]
-    url: Option<String>,
     #[command(flatten)]
-    secret: SecretArgs,
+    server: ServerArgs,
     /// Print JSON, one object a line
     #[arg(long, global = true)]
     json: bool,
@@ -92,12 +90,7 @@ struct RevokeArgs {
 }
 
 pub(crate) async fn run(args: AppArgs) -> anyhow::Result<()> {
-    let url = given(args.url, "PARLOUR_URL").unwrap_or_else(|| "http://127.0.0.1:8790".to_owned());
-    let (key, secret) = args.secret.read()?;
-    let Some(key) = key else {
-        return Err(Usage("no app key: give --app-key or set PARLOUR_APP_KEY".to_owned()).into());
-    };
-    let server = ServerClient::new(&url, &key, &secret)?;
+    let server = args.server.client()?;
     let shows = Shows { json: args.json };
     match args.action {
         Action::Show => {

@@ -8,6 +8,7 @@ pub(crate) mod load;
 pub(crate) mod openapi;
 pub(crate) mod send;
 pub(crate) mod serve;
+pub(crate) mod server;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod usage;

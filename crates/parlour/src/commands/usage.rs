@@ -1,13 +1,11 @@
 //! `parlour usage`: what an app used, as a picture and a table.
 
 use clap::{Args, ValueEnum};
-use parlour_client::ServerClient;
 use parlour_client::wire::Timestamp;
 use parlour_client::wire::usage::{ByCause, Granularity, UsagePoint, UsageQuery, UsageResponse};
 
-use super::Usage;
-use super::chat::{given, print_line};
-use super::token::SecretArgs;
+use super::chat::print_line;
+use super::server::ServerArgs;
 
 /// Rows of the picture.
 const ROWS: u64 = 8;
@@ -17,11 +15,8 @@ const COLUMNS_MAX: usize = 96;
 /// Shows active users and concurrent connections, by cause.
 #[derive(Args)]
 pub(crate) struct UsageArgs {
-    /// The server [default: PARLOUR_URL, or http://127.0.0.1:8790]
-    #[arg(long)]
-    url: Option<String>,
     #[command(flatten)]
-    secret: SecretArgs,
+    server: ServerArgs,
     /// A whole month (UTC), such as 2026-11 [default: the last periods up to now]
     #[arg(long, conflicts_with = "last")]
     month: Option<String>,
@@ -59,11 +54,6 @@ impl From<By> for Granularity {
 }
 
 pub(crate) async fn run(args: UsageArgs) -> anyhow::Result<()> {
-    let url = given(args.url, "PARLOUR_URL").unwrap_or_else(|| "http://127.0.0.1:8790".to_owned());
-    let (app_key, secret) = args.secret.read()?;
-    let Some(app_key) = app_key else {
-        return Err(Usage("no app key: give --app-key".to_owned()).into());
-    };
     let by = args.by.unwrap_or(if args.month.is_some() { By::Day } else { By::Hour });
     let query = UsageQuery {
         month: args.month,
@@ -71,7 +61,7 @@ pub(crate) async fn run(args: UsageArgs) -> anyhow::Result<()> {
         last: args.last,
         ..UsageQuery::default()
     };
-    let usage = ServerClient::new(&url, &app_key, &secret)?.usage(query).await?;
+    let usage = args.server.client()?.usage(query).await?;
     if args.json {
         return print_line(&serde_json::to_string(&usage)?);
     }

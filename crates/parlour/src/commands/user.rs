@@ -14,8 +14,8 @@ use parlour_client::wire::users::{DeleteUser, PartialUpdate, QueryUsers, User, U
 use serde_json::{Map, Value};
 
 use super::Usage;
-use super::chat::{given, plain, print_line};
-use super::token::SecretArgs;
+use super::chat::{plain, print_line};
+use super::server::ServerArgs;
 
 /// How often a task that is waited for is asked how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -25,11 +25,8 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct UserArgs {
     #[command(subcommand)]
     action: Action,
-    /// The server [default: PARLOUR_URL, or http://127.0.0.1:8790]
-    #[arg(long, global = true)]
-    url: Option<String>,
     #[command(flatten)]
-    secret: SecretArgs,
+    server: ServerArgs,
     /// Print JSON, one object a line
     #[arg(long, global = true)]
     json: bool,
@@ -135,12 +132,7 @@ enum Channels {
 }
 
 pub(crate) async fn run(args: UserArgs) -> anyhow::Result<()> {
-    let url = given(args.url, "PARLOUR_URL").unwrap_or_else(|| "http://127.0.0.1:8790".to_owned());
-    let (key, secret) = args.secret.read()?;
-    let Some(key) = key else {
-        return Err(Usage("no app key: give --app-key or set PARLOUR_APP_KEY".to_owned()).into());
-    };
-    let server = ServerClient::new(&url, &key, &secret)?;
+    let server = args.server.client()?;
     let shows = Shows { json: args.json };
     match args.action {
         Action::Show { ids } => {

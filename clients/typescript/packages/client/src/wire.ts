@@ -24,7 +24,7 @@ export interface AppLimits {
   app_calls?: Record<string, number>;
   /** Calls of all users together to each endpoint. 0: not limited. */
   app_calls_per_minute?: number;
-  /** The first for single endpoints, such as `POST /v1/channels/query`, as they stand in `openapi.json`. */
+  /** The first for single endpoints, such as `POST /v1/channels`, as they stand in `openapi.json`. */
   calls?: Record<string, number>;
   /** Calls of a user to each endpoint from each platform. 0: not limited. */
   calls_per_minute?: number;
