@@ -150,7 +150,7 @@ struct Authority {
     session: Option<Arc<Session>>,
 }
 
-const NOTHING: Option<&()> = None;
+pub(crate) const NOTHING: Option<&()> = None;
 
 impl Calls {
     pub(crate) async fn me(&self) -> Result<MeResponse, Error> {
@@ -400,7 +400,7 @@ impl Calls {
     }
 
     /// One call, whose answer is JSON.
-    async fn call<T: DeserializeOwned>(
+    pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -504,7 +504,7 @@ pub(crate) enum Deletion {
     Hard,
 }
 
-fn channel_path(cid: &Cid) -> String {
+pub(crate) fn channel_path(cid: &Cid) -> String {
     format!("channels/{}/{}", cid.channel_type, cid.id)
 }
 
@@ -546,7 +546,7 @@ fn foreign(status: u16, body: &[u8]) -> parlour_wire::ErrorBody {
     error
 }
 
-fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {

@@ -24,6 +24,7 @@ mod error;
 mod events;
 mod jwt;
 mod local;
+mod moderation;
 mod net;
 mod outbox;
 mod persistence;

@@ -60,6 +60,11 @@ impl Local {
                     me.user = user.clone();
                 }
             }
+            Open::Known(Event::MutesUpdated { mutes, .. }) => {
+                if let Some(me) = &mut self.me {
+                    me.mutes = mutes.iter().map(|mute| mute.user.id.clone()).collect();
+                }
+            }
             Open::Known(_) | Open::Unknown(_) => {}
         }
     }

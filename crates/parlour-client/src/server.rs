@@ -63,7 +63,7 @@ impl ServerKey {
 /// ```
 #[derive(Clone)]
 pub struct ServerClient {
-    calls: Calls,
+    pub(crate) calls: Calls,
     key: Arc<ServerKey>,
     dice: Arc<Dice>,
 }
@@ -270,7 +270,7 @@ impl ServerClient {
 /// A user, in the hands of the app's backend.
 #[derive(Clone)]
 pub struct ActingUser {
-    calls: Calls,
+    pub(crate) calls: Calls,
     dice: Arc<Dice>,
 }
 
@@ -335,7 +335,7 @@ impl ActingUser {
 /// A channel, in the hands of the app's backend in the name of a user.
 #[derive(Clone)]
 pub struct ActingChannel {
-    calls: Calls,
+    pub(crate) calls: Calls,
     dice: Arc<Dice>,
     cid: Cid,
 }

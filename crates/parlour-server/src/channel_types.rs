@@ -6,7 +6,7 @@ use parlour_wire::{ChannelType, ErrorBody, ErrorCode};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ChannelTypeSettings {
     pub(crate) name: &'static str,
-    /// Whether users who are no members may read, watch and write.
+    /// Whether users who are no members may read, watch and write, unless the permissions say otherwise.
     pub(crate) open: bool,
     pub(crate) typing: bool,
     pub(crate) reads: bool,
@@ -41,7 +41,7 @@ pub(crate) fn settings(channel_type: &ChannelType) -> Result<&'static ChannelTyp
     })
 }
 
-/// The names of the types that anybody may read.
-pub(crate) fn open_types() -> Vec<String> {
-    TYPES.iter().filter(|settings| settings.open).map(|settings| settings.name.to_owned()).collect()
+/// Every type.
+pub(crate) fn all() -> impl Iterator<Item = &'static ChannelTypeSettings> {
+    TYPES.iter()
 }

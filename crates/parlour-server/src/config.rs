@@ -8,7 +8,12 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
+use crate::permissions::Permissions;
 use crate::proxies::Proxies;
+
+/// `[permissions]`, by channel type (`*`: the app, and types where nothing is said): by the right's name, the ranks
+/// that have it.
+pub type PermissionsConfig = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 /// Everything that can be set. Unknown keys are an error that names the nearest known one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +23,10 @@ pub struct Config {
     pub storage: StorageConfig,
     pub app: AppConfig,
     pub limits: LimitsConfig,
+    /// Who may do what, where it is not the default: `[permissions.<channel type>]`, or `[permissions."*"]` for the
+    /// app and all types, each with rights and the ranks that have them.
+    #[serde(default)]
+    pub permissions: PermissionsConfig,
     pub log: LogConfig,
 }
 
@@ -266,6 +275,7 @@ impl Default for Config {
                 presence_digest_ms: 60_000,
                 presence_named_max: 1_000,
             },
+            permissions: PermissionsConfig::new(),
             log: LogConfig { level: "info".to_owned(), format: LogFormat::Auto },
         }
     }
@@ -344,6 +354,9 @@ impl Config {
             && let Err(error) = parlour_wire::AppKey::parse(key)
         {
             return wrong(format!("app.key: {error}"));
+        }
+        if let Err(why) = Permissions::new(&self.permissions) {
+            return wrong(why);
         }
         let limits = &self.limits;
         let positive = [

@@ -2,9 +2,11 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use parlour_store::StoreError;
+use parlour_store::{BanKind, Restriction, StoreError};
 use parlour_wire::devices::DEVICES_PER_USER_MAX;
 use parlour_wire::{ErrorBody, ErrorCode};
+
+use crate::access::because_of;
 
 /// What a handler answers instead of a result. The body is written by the outermost layer, which knows the
 /// request's id and logs what is the server's own fault.
@@ -54,13 +56,21 @@ impl From<StoreError> for ApiError {
                 parlour_wire::app::KEYS_MAX
             )),
             StoreError::TokenRevoked => ErrorCode::TokenRevoked.error(),
+            StoreError::Banned { ends_at, reason } => {
+                let (kind, ends_at, reason) = (BanKind::Open, *ends_at, reason.clone());
+                because_of(ErrorCode::UserBanned, &Restriction { kind, ends_at, reason })
+            }
+            StoreError::BannedFromChannel => ErrorCode::BannedFromChannel.error(),
+            StoreError::TooMany { limit } => {
+                ErrorCode::InvalidInput.because(format!("There would be more than {limit} of them."))
+            }
             StoreError::UnknownUsers(users) => {
                 let names: Vec<_> = users.iter().map(ToString::to_string).collect();
                 let names = names.join(", ");
                 ErrorCode::InvalidInput
                     .because(format!("No such users, or none of the channel's team: {names}."))
             }
-            StoreError::Inactive(user, why) => crate::inactive::refusal(user, *why),
+            StoreError::Inactive(user, why) => crate::standings::inactive(user, *why),
             StoreError::TooManyDevices => ErrorCode::TooManyDevices
                 .because(format!("The user has {DEVICES_PER_USER_MAX} devices, and may not have more.")),
             StoreError::OutsideTeam(team) => {

@@ -86,7 +86,7 @@ fn message(app: &App, number: u64) -> NewMessage {
 async fn said() -> (Logged, Me) {
     let (store, app) = store().await;
     let committed = store.send_message(message(&app, 0)).await.unwrap();
-    let me = store.me(app.id, &alice()).await.unwrap().unwrap();
+    let me = store.me(app.id, &alice(), now()).await.unwrap().unwrap();
     (Logged::clone(&committed.events[0]), me)
 }
 

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::frame::Frame;
 use crate::mailbox::Mailbox;
 use crate::profile::Owner;
+use crate::standings::changes_standing;
 use lane::{Lane, Publication, Work};
 
 const SHARDS: usize = 16;
@@ -237,7 +238,7 @@ fn effect(event: &Open<Event>) -> Effect {
         Some(Event::AddedToChannel { cid, seq, .. }) => {
             Effect::Join { topic: Topic::Channel(cid.clone()), seq: *seq }
         }
-        Some(Event::TokensRevoked { .. }) => Effect::Review,
+        Some(event) if changes_standing(event) => Effect::Review,
         Some(Event::RemovedFromChannel { cid, .. }) => Effect::Leave { topic: Topic::Channel(cid.clone()) },
         _ => Effect::None,
     }

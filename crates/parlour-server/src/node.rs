@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use parlour_proto::SessionConfig;
-use parlour_store::{App, Ledger, Logged, Store};
-use parlour_wire::{AppKey, CloseCode, ErrorBody, ErrorCode, Event, Topic};
+use parlour_store::{App, AppId, Ledger, Logged, Standing, Store};
+use parlour_wire::users::Role;
+use parlour_wire::{AppKey, CloseCode, ErrorBody, ErrorCode, Event, Topic, UserId};
 use tokio::task::JoinSet;
 
 use crate::auth::Hosted;
@@ -15,14 +16,14 @@ use crate::bus::{Bus, BusMessage};
 use crate::call_limits::CallLimits;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::connections::{Connections, LastsBy, Returns};
+use crate::connections::{Connections, LastsBy, NoLongerWelcome, Returns};
 use crate::dice::Dice;
 use crate::gateway::session_config;
 use crate::hub::{Hub, Log};
-use crate::inactive::Inactive;
 use crate::limits::AllLimits;
 use crate::meter::Meter;
 use crate::pace::Pace;
+use crate::permissions::Permissions;
 use crate::presence::{self, Presence};
 use crate::profile::{Learnt, Profiles};
 use crate::proxies::Proxies;
@@ -54,7 +55,7 @@ pub struct Node {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) meter: Meter,
     pub(crate) pace: Pace,
-    pub(crate) inactive: Inactive,
+    pub(crate) permissions: Permissions,
     pub(crate) tasks: Tasks,
     pub(crate) limits: AllLimits,
     pub(crate) calls: CallLimits,
@@ -97,10 +98,10 @@ impl Node {
             presence: Presence::new(presence),
             typing: Typing::default(),
             meter: Meter::default(),
-            inactive: Inactive::default(),
             tasks: Tasks::default(),
             standings: Standings::default(),
             pace: Pace::new(config.limits.hellos_per_second, config.limits.hellos_burst),
+            permissions: Permissions::new(&config.permissions).map_err(parlour_store::StoreError::Backend)?,
             limits: AllLimits::new(&config.limits, app_limits),
             calls: CallLimits::default(),
             // What could not be read was refused with the configuration.
@@ -130,12 +131,6 @@ impl Node {
             match message {
                 BusMessage::Event(logged) => {
                     node.learn(logged);
-                    if let Some(user) =
-                        logged.event.known().and_then(|event| node.inactive.heard(logged.app, event))
-                    {
-                        let why = "the user was deactivated, or deleted";
-                        node.connections.end_user(logged.app, user, CloseCode::USER_BANNED, why);
-                    }
                     node.hub.deliver(logged);
                 }
                 BusMessage::Signal { app, topic, frame, except } => {
@@ -143,8 +138,6 @@ impl Node {
                 }
             }
         }));
-        // After it began to listen, for what becomes of users in between.
-        node.inactive.know(node.store.inactive_users().await?);
         Ok(node)
     }
 
@@ -204,13 +197,15 @@ impl Node {
 
     /// Takes what an event says of a user into account, at once and on all of the user's connections.
     pub(crate) fn learn(&self, logged: &Logged) {
+        if let Some(event) = logged.event.known() {
+            self.standings.heard(logged.app, &logged.topic, event);
+        }
         let user = match (logged.event.known(), &logged.topic) {
             (Some(Event::UserUpdated { user, .. }), _) => user,
             (
                 Some(Event::AddedToChannel { cid, .. } | Event::RemovedFromChannel { cid, .. }),
                 Topic::User(user),
             ) if cid.id.is_of_members() => return self.presence.friends_changed(logged.app, user),
-            (Some(Event::TokensRevoked { .. }), _) => return self.standings.changed(),
             _ => return,
         };
         match self.profiles.learn(logged.app, user, logged.seq) {
@@ -221,8 +216,9 @@ impl Node {
             Learnt::Face(_) | Learnt::Nobody => {}
         }
         if self.presence.user_changed(logged.app, user) {
-            let why = "the user is of other teams now";
-            self.connections.end_user(logged.app, &user.id, CloseCode::STATE_INVALID, why);
+            // What its sessions listen to may rest on what it was: they begin again with what it is.
+            let (code, why) = (CloseCode::STATE_INVALID, "the user has another role, or is of other teams");
+            self.connections.end_user(logged.app, &user.id, code, why);
         }
     }
 
@@ -307,6 +303,21 @@ impl Node {
     /// The turn to come back of somebody who came while the server was about to stop.
     pub(crate) fn late_turn(&self) -> u32 {
         self.returns().turn(self.dice.fraction())
+    }
+
+    /// How the user stands.
+    pub(crate) async fn standing(&self, app: AppId, user: &UserId) -> parlour_store::Result<Arc<Standing>> {
+        if user.is_anonymous() {
+            return Ok(Arc::new(Standing { role: Role::Anonymous, ..Standing::default() }));
+        }
+        self.standings.of(&*self.store, &self.clock, app, user).await
+    }
+
+    /// Ends the connections of a user who may do nothing from now on; returns when nothing more is told to it.
+    pub(crate) async fn cut_off(&self, app: AppId, user: &UserId, error: ErrorBody) {
+        let (user, code) = (Some(user), CloseCode::USER_BANNED);
+        let whom = NoLongerWelcome { app, user, issued_before: None, code, error };
+        self.connections.cut(&whom, self.clock.now()).await;
     }
 
     /// Records what is not recorded yet.

@@ -132,17 +132,17 @@ impl Presence {
         }
     }
 
-    /// The user changed, perhaps while connected. Answers whether it now sees into other teams than its connections
-    /// were told of.
+    /// The user changed, perhaps while connected. Answers whether it now has another role than its connections came
+    /// with, or sees into other teams.
     pub(crate) fn user_changed(&self, app: AppId, user: &User) -> bool {
         let face = Face::of(user);
-        let mut sees_others = false;
+        let mut is_another = false;
         self.change(app, &user.id, |person| {
-            sees_others = person.teams() != face.teams;
+            is_another = *person.role() != face.role || person.teams() != face.teams;
             person.looks(&face);
             true
         });
-        sees_others
+        is_another
     }
 
     /// The connection at this seat is gone.

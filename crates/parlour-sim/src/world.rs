@@ -543,8 +543,11 @@ async fn finish(
     for cid in &cids {
         let mut after = 0;
         loop {
-            let page =
-                world.store.messages(app, cid, Page::After(after), 100, 0).await.expect("no fault any more");
+            let page = world
+                .store
+                .messages(app, cid, Page::After(after), 100, 0, None)
+                .await
+                .expect("no fault any more");
             let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
             for message in &page.messages {
                 after = message.seq;

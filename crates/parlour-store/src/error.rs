@@ -1,6 +1,6 @@
 //! What can go wrong in the store.
 
-use parlour_wire::{Team, UserId};
+use parlour_wire::{Team, Timestamp, UserId};
 
 use crate::Inactivity;
 
@@ -20,6 +20,13 @@ pub enum StoreError {
     /// The token that a connection came with is revoked.
     #[error("the token is revoked")]
     TokenRevoked,
+    /// From the app.
+    #[error("the user is banned")]
+    Banned { ends_at: Option<Timestamp>, reason: Option<String> },
+    #[error("the user is banned from the channel")]
+    BannedFromChannel,
+    #[error("there would be more than {limit} of them")]
+    TooMany { limit: usize },
     #[error("these users do not exist, or are outside the team: {0:?}")]
     UnknownUsers(Vec<UserId>),
     #[error("the user {0} may do nothing: it is {1:?}")]

@@ -22,8 +22,9 @@ use parlour_wire::devices::{Device, RegisterDevice};
 use parlour_wire::error::ErrorBody;
 use parlour_wire::frames::Resume;
 use parlour_wire::limits::AppLimits;
-use parlour_wire::members::{Member, MembersResponse};
+use parlour_wire::members::{ChannelRole, Member, MembersResponse};
 use parlour_wire::messages::{EditMessage, Message, MessagesResponse};
+use parlour_wire::moderation::{Ban, Block, Flag, Mute};
 use parlour_wire::reads::{Unread, UnreadTotals};
 use parlour_wire::tasks::Task;
 use parlour_wire::usage::{Granularity, UsagePoint};
@@ -135,17 +136,39 @@ pub struct Connect {
     pub now: Timestamp,
 }
 
-/// What stands against a user and its tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a user stands in its app: what it is, and what stands against it and its tokens. One who does not exist is an
+/// ordinary user.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
+    pub role: Role,
     /// Tokens that were issued before this time, or do not say when, are revoked.
     pub tokens_revoked_before: Option<Timestamp>,
+    /// Why it may do nothing.
+    pub inactivity: Option<Inactivity>,
+    /// From the app, in force or not any more.
+    pub ban: Option<Restriction>,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { role: Role::User, tokens_revoked_before: None, inactivity: None, ban: None }
+    }
 }
 
 impl Standing {
     /// Whether a token that says this of when it was issued is revoked.
     pub fn revokes(&self, issued_at: Option<Timestamp>) -> bool {
         self.tokens_revoked_before.is_some_and(|before| issued_at.is_none_or(|at| at < before))
+    }
+
+    /// The ban that keeps the user from doing anything.
+    pub fn keeps_out(&self, now: Timestamp) -> Option<&Restriction> {
+        self.ban.as_ref().filter(|ban| ban.kind == BanKind::Open && ban.holds(now))
+    }
+
+    /// Whether what the user says is for its own eyes.
+    pub fn shadows(&self, now: Timestamp) -> bool {
+        self.ban.as_ref().is_some_and(|ban| ban.kind == BanKind::Shadow && ban.holds(now))
     }
 }
 
@@ -227,11 +250,111 @@ pub struct NewChannel {
     pub now: Timestamp,
 }
 
+/// What keeps a user from the app, or from saying anything in a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    pub kind: BanKind,
+    /// When it ends by itself.
+    pub ends_at: Option<Timestamp>,
+    pub reason: Option<String>,
+}
+
+impl Restriction {
+    /// Whether it is in force: by the clock, whether anybody has cleared it away or not.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.ends_at.is_none_or(|end| now < end)
+    }
+}
+
+/// Whether the banned is to notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BanKind {
+    Open,
+    /// The user goes on as before, and nobody else sees it.
+    Shadow,
+}
+
+/// A ban to be made; one that is there is replaced.
+#[derive(Clone, Debug)]
+pub struct NewBan {
+    pub app: AppId,
+    pub user: UserId,
+    /// Absent: from the app.
+    pub cid: Option<Cid>,
+    pub restriction: Restriction,
+    pub banned_by: Option<UserId>,
+    pub now: Timestamp,
+}
+
+/// Which bans.
+#[derive(Clone, Debug)]
+pub struct BanQuery {
+    pub app: AppId,
+    /// Those from one channel, from the app, or all.
+    pub of: BansOf,
+    pub user: Option<UserId>,
+    /// Who asks: is not told of a shadow ban of its own.
+    pub viewer: Option<UserId>,
+    /// Those made before this one.
+    pub before: Option<i64>,
+    pub limit: u32,
+    pub now: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BansOf {
+    Everything,
+    Channel(Cid),
+}
+
+/// What is flagged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flagged {
+    User(UserId),
+    Message { cid: Cid, id: MessageId },
+}
+
+/// A flag to be raised; again is the same.
+#[derive(Clone, Debug)]
+pub struct NewFlag {
+    pub app: AppId,
+    pub reporter: UserId,
+    pub flagged: Flagged,
+    pub reason: Option<String>,
+    pub now: Timestamp,
+}
+
+/// Whether the user is wanted, from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    No { ends_at: Option<Timestamp> },
+    Again,
+}
+
+/// What keeps a user from saying anything in a channel.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChannelStanding {
+    /// From the channel, in force or not any more.
+    pub ban: Option<Restriction>,
+    /// The channel is direct, and one of its two members blocked the other.
+    pub is_blocked: bool,
+}
+
+/// Who hears of an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    Everybody,
+    /// The message's sender alone, who is shadow-banned.
+    Sender,
+}
+
 /// What decides who may do what in a channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelAccess {
     pub cid: Cid,
     pub created_by: Option<UserId>,
+    /// Of the user who was asked about.
+    pub standing: ChannelStanding,
     /// The user's own membership.
     pub membership: Option<Member>,
     /// Whether the user's teams cover the channel's; every member's do.
@@ -243,9 +366,11 @@ pub struct ChannelAccess {
 /// What must still be true in the transaction that writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requires {
-    /// That the channel exists.
+    /// That the channel exists: what servers do.
     Channel,
-    /// That the acting user is a member; else [`StoreError::NotMember`].
+    /// That the acting user is not banned; else [`StoreError::Banned`].
+    Welcome,
+    /// That it is a member, too; else [`StoreError::NotMember`].
     Membership,
 }
 
@@ -464,7 +589,7 @@ pub trait Store: Send + Sync + 'static {
     async fn begin_usage(&self) -> Result<Arc<Ledger>>;
     /// Writes what the counting has come to, and when the users of connections that ended were last active.
     async fn record_closed(&self, users: Vec<(AppId, UserId)>, now: Timestamp) -> Result<()>;
-    /// What stands against the user at this moment.
+    /// How the user stands at this moment.
     async fn standing(&self, app: AppId, user: &UserId) -> Result<Standing>;
     /// Revokes what was issued before a time to the user, or to all users of the app; `None` takes it back. Tells it
     /// in the topic of whom it concerns.
@@ -476,7 +601,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Committed<()>>;
     /// Who the token's user is, without making or counting anything.
-    async fn me(&self, app: AppId, user: &UserId) -> Result<Option<Me>>;
+    async fn me(&self, app: AppId, user: &UserId, now: Timestamp) -> Result<Option<Me>>;
 
     /// Makes or replaces users.
     async fn upsert_users(
@@ -512,8 +637,6 @@ pub trait Store: Send + Sync + 'static {
         life: Life,
         now: Timestamp,
     ) -> Result<Committed<User>>;
-    /// All who may do nothing.
-    async fn inactive_users(&self) -> Result<Vec<(AppId, UserId, Inactivity)>>;
     /// Registers a device for a user; whoever had it before has it no more.
     async fn register_device(
         &self,
@@ -541,7 +664,8 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets tasks that finished before this, and what they gave.
     async fn forget_tasks(&self, before: Timestamp) -> Result<()>;
 
-    /// The users who share a direct channel with this one: a channel that is named by its members.
+    /// The users who share a direct channel with this one (a channel that is named by its members), and between whom
+    /// there is no block.
     async fn friends(&self, app: AppId, user: &UserId) -> Result<Vec<UserId>>;
 
     /// Makes the channel with its members, unless it is there; answers whether it was made.
@@ -577,6 +701,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Adds and removes members, and tells those in their own topics.
     async fn change_members(&self, change: MemberChange) -> Result<Committed<()>>;
+    /// Changes what a member may do.
+    async fn change_member_role(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        user: &UserId,
+        role: ChannelRole,
+        now: Timestamp,
+    ) -> Result<Committed<Member>>;
     /// A page of members by the time they joined, after `offset` of them.
     async fn members(&self, app: AppId, cid: &Cid, offset: u32, limit: u32) -> Result<MembersResponse>;
 
@@ -589,6 +722,7 @@ pub trait Store: Send + Sync + 'static {
         cid: &Cid,
         id: &MessageId,
         edit: EditMessage,
+        audience: Audience,
         now: Timestamp,
     ) -> Result<Committed<Message>>;
     /// Deletes a message; deleting it again is the same.
@@ -600,9 +734,15 @@ pub trait Store: Send + Sync + 'static {
         deletion: Deletion,
         now: Timestamp,
     ) -> Result<Committed<()>>;
-    /// One message of a channel.
-    async fn message(&self, app: AppId, cid: &Cid, id: &MessageId) -> Result<Message>;
-    /// A page of messages, oldest first, of those above `hidden_up_to`.
+    /// One message of a channel, as this viewer sees it; `None` is a server.
+    async fn message(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        id: &MessageId,
+        viewer: Option<&UserId>,
+    ) -> Result<Message>;
+    /// A page of messages, oldest first, of those above `hidden_up_to` that the viewer sees.
     async fn messages(
         &self,
         app: AppId,
@@ -610,7 +750,56 @@ pub trait Store: Send + Sync + 'static {
         page: Page,
         limit: u32,
         hidden_up_to: Seq,
+        viewer: Option<&UserId>,
     ) -> Result<MessagesResponse>;
+
+    /// Whether one of two users blocked the other.
+    async fn is_block_between(&self, app: AppId, one: &UserId, other: &UserId) -> Result<bool>;
+    /// Bans a user, and tells it unless it is not to notice.
+    async fn ban(&self, ban: NewBan) -> Result<Committed<Ban>>;
+    /// Lifts the ban from a channel, or from the app; answers whether there was one.
+    async fn lift_ban(
+        &self,
+        app: AppId,
+        user: &UserId,
+        cid: Option<&Cid>,
+        now: Timestamp,
+    ) -> Result<Committed<bool>>;
+    /// A page of the bans that are in force, the latest first, and where the next one begins.
+    async fn bans(&self, query: BanQuery) -> Result<(Vec<Ban>, Option<i64>)>;
+    /// Mutes a user for another one, or no longer, and tells the user's own devices.
+    async fn mute(
+        &self,
+        app: AppId,
+        user: &UserId,
+        target: &UserId,
+        wanted: Wanted,
+        now: Timestamp,
+    ) -> Result<Committed<Vec<Mute>>>;
+    /// Whom a user mutes.
+    async fn mutes(&self, app: AppId, user: &UserId, now: Timestamp) -> Result<Vec<Mute>>;
+    /// Blocks a user for another one, or no longer.
+    async fn block(
+        &self,
+        app: AppId,
+        user: &UserId,
+        target: &UserId,
+        wanted: Wanted,
+        now: Timestamp,
+    ) -> Result<Committed<Vec<Block>>>;
+    /// Whom a user blocks.
+    async fn blocks(&self, app: AppId, user: &UserId) -> Result<Vec<Block>>;
+    /// Raises a flag.
+    async fn flag(&self, flag: NewFlag) -> Result<Committed<Flag>>;
+    /// A page of flags, the latest first: all of the app, or those of messages of a channel; and where the next one
+    /// begins.
+    async fn flags(
+        &self,
+        app: AppId,
+        cid: Option<&Cid>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<(Vec<Flag>, Option<i64>)>;
 
     /// Moves a member's read position forward; others are told if the user lets them know.
     async fn mark_read(

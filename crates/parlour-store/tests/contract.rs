@@ -23,6 +23,8 @@ mod messages;
 mod metering;
 #[path = "contract/model.rs"]
 mod model;
+#[path = "contract/moderation.rs"]
+mod moderation;
 #[path = "contract/query.rs"]
 mod query;
 #[path = "contract/races.rs"]
@@ -188,6 +190,18 @@ stories! {
         a_channel_belongs_to_a_team_of_its_creator,
         who_is_outside_becomes_no_member_and_is_not_mentioned_f2_34,
         leaving_a_team_is_leaving_its_channels_f2_35,
+    }
+
+    moderation {
+        a_ban_holds_until_its_time_or_until_it_is_lifted_f2_27_f2_29,
+        who_is_banned_from_a_channel_says_nothing_in_it_f2_28,
+        what_the_shadow_banned_says_is_its_own_on_every_path_f2_30,
+        what_the_shadow_banned_edits_changes_for_itself_f2_30,
+        bans_are_listed_while_they_hold_and_paged_f2_29,
+        mutes_end_by_the_clock_and_are_told_to_ones_own_devices_f2_31,
+        a_block_stands_between_two_in_both_directions_f2_32,
+        the_same_reporter_flags_the_same_once_f2_33,
+        a_members_role_changes_once,
     }
 
     usage {

@@ -241,7 +241,7 @@ fn a_row_that_cannot_be_read_keeps_nobody_from_the_others() {
             (6, "message.new"),
         ];
         assert_eq!(kinds, expected.map(|(seq, kind)| (seq, kind.to_owned())));
-        let page = store.messages(app, &general(), Page::Latest, 10, 0).await.unwrap();
+        let page = store.messages(app, &general(), Page::Latest, 10, 0, None).await.unwrap();
         let ids: Vec<_> = page.messages.iter().map(|message| message.id.as_str()).collect();
         assert_eq!(ids, ["m3", "m4"]);
         store.connect(connect(app)).await.unwrap();
@@ -423,7 +423,7 @@ fn a_disk_that_fails_a_write_acknowledges_nothing_and_ends_all_writing() {
     block_on(async {
         let store = home.open();
         for id in &acknowledged {
-            store.message(app, &general(), &id.parse().unwrap()).await.unwrap();
+            store.message(app, &general(), &id.parse().unwrap(), None).await.unwrap();
         }
         let stored = events(store.as_ref(), app).await.len() - 2;
         assert!(
@@ -454,6 +454,6 @@ async fn write_until_the_disk_fails(path: &Path) {
     let small = store.send_message(message(app, "small", "x")).await;
     assert_eq!(small.unwrap_err(), StoreError::ReadOnly, "not even what would fit");
     assert_eq!(store.check().await.unwrap_err(), StoreError::ReadOnly);
-    store.message(app, &general(), &"m0".parse().unwrap()).await.expect("reading goes on");
+    store.message(app, &general(), &"m0".parse().unwrap(), None).await.expect("reading goes on");
     store.close().await;
 }

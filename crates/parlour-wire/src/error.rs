@@ -143,6 +143,10 @@ error_codes! {
         "The user is deactivated.", "Reactivate it from your backend: `POST /v1/users/{id}/reactivate`.";
     UserDeleted = "user_deleted", 403, Some(17), false,
         "The user is deleted.", "If it was not deleted for good, restore it from your backend: `POST /v1/users/{id}/restore`.";
+    BannedFromChannel = "banned_from_channel", 403, Some(17), false,
+        "The user is banned from this channel and may say nothing in it.", "Wait until the ban ends, or ask a moderator of the channel to lift it.";
+    Blocked = "blocked", 403, Some(17), false,
+        "One of the two users of a direct channel blocked the other.", "Nothing can be sent between them until the block is taken back.";
     NotFound = "not_found", 404, Some(16), false,
         "It does not exist, or the caller may not see it.", "Check the id, and that the user is a member.";
     MethodNotAllowed = "method_not_allowed", 405, Some(4), false,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::channels::Channel;
 use crate::members::Member;
 use crate::messages::Message;
+use crate::moderation::Mute;
 use crate::presence::{Presence, PresenceCounts, PresenceDigest};
 use crate::users::{User, UserBrief};
 use crate::{Cid, MessageId, Seq, Timestamp};
@@ -44,6 +45,9 @@ pub enum Event {
     ChannelDeleted { cid: Cid, created_at: Timestamp },
     #[serde(rename = "member.added")]
     MemberAdded { cid: Cid, created_at: Timestamp, member: Member },
+    /// A member's role in the channel changed.
+    #[serde(rename = "member.updated")]
+    MemberUpdated { cid: Cid, created_at: Timestamp, member: Member },
     #[serde(rename = "member.removed")]
     MemberRemoved { cid: Cid, created_at: Timestamp, user: UserBrief },
 
@@ -63,6 +67,28 @@ pub enum Event {
         unread_messages: u64,
         head: Seq,
     },
+    /// The user is banned from a channel, or (without one) from the app: then its connections are closed (4003).
+    /// Nothing is told of a shadow ban.
+    #[serde(rename = "user.banned")]
+    UserBanned {
+        created_at: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cid: Option<Cid>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends_at: Option<Timestamp>,
+    },
+    /// A ban was lifted before its time.
+    #[serde(rename = "user.unbanned")]
+    UserUnbanned {
+        created_at: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cid: Option<Cid>,
+    },
+    /// The user mutes these from now on, and nobody else.
+    #[serde(rename = "notification.mutes_updated")]
+    MutesUpdated { created_at: Timestamp, mutes: Vec<Mute> },
     /// The user's own fields changed.
     #[serde(rename = "user.updated")]
     UserUpdated { created_at: Timestamp, user: User },
@@ -105,10 +131,14 @@ impl Event {
             Self::ChannelUpdated { .. } => "channel.updated",
             Self::ChannelDeleted { .. } => "channel.deleted",
             Self::MemberAdded { .. } => "member.added",
+            Self::MemberUpdated { .. } => "member.updated",
             Self::MemberRemoved { .. } => "member.removed",
             Self::AddedToChannel { .. } => "notification.added_to_channel",
             Self::RemovedFromChannel { .. } => "notification.removed_from_channel",
             Self::MarkRead { .. } => "notification.mark_read",
+            Self::UserBanned { .. } => "user.banned",
+            Self::UserUnbanned { .. } => "user.unbanned",
+            Self::MutesUpdated { .. } => "notification.mutes_updated",
             Self::UserUpdated { .. } => "user.updated",
             Self::UserDeactivated { .. } => "user.deactivated",
             Self::UserReactivated { .. } => "user.reactivated",

@@ -20,6 +20,7 @@ pub mod json;
 pub mod limits;
 pub mod members;
 pub mod messages;
+pub mod moderation;
 pub mod open;
 pub mod presence;
 pub mod reads;

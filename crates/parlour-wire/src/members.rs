@@ -42,6 +42,21 @@ pub struct UpdateMembers {
     pub hide_history: bool,
 }
 
+/// `PATCH …/members/{user_id}`: what a member may do from now on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UpdateMember {
+    pub channel_role: ChannelRole,
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct MemberResponse {
+    pub member: Member,
+}
+
 /// A page of members, by the time they joined.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

@@ -86,6 +86,9 @@ pub struct Message {
     /// A silent message raises no unread count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub silent: bool,
+    /// Nobody sees it but its sender, who was shadow-banned when it was sent. Servers are told, nobody else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadowed: bool,
     #[serde(flatten)]
     pub custom: BTreeMap<String, Value>,
 }

@@ -101,6 +101,8 @@ open_enum! {
 pub enum ExportLine {
     User { user: crate::users::User },
     Device { device: crate::devices::Device },
+    Mute { mute: crate::moderation::Mute },
+    Block { block: crate::moderation::Block },
     Membership { cid: crate::Cid, membership: crate::members::Member },
     Read { cid: crate::Cid, read: crate::reads::Read },
     Message { message: Box<crate::messages::Message> },

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use parlour_wire::error::ErrorResponse;
 use parlour_wire::events::{ClientSignal, Signal};
 use parlour_wire::{
-    ClientFrame, Event, Open, ServerFrame, app, channels, frames, guests, json, members, messages, reads,
-    tokens, users,
+    ClientFrame, Event, Open, ServerFrame, app, channels, frames, guests, json, members, messages,
+    moderation, reads, tokens, users,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,15 +52,18 @@ fn through_its_type(block: &Block) -> Value {
         "event" => through::<Event>(block),
         "error response" => through::<ErrorResponse>(block),
         "request: AddKey" => through::<app::AddKey>(block),
+        "request: BanUser" => through::<moderation::BanUser>(block),
         "request: CreateGuest" => through::<guests::CreateGuest>(block),
         "request: ClientFrames" => through::<frames::ClientFrames>(block),
         "request: EditMessage" => through::<messages::EditMessage>(block),
         "request: GetOrCreateChannel" => through::<channels::GetOrCreateChannel>(block),
         "request: MarkRead" => through::<reads::MarkRead>(block),
         "request: MarkUnread" => through::<reads::MarkUnread>(block),
+        "request: MuteUser" => through::<moderation::MuteUser>(block),
         "request: PartialUpdate" => through::<users::PartialUpdate>(block),
         "request: QueryChannels" => through::<channels::QueryChannels>(block),
         "request: SendMessage" => through::<messages::SendMessage>(block),
+        "request: UpdateMember" => through::<members::UpdateMember>(block),
         "request: UpdateMembers" => through::<members::UpdateMembers>(block),
         "request: RevokeTokens" => through::<tokens::RevokeTokens>(block),
         "request: SetJwks" => through::<app::SetJwks>(block),

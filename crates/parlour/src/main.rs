@@ -27,6 +27,8 @@ enum Command {
     Token(commands::token::TokenArgs),
     /// Show the app, change its keys, take tokens back.
     App(commands::app::AppArgs),
+    /// Ban users, let them in again, list bans and flags.
+    Ban(commands::ban::BanArgs),
     /// Chat from a terminal.
     Chat(commands::chat::ChatArgs),
     /// Send one message.
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
             Command::Drain(args) => commands::drain::run(args).await,
             Command::Token(args) => commands::token::run(args).await,
             Command::App(args) => commands::app::run(args).await,
+            Command::Ban(args) => commands::ban::run(args).await,
             Command::Chat(args) => commands::chat::run(args).await,
             Command::Send(args) => commands::send::run(args).await,
             Command::Tail(args) => commands::tail::run(args).await,

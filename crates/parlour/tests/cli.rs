@@ -469,3 +469,22 @@ fn users_are_shown_found_changed_deleted_and_exported_f2_15_f2_20_f2_22_f2_24() 
     let plain = ok(dev.command(&["user", "show", "zed"]));
     assert!(plain.starts_with("zed ") && plain.contains("never seen"), "{plain}");
 }
+
+#[test]
+fn ban_keeps_out_lists_and_lets_in_again_f2_27_f2_29() {
+    let dev = Dev::start();
+    let args = ["ban", "add", "bob", "--reason", "spam\u{1b}[2J", "--for", "1h"];
+    let said = ok(dev.command(&args));
+    assert!(
+        said.starts_with("bob is banned from the app until ") && said.ends_with(": spam[2J\n"),
+        "{said:?}"
+    );
+    let refused = dev.as_user("bob", &["send", "hello"]).output().unwrap();
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && told.contains("user_banned"), "{told}");
+    let listed: Value = serde_json::from_str(&ok(dev.command(&["ban", "list", "--json"]))).unwrap();
+    assert_eq!((&listed["user"]["id"], &listed["cid"]), (&Value::from("bob"), &Value::Null));
+    assert_eq!(ok(dev.command(&["ban", "lift", "bob"])), "bob is not banned from the app any more\n");
+    assert_eq!(ok(dev.command(&["ban", "list"])), "");
+    assert_eq!(ok(dev.command(&["ban", "flags"])), "");
+}

@@ -403,6 +403,7 @@ impl World {
             attachments: draft.attachments,
             mentioned_users: draft.mentioned_users,
             silent: draft.silent,
+            shadowed: false,
             custom: draft.custom,
         };
         if let Some(room) = self.rooms.get_mut(cid) {

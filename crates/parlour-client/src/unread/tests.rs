@@ -95,6 +95,7 @@ impl Room {
             attachments: Vec::new(),
             mentioned_users: Vec::new(),
             silent: said.silent,
+            shadowed: false,
             custom: BTreeMap::new(),
         }
     }

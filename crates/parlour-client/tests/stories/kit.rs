@@ -106,6 +106,7 @@ pub(crate) fn message(id: &str, seq: Seq, user: &str, text: &str) -> Message {
         attachments: Vec::new(),
         mentioned_users: Vec::new(),
         silent: false,
+        shadowed: false,
         custom: std::collections::BTreeMap::new(),
     }
 }

@@ -8,6 +8,7 @@ mod kit;
 mod lifecycle;
 mod limits;
 mod listening;
+mod moderation;
 mod over_http;
 mod proxy;
 mod sending;

@@ -1,6 +1,6 @@
 //! Users are deactivated, deleted, exported, and come back: all of it a server's right.
 
-use parlour_store::{Deleting, Gone, Life, NewTask, Work};
+use parlour_store::{Deleting, Gone, Inactivity, Life, NewTask, Work};
 use parlour_wire::tasks::{ChannelsOfDeleted, MessagesOfDeleted, Task};
 use parlour_wire::users::User;
 use parlour_wire::{ErrorCode, UserId};
@@ -8,13 +8,19 @@ use parlour_wire::{ErrorCode, UserId};
 use crate::access::Caller;
 use crate::error::ApiResult;
 use crate::node::Node;
+use crate::standings;
 
+/// Who is deactivated is told nothing more when this returns.
 pub(crate) async fn change_life(node: &Node, caller: &Caller, user: &UserId, life: Life) -> ApiResult<User> {
     caller.require_server()?;
-    Ok(node.store.change_life(caller.app.id, user, life, node.clock.now()).await?.value)
+    let changed = node.store.change_life(caller.app.id, user, life, node.clock.now()).await?.value;
+    if life == Life::Deactivate {
+        node.cut_off(caller.app.id, user, standings::inactive(user, Inactivity::Deactivated)).await;
+    }
+    Ok(changed)
 }
 
-/// From the answer on the user is deleted; what it leaves behind is dealt with by the task.
+/// From the answer on the user is deleted, and told nothing more; what it leaves behind is dealt with by the task.
 pub(crate) async fn delete_user(
     node: &Node,
     caller: &Caller,
@@ -38,7 +44,9 @@ pub(crate) async fn delete_user(
                    `messages=hard` and `channels`.";
         return Err(ErrorCode::InvalidInput.because(why).into());
     }
-    create(node, caller, user, Work::Delete(deleting)).await
+    let task = create(node, caller, user, Work::Delete(deleting)).await?;
+    node.cut_off(caller.app.id, user, standings::inactive(user, Inactivity::Deleted)).await;
+    Ok(task)
 }
 
 pub(crate) async fn export_user(node: &Node, caller: &Caller, user: &UserId) -> ApiResult<Task> {

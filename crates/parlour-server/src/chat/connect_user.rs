@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlour_proto::{Admission, TopicStart};
-use parlour_store::{App, AppId, AppMode, Connect, Connected, StoreError, Ticket};
+use parlour_store::{App, AppId, AppMode, Connect, Connected, Ticket};
 use parlour_wire::frames::{FRAME_BYTES_MAX, Hello, Limits, Ready, ReplacedBy, Resumed};
 use parlour_wire::messages::TEXT_CHARS_MAX;
 use parlour_wire::presence::{PRESENCE_LISTED_MAX, PresenceSubscription};
@@ -21,6 +21,7 @@ use crate::mailbox::Mailbox;
 use crate::node::Node;
 use crate::presence::{Audience, Picture, Whom};
 use crate::profile::{Face, Holder};
+use crate::standings;
 use crate::user_fields;
 
 /// Devices that a refused newcomer is told of by name.
@@ -255,7 +256,7 @@ pub(crate) async fn verify_user(node: &Node, app: &AppKey, token: &str) -> Resul
     }
 }
 
-/// Refuses a user whose token has been revoked since it was verified.
+/// Refuses a user who may do nothing any more, or whose token has been revoked since it was verified.
 pub(crate) async fn is_welcome(
     node: &Node,
     app: AppId,
@@ -265,12 +266,9 @@ pub(crate) async fn is_welcome(
     if user.is_anonymous() {
         return Ok(());
     }
-    let standing = node.standings.of(&*node.store, &node.clock, app, user).await;
-    match standing {
-        Ok(standing) if standing.revokes(issued_at) => Err(store_refusal(StoreError::TokenRevoked.into())),
-        Ok(_) => Ok(()),
-        Err(error) => Err(store_refusal(error.into())),
-    }
+    let standing = node.standing(app, user).await.map_err(|error| store_refusal(error.into()))?;
+    standings::must_be_welcome(user, &standing, issued_at, node.clock.now())
+        .map_err(|error| store_refusal(error.into()))
 }
 
 /// The fields to merge. A user cannot raise itself: a role or teams other than it has are refused.
@@ -300,11 +298,11 @@ async fn own_fields(
 
 fn store_refusal(error: ApiError) -> Refusal {
     let error = error.into_body();
-    let is_inactive =
-        [ErrorCode::UserDeactivated, ErrorCode::UserDeleted].iter().any(|code| error.code == code.as_str());
+    let keeps_out = [ErrorCode::UserBanned, ErrorCode::UserDeactivated, ErrorCode::UserDeleted];
+    let is_kept_out = keeps_out.iter().any(|code| error.code == code.as_str());
     // What the caller did wrong stays wrong; what the store could not do now, it may do later.
     let code = match error.status {
-        _ if is_inactive => CloseCode::USER_BANNED,
+        _ if is_kept_out => CloseCode::USER_BANNED,
         401 => CloseCode::TOKEN_REFUSED,
         500.. => CloseCode::DEPENDENCY_DOWN,
         _ if error.retryable => CloseCode::DEPENDENCY_DOWN,

@@ -17,19 +17,19 @@ pub(crate) async fn delete_message(
     id: &MessageId,
     deletion: Deletion,
 ) -> ApiResult<Message> {
-    let granted = access::channel(node, caller, cid, Wish::Send).await?;
+    let granted = access::channel(node, caller, cid, Wish::DeleteOwn).await?;
     if deletion == Deletion::Hard {
         caller.require_server()?;
     }
     let message = visible_message(node, caller, cid, id, granted.hidden_up_to()).await?;
     let own = caller.user() == Some(&message.user.id);
-    if !own && !granted.moderates {
+    if !own && !granted.may(node, Wish::DeleteAny) {
         return Err(ErrorCode::NotAllowed.because("Only its sender and moderators delete a message.").into());
     }
     let now = node.clock.now();
     node.store.delete_message(caller.app.id, cid, id, deletion, now).await?;
     match deletion {
-        Deletion::Soft => Ok(node.store.message(caller.app.id, cid, id).await?),
+        Deletion::Soft => Ok(node.store.message(caller.app.id, cid, id, caller.user()).await?),
         Deletion::Hard => Ok(Message {
             message_type: MessageType::Deleted,
             text: String::new(),

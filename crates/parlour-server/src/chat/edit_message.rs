@@ -1,5 +1,6 @@
 //! A message is edited, by who sent it or by a server.
 
+use parlour_store::Audience;
 use parlour_wire::messages::{EditMessage, MESSAGE_RESERVED_FIELDS, Message};
 use parlour_wire::{Cid, ErrorCode, MessageId};
 
@@ -16,7 +17,7 @@ pub(crate) async fn edit_message(
     id: &MessageId,
     edit: EditMessage,
 ) -> ApiResult<Message> {
-    let granted = access::channel(node, caller, cid, Wish::Send).await?;
+    let granted = access::channel(node, caller, cid, Wish::EditOwn).await?;
     let message = visible_message(node, caller, cid, id, granted.hidden_up_to()).await?;
     let own = caller.user() == Some(&message.user.id);
     if !own && !caller.is_server() {
@@ -29,7 +30,8 @@ pub(crate) async fn edit_message(
     check_mentions(edit.mentioned_users.as_deref().unwrap_or_default())?;
     check_custom(&edit.set)?;
     refuse_reserved(edit.unset.iter(), MESSAGE_RESERVED_FIELDS)?;
-    Ok(node.store.edit_message(caller.app.id, cid, id, edit, node.clock.now()).await?.value)
+    let audience = if granted.is_shadowed { Audience::Sender } else { Audience::Everybody };
+    Ok(node.store.edit_message(caller.app.id, cid, id, edit, audience, node.clock.now()).await?.value)
 }
 
 /// The message, if it is not older than what the caller may see.
@@ -40,7 +42,7 @@ pub(crate) async fn visible_message(
     id: &MessageId,
     hidden_up_to: parlour_wire::Seq,
 ) -> ApiResult<Message> {
-    let message = node.store.message(caller.app.id, cid, id).await?;
+    let message = node.store.message(caller.app.id, cid, id, caller.user()).await?;
     if message.seq <= hidden_up_to {
         return Err(ErrorCode::NotFound.error().into());
     }

@@ -57,8 +57,11 @@ pub(crate) async fn get_or_create_channel(
         }
         None => Cid::new(channel_type, distinct_id(&members, team.as_ref())),
     };
-    if node.store.channel_access(caller.app.id, &cid, caller.user()).await?.is_none() {
-        access::making(node, caller).await?;
+    if let Err(refused) = may_make(node, caller, &cid, &members).await {
+        // What is there is given to whoever may see it.
+        if access::channel(node, caller, &cid, Wish::Read).await.is_err() {
+            return Err(refused);
+        }
     }
     let channel = NewChannel {
         app: caller.app.id,
@@ -75,6 +78,19 @@ pub(crate) async fn get_or_create_channel(
     }
     let state = show_channel(node, caller, &cid, messages).await?;
     Ok(ChannelResponse { state, created })
+}
+
+/// Whether the caller may make a channel of these members.
+async fn may_make(node: &Node, caller: &Caller, cid: &Cid, members: &BTreeSet<UserId>) -> ApiResult<()> {
+    access::making(node, caller, &cid.channel_type).await?;
+    let is_direct = cid.id.as_str().starts_with('!');
+    if let (true, false, [one, other]) =
+        (is_direct, caller.is_server(), members.iter().collect::<Vec<_>>().as_slice())
+        && node.store.is_block_between(caller.app.id, one, other).await?
+    {
+        return Err(ErrorCode::Blocked.into());
+    }
+    Ok(())
 }
 
 /// How many messages to give, within the page's limit.

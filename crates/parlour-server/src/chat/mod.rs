@@ -1,12 +1,14 @@
 //! The rules of chat, one file each, named by their verbs. A rule takes a caller who is known, asks the door
 //! ([`crate::access`]), checks what was given, and makes one call to the store.
 
+pub(crate) mod ban_users;
 pub(crate) mod change_jwks;
 pub(crate) mod change_keys;
 pub(crate) mod change_lives;
 pub(crate) mod change_members;
 pub(crate) mod connect_user;
 pub(crate) mod create_guest;
+pub(crate) mod defend_oneself;
 pub(crate) mod delete_message;
 pub(crate) mod edit_message;
 mod filters;

@@ -6,8 +6,7 @@ use parlour_wire::channels::{CHANNELS_PER_PAGE_MAX, ChannelsResponse, QueryChann
 use super::get_or_create_channel::messages_wanted;
 use super::show_channel::with_watchers;
 use super::{filters, pages};
-use crate::access::Caller;
-use crate::channel_types;
+use crate::access::{self, Caller};
 use crate::error::ApiResult;
 use crate::node::Node;
 
@@ -29,7 +28,7 @@ pub(crate) async fn query_channels(
         .query_channels(ChannelQuery {
             app: caller.app.id,
             viewer: caller.user().cloned(),
-            public_types: channel_types::open_types(),
+            public_types: access::open_types(node, caller).await?,
             filter,
             sort,
             limit,

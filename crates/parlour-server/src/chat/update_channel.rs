@@ -16,7 +16,7 @@ pub(crate) async fn update_channel(
     cid: &Cid,
     update: PartialUpdate,
 ) -> ApiResult<ChannelResponse> {
-    access::channel(node, caller, cid, Wish::Moderate).await?;
+    access::channel(node, caller, cid, Wish::ChangeChannel).await?;
     check_data(&update.set)?;
     refuse_reserved(update.unset.iter(), CHANNEL_RESERVED_FIELDS)?;
     node.store.update_channel(caller.app.id, cid, update.set, update.unset, node.clock.now()).await?;
@@ -25,7 +25,7 @@ pub(crate) async fn update_channel(
 }
 
 pub(crate) async fn delete_channel(node: &Node, caller: &Caller, cid: &Cid) -> ApiResult<()> {
-    access::channel(node, caller, cid, Wish::Own).await?;
+    access::channel(node, caller, cid, Wish::DeleteChannel).await?;
     node.store.delete_channel(caller.app.id, cid, node.clock.now()).await?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use parlour_store::{UserChange, UserWrite};
 use parlour_wire::users::{PartialUpdate, Role, USERS_PER_BATCH_MAX, UpsertUsers, User};
 use parlour_wire::{ErrorBody, ErrorCode, UserId};
 
-use crate::access::Caller;
+use crate::access::{self, Caller, Wish};
 use crate::error::ApiResult;
 use crate::node::Node;
 use crate::user_fields::{self, UserFields};
@@ -32,6 +32,7 @@ pub(crate) async fn update_user(
     user: &UserId,
     update: PartialUpdate,
 ) -> ApiResult<User> {
+    access::app(node, caller, Wish::ChangeOneself).await?;
     if !caller.is_server() && caller.user() != Some(user) {
         return Err(ErrorCode::NotAllowed.because("Users change themselves only.").into());
     }

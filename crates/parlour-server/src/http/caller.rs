@@ -18,6 +18,7 @@ use crate::access::Caller;
 use crate::auth::{self, Bearer, Hosted, Verified};
 use crate::error::ApiError;
 use crate::node::Node;
+use crate::standings;
 
 const APP_HEADER: &str = "x-parlour-app";
 const USER_HEADER: &str = "x-parlour-user";
@@ -44,14 +45,16 @@ impl FromRequestParts<Arc<Node>> for Caller {
         if is_anonymous {
             scopes::check_anonymous(&parts.method, parts.uri.path())?;
         } else if let Some(user) = user {
-            let standing = node.standings.of(&*node.store, &node.clock, app.id, user).await?;
-            if standing.revokes(issued_at) {
-                return Err(ErrorCode::TokenRevoked.into());
-            }
+            let standing = node.standing(app.id, user).await?;
+            standings::must_be_welcome(user, &standing, issued_at, node.clock.now())?;
         }
         let acts_as = match (&bearer, single(parts, USER_HEADER)?) {
             (_, None) => None,
-            (Bearer::Server, Some(user)) => Some(UserId::parse(user).map_err(bad_id)?),
+            (Bearer::Server, Some(user)) => {
+                let user = UserId::parse(user).map_err(bad_id)?;
+                standings::must_be_active(&user, &*node.standing(app.id, &user).await?)?;
+                Some(user)
+            }
             (Bearer::User(user), Some(named)) if user.as_str() == named => None,
             (Bearer::User(_), Some(_)) => {
                 let why = "A user token acts as its own user; `X-Parlour-User` names another.";
@@ -66,7 +69,6 @@ impl FromRequestParts<Arc<Node>> for Caller {
             let whose = if is_anonymous { Whose::of_address(parts) } else { Whose::User(user) };
             super::limits::count(node, parts, &caller.app, whose)?;
         }
-        caller.user().map_or(Ok(()), |user| node.inactive.check(caller.app.id, user))?;
         Ok(caller)
     }
 }
@@ -159,6 +161,17 @@ impl FromRequestParts<Arc<Node>> for MessagePath {
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
         let (channel_type, id, message): (String, String, String) = texts(parts, node).await?;
         Ok(Self(cid(&channel_type, &id)?, MessageId::parse(&message).map_err(bad_id)?))
+    }
+}
+
+/// `/{type}/{id}/members/{user_id}`
+pub(super) struct MemberPath(pub(super) Cid, pub(super) UserId);
+
+impl FromRequestParts<Arc<Node>> for MemberPath {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, ApiError> {
+        let (channel_type, id, user): (String, String, String) = texts(parts, node).await?;
+        Ok(Self(cid(&channel_type, &id)?, UserId::parse(&user).map_err(bad_id)?))
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use parlour_wire::channels::ChannelResponse;
-use parlour_wire::members::{MembersResponse, UpdateMembers};
+use parlour_wire::members::{MemberResponse, MembersResponse, UpdateMember, UpdateMembers};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::body::Body;
-use super::caller::{CidPath, Params};
+use super::caller::{CidPath, MemberPath, Params};
 use crate::access::{self, Caller, Wish};
-use crate::chat::change_members::change_members;
+use crate::chat::change_members::{change_member_role, change_members};
 use crate::chat::pages::{self, read_offset, write_offset};
 use crate::error::ApiResult;
 use crate::node::Node;
@@ -61,4 +61,20 @@ pub(super) async fn list(
     page.next =
         (u64::from(shown) < page.member_count && !page.members.is_empty()).then(|| write_offset(shown));
     Ok(Json(page))
+}
+
+/// Changes what a member may do. The channel's owner, and admins.
+#[utoipa::path(
+    patch, path = "/v1/channels/{type}/{id}/members/{user_id}",
+    params(("type" = String, Path), ("id" = String, Path), ("user_id" = String, Path)),
+    request_body = UpdateMember, responses((status = 200, body = MemberResponse))
+)]
+pub(super) async fn change_role(
+    State(node): State<Arc<Node>>,
+    caller: Caller,
+    MemberPath(cid, user): MemberPath,
+    Body(request): Body<UpdateMember>,
+) -> ApiResult<Json<MemberResponse>> {
+    let member = change_member_role(&node, &caller, &cid, &user, request.channel_role).await?;
+    Ok(Json(MemberResponse { member }))
 }

@@ -85,7 +85,7 @@ pub(super) async fn page(
         }
         _ => return Err(two_places().into()),
     };
-    Ok(Json(node.store.messages(caller.app.id, &cid, page, limit, hidden_up_to).await?))
+    Ok(Json(node.store.messages(caller.app.id, &cid, page, limit, hidden_up_to, caller.user()).await?))
 }
 
 fn two_places() -> ErrorBody {

@@ -16,6 +16,7 @@ mod health;
 mod limits;
 mod members;
 mod messages;
+mod moderation;
 mod reads;
 mod reference;
 mod request;
@@ -88,11 +89,19 @@ fn documented() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(channels::get_or_create_distinct))
         .routes(routes!(channels::get_or_create, channels::show, channels::update, channels::delete))
         .routes(routes!(members::change, members::list))
+        .routes(routes!(members::change_role))
         .routes(routes!(messages::send, messages::page))
         .routes(routes!(messages::show, messages::edit, messages::delete))
         .routes(routes!(reads::mark_read))
         .routes(routes!(reads::mark_unread))
         .routes(routes!(reads::unread))
+        .routes(routes!(moderation::ban, moderation::lift_ban))
+        .routes(routes!(moderation::bans))
+        .routes(routes!(moderation::mute, moderation::mutes))
+        .routes(routes!(moderation::unmute))
+        .routes(routes!(moderation::block, moderation::blocks))
+        .routes(routes!(moderation::unblock))
+        .routes(routes!(moderation::flag, moderation::flags))
         .routes(routes!(usage::usage))
         .routes(routes!(limits::show, limits::set))
         .routes(routes!(connect::connect, connect::connect_over_http))

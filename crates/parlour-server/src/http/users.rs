@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 
 use super::body::Body;
 use super::caller::{Params, UserPath, bad_id};
-use crate::access::Caller;
+use crate::access::{self, Caller, Wish};
 use crate::chat::{change_lives, query_users, show_users, update_users};
 use crate::error::ApiResult;
 use crate::node::Node;
@@ -25,7 +25,7 @@ use crate::node::Node;
 #[utoipa::path(get, path = "/v1/me", responses((status = 200, body = MeResponse)))]
 pub(super) async fn me(State(node): State<Arc<Node>>, caller: Caller) -> ApiResult<Json<MeResponse>> {
     let user = caller.require_user()?;
-    let mut me = node.store.me(caller.app.id, user).await?;
+    let mut me = node.store.me(caller.app.id, user, node.clock.now()).await?;
     if let Some(me) = &mut me {
         node.presence.show(caller.app.id, &mut me.user);
     }
@@ -57,6 +57,7 @@ pub(super) async fn list(
     caller: Caller,
     Params(params): Params<UsersParams>,
 ) -> ApiResult<Json<UsersResponse>> {
+    access::app(&node, &caller, Wish::SeeUsers).await?;
     let ids: Result<Vec<UserId>, _> = params.ids.split(',').map(UserId::parse).collect();
     let ids = ids.map_err(bad_id)?;
     let users = query_users::users_by_id(&node, &caller, &ids).await?;
@@ -70,6 +71,7 @@ pub(super) async fn query(
     caller: Caller,
     Body(request): Body<QueryUsers>,
 ) -> ApiResult<Json<UsersResponse>> {
+    access::app(&node, &caller, Wish::SeeUsers).await?;
     Ok(Json(query_users::query_users(&node, &caller, request).await?))
 }
 

@@ -78,6 +78,10 @@ impl Person {
         self.invisible = face.invisible;
     }
 
+    pub(super) fn role(&self) -> &Role {
+        &self.role
+    }
+
     pub(super) fn teams(&self) -> &[Team] {
         &self.teams
     }

@@ -23,6 +23,8 @@ mod lives;
 mod long_poll;
 mod members;
 mod messages;
+mod moderation;
+mod no_event_after;
 mod places;
 mod presence;
 mod presence_in_time;

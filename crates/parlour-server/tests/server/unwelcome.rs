@@ -53,6 +53,20 @@ const REVOKED_FOR_ALL: Case = Case {
     close: 4002,
 };
 
+const BANNED: Case = Case {
+    call: |user, _| (format!("/v1/users/{user}/ban"), json!({ "reason": "spam" })),
+    undo: None,
+    error: "user_banned",
+    close: 4003,
+};
+
+const DEACTIVATED: Case = Case {
+    call: |user, _| (format!("/v1/users/{user}/deactivate"), json!({})),
+    undo: None,
+    error: "user_deactivated",
+    close: 4003,
+};
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whose_tokens_are_revoked_hears_nothing_after_the_answer_f1_21_f1_25() {
     a_thousand_times(&REVOKED_FOR_A_USER).await;
@@ -61,6 +75,16 @@ async fn whose_tokens_are_revoked_hears_nothing_after_the_answer_f1_21_f1_25() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_all_tokens_are_revoked_nobody_hears_anything_after_the_answer_f1_22_f1_23_f1_25() {
     a_thousand_times(&REVOKED_FOR_ALL).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_banned_from_the_app_hears_nothing_after_the_answer_f2_27() {
+    a_thousand_times(&BANNED).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_deactivated_hears_nothing_after_the_answer_f2_20() {
+    a_thousand_times(&DEACTIVATED).await;
 }
 
 async fn a_thousand_times(case: &Case) {

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::column::{Count, Json, Parsed, Time, json_within};
 use super::events::{self, Entry, Tx};
-use super::{members, messages, reads, teams, users};
-use crate::{AppId, ChannelAccess, NewChannel, Page, Result, StoreError};
+use super::messages::Eyes;
+use super::{bans, members, messages, reads, teams, users};
+use crate::{AppId, ChannelAccess, ChannelStanding, NewChannel, Page, Result, StoreError};
 
 /// Members, and read positions, that come with a channel's state.
 const MEMBERS_SHOWN: u32 = 100;
@@ -144,9 +145,14 @@ pub(super) fn access(
     user: Option<&UserId>,
 ) -> Result<Option<ChannelAccess>> {
     let Some(found) = find(conn, app, cid)? else { return Ok(None) };
-    let membership = match user {
-        Some(user) => members::find(conn, found.id, user)?.map(|row| row.member),
-        None => None,
+    // A channel that is named by its two members is what they have between them.
+    let is_direct = cid.id.as_str().starts_with('!') && found.channel.member_count == 2;
+    let (standing, membership) = match user {
+        Some(user) => {
+            let (standing, membership) = members::standing(conn, app, found.id, user, is_direct)?;
+            (standing, membership)
+        }
+        None => (ChannelStanding::default(), None),
     };
     // Every member is inside; of who is none it matters only where a channel is open to others.
     let inside = match (user, &membership) {
@@ -154,6 +160,7 @@ pub(super) fn access(
         (_, Some(_)) | (None, _) => true,
     };
     Ok(Some(ChannelAccess {
+        standing,
         cid: cid.clone(),
         inside,
         created_by: found.channel.created_by.map(|user| user.id),
@@ -183,7 +190,7 @@ pub(super) fn state_of(
     viewer: Option<&UserId>,
     messages: u32,
 ) -> Result<ChannelState> {
-    let Found { id, head, channel } = found;
+    let Found { id, head, mut channel } = found;
     let own = match viewer {
         Some(viewer) => members::find(conn, id, viewer)?,
         None => None,
@@ -195,10 +202,17 @@ pub(super) fn state_of(
         }
         None => None,
     };
+    let eyes = Eyes::of(viewer);
+    let messages =
+        messages::page(conn, app, &channel.cid, Page::Latest, messages, hidden_up_to, eyes)?.messages;
+    // For who alone sees the last message, it was said then.
+    channel.last_message_at = channel
+        .last_message_at
+        .max(messages.last().filter(|last| Some(&last.user.id) == viewer).map(|last| last.created_at));
     Ok(ChannelState {
         head,
         members: members::first(conn, id, 0, MEMBERS_SHOWN)?,
-        messages: messages::page(conn, app, &channel.cid, Page::Latest, messages, hidden_up_to)?.messages,
+        messages,
         reads: reads::shown(conn, id, viewer, MEMBERS_SHOWN)?,
         // Who is connected is not known here.
         watchers: 0,
@@ -270,6 +284,7 @@ pub(super) fn delete(tx: &Tx<'_>, app: AppId, cid: &Cid, now: Timestamp) -> Resu
     events::raise_floor_to_head(tx, id)?;
     tx.prepare_cached("delete from messages where channel = ?1")?.execute([id])?;
     tx.prepare_cached("delete from members where channel = ?1")?.execute([id])?;
+    bans::forget_channel(tx, app, id)?;
     tx.prepare_cached("delete from channels where id = ?1")?.execute([id])?;
     tx.log(app, Topic::Channel(cid.clone()), &Entry::channel_deleted(), now)?;
     let cid = cid.to_string();

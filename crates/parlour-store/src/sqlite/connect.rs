@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::column::{Count, Parsed, readable};
 use super::events::{self, TopicRow, Tx, topic_columns};
-use super::{devices, lives, revocations, usage, users};
+use super::{devices, relations, standing, usage, users};
 use crate::{AppId, Connect, Connected, Result, TopicStart};
 
 /// Channels whose unread state comes with a connect: those of the latest activity.
@@ -27,7 +27,7 @@ pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
     if user.is_anonymous() {
         return Ok(pass_by(tx, connect));
     }
-    revocations::refuse_revoked(tx, app, user, *issued_at)?;
+    standing::refuse(tx, app, user, *issued_at, now)?;
     let Admitted { user, created, devices } = admit(tx, app, user, fields, now)?;
     usage::count_active(tx, app, &user.id, now)?;
     let cutoff = resume
@@ -44,13 +44,14 @@ pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
     memberships.sort_by_key(|membership| Reverse((membership.active_at, membership.channel)));
     memberships.truncate(CHANNELS_SHOWN);
     let devices = devices::shown(tx, app, &user.id, devices)?;
+    let mutes = relations::muted(tx, app, &user.id, now)?;
     // Last, so that who is refused is never counted.
     if let Some(ticket) = ticket {
         ticket.open(now);
     }
     Ok(Connected {
         privacy: users::privacy(&user.custom),
-        me: Me { total_unread_count, unread_channels, mutes: Vec::new(), devices, user },
+        me: Me { total_unread_count, unread_channels, mutes, devices, user },
         created,
         epoch: tx.epoch().clone(),
         topics,
@@ -100,7 +101,6 @@ fn admit(
         users::insert(tx, app, &user)?;
         return Ok(Admitted { user, created: true, devices: 0 });
     };
-    lives::must_be_active(&user)?;
     let changes = fields.iter().any(|(key, value)| user.custom.get(key) != Some(value));
     if changes {
         let before = user.clone();

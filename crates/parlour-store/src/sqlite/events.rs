@@ -20,7 +20,8 @@ use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::column::{Count, Parsed, Time, is_of_one_row};
-use super::{apps, channels, members, messages, users};
+use super::messages::Eyes;
+use super::{apps, bans, channels, members, messages, relations, users};
 use crate::{AppId, Events, Logged, Reader, Result, TopicStart};
 
 /// A transaction that writes, and the events that it has logged so far.
@@ -138,6 +139,36 @@ impl<'a> Entry<'a> {
         Self::new("tokens.revoked", None, [before, None, None])
     }
 
+    /// In the topic of the sender, who alone hears of it: what would be `message.new` for all.
+    pub(super) fn shadow_new(id: &'a MessageId, seq: Seq, channel: i64) -> Self {
+        Self::new("shadow.new", Some(id.as_str()), [Some(seq), number(channel), None])
+    }
+
+    pub(super) fn shadow_updated(id: &'a MessageId, seq: Seq, channel: i64) -> Self {
+        Self::new("shadow.updated", Some(id.as_str()), [Some(seq), number(channel), None])
+    }
+
+    pub(super) fn shadow_deleted(id: &'a MessageId, seq: Seq, channel: i64) -> Self {
+        Self::new("shadow.deleted", Some(id.as_str()), [Some(seq), number(channel), None])
+    }
+
+    /// From a channel, by its row; 0: from the app.
+    pub(super) fn user_banned(channel: i64) -> Self {
+        Self::new("user.banned", None, [number(channel), None, None])
+    }
+
+    pub(super) fn user_unbanned(channel: i64) -> Self {
+        Self::new("user.unbanned", None, [number(channel), None, None])
+    }
+
+    pub(super) fn mutes_updated() -> Self {
+        Self::new("notification.mutes_updated", None, [None; 3])
+    }
+
+    pub(super) fn member_updated(user: &'a UserId) -> Self {
+        Self::new("member.updated", Some(user.as_str()), [None; 3])
+    }
+
     pub(super) fn user_updated() -> Self {
         Self::new("user.updated", None, [None; 3])
     }
@@ -157,6 +188,10 @@ impl<'a> Entry<'a> {
     pub(super) fn user_restored() -> Self {
         Self::new("user.restored", None, [None; 3])
     }
+}
+
+fn number(row: i64) -> Option<u64> {
+    u64::try_from(row).ok()
 }
 
 /// Where an event came to stand.
@@ -249,9 +284,18 @@ impl<'c> Tx<'c> {
 
     /// Tells that a message has come, whose row stands in its place.
     pub(super) fn tell_message(&self, app: AppId, place: Place, message: Message) {
+        self.tell(app, place, Topic::Channel(message.cid.clone()), message_new(message));
+    }
+
+    /// Tells that something came of which nobody is to know what.
+    pub(super) fn tell_placeholder(&self, app: AppId, place: Place, cid: &Cid) {
+        let placeholder = Event::Placeholder { created_at: place.at };
+        self.tell(app, place, Topic::Channel(cid.clone()), placeholder);
+    }
+
+    fn tell(&self, app: AppId, place: Place, topic: Topic, event: Event) {
         let Place { log_id, seq, .. } = place;
-        let topic = Topic::Channel(message.cid.clone());
-        let logged = Logged { app, log_id, topic, seq, event: Open::Known(message_new(message)) };
+        let logged = Logged { app, log_id, topic, seq, event: Open::Known(event) };
         self.logged.borrow_mut().push(Entered::Rendered(Arc::new(logged)));
     }
 }
@@ -288,6 +332,27 @@ impl LogRow {
             .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))
     }
 
+    /// Whose topic it is in.
+    fn owner(&self) -> rusqlite::Result<&UserId> {
+        match &self.topic {
+            Topic::User(user) => Ok(user),
+            Topic::Channel(_) | Topic::App(_) | Topic::Unknown(_) => Err(unreadable("not in a user's topic")),
+        }
+    }
+
+    /// The channel whose row this number is; `None`: there is none, or there is none any more.
+    fn channel(&self, conn: &Connection, at: usize) -> rusqlite::Result<Option<(i64, Cid)>> {
+        let id = i64::try_from(self.number(at)?).unwrap_or_default();
+        let topic = conn
+            .prepare_cached("select topic from topics where id = ?1")?
+            .query_row([id], |row| Ok(row.get::<_, Parsed<Topic>>(0)?.0))
+            .optional()?;
+        match topic {
+            Some(Topic::Channel(cid)) => Ok(Some((id, cid))),
+            _ => Ok(None),
+        }
+    }
+
     fn number(&self, at: usize) -> rusqlite::Result<u64> {
         self.numbers.get(at).copied().flatten().ok_or_else(|| unreadable("a number is missing"))
     }
@@ -317,8 +382,14 @@ fn readable_event(conn: &Connection, row: &LogRow) -> rusqlite::Result<Option<Ev
     let created_at = row.created_at;
     let event = match row.kind.as_str() {
         // The message itself is gone, or it would stand here in this entry's stead.
-        "message.new" => message_event(conn, row, row.seq)?,
-        "message.updated" | "message.deleted" => message_event(conn, row, row.number(0)?)?,
+        "message.new" => message_event(conn, row, (row.topic_id, row.cid()?), row.seq, Eyes::Public)?,
+        "message.updated" | "message.deleted" => {
+            message_event(conn, row, (row.topic_id, row.cid()?), row.number(0)?, Eyes::Public)?
+        }
+        "shadow.new" | "shadow.updated" | "shadow.deleted" => {
+            let Some(channel) = row.channel(conn, 1)? else { return Ok(None) };
+            message_event(conn, row, channel, row.number(0)?, Eyes::User(row.owner()?))?
+        }
         "message.read" => {
             let id = row.subject()?;
             let Some(user) = users::brief_with_receipts(conn, row.app, &id)? else { return Ok(None) };
@@ -335,9 +406,13 @@ fn readable_event(conn: &Connection, row: &LogRow) -> rusqlite::Result<Option<Ev
             }
         }
         "channel.deleted" => Event::ChannelDeleted { cid: row.cid()?, created_at },
-        "member.added" => {
-            let Some(member) = members::find(conn, row.topic_id, &row.subject()?)? else { return Ok(None) };
-            Event::MemberAdded { cid: row.cid()?, created_at, member: member.member }
+        "member.added" | "member.updated" => {
+            let Some(found) = members::find(conn, row.topic_id, &row.subject()?)? else { return Ok(None) };
+            let (cid, member) = (row.cid()?, found.member);
+            match row.kind.as_str() {
+                "member.added" => Event::MemberAdded { cid, created_at, member },
+                _ => Event::MemberUpdated { cid, created_at, member },
+            }
         }
         "member.removed" => {
             let user = users::brief(conn, row.app, &row.subject()?)?;
@@ -361,10 +436,21 @@ fn readable_event(conn: &Connection, row: &LogRow) -> rusqlite::Result<Option<Ev
             unread_messages: row.number(1)?,
             head: row.number(2)?,
         },
+        "user.banned" => {
+            let channel = i64::try_from(row.number(0)?).unwrap_or_default();
+            let cid = row.channel(conn, 0)?.map(|(_, cid)| cid);
+            let ban = bans::told(conn, row.app, row.owner()?, channel)?;
+            let (ends_at, reason) = ban.map_or((None, None), |ban| (ban.ends_at, ban.reason));
+            Event::UserBanned { created_at, cid, reason, ends_at }
+        }
+        "user.unbanned" => Event::UserUnbanned { created_at, cid: row.channel(conn, 0)?.map(|(_, cid)| cid) },
+        "notification.mutes_updated" => {
+            let mutes = relations::mutes(conn, row.app, row.owner()?, created_at)?;
+            Event::MutesUpdated { created_at, mutes }
+        }
         kind @ ("user.updated" | "user.deactivated" | "user.reactivated" | "user.deleted"
         | "user.restored") => {
-            let Topic::User(user) = &row.topic else { return Err(unreadable("not in a user's topic")) };
-            let Some(user) = users::find(conn, row.app, user)? else { return Ok(None) };
+            let Some(user) = users::find(conn, row.app, row.owner()?)? else { return Ok(None) };
             match kind {
                 "user.deactivated" => Event::UserDeactivated { created_at, user },
                 "user.reactivated" => Event::UserReactivated { created_at, user },
@@ -383,10 +469,16 @@ fn readable_event(conn: &Connection, row: &LogRow) -> rusqlite::Result<Option<Ev
     Ok(Some(event))
 }
 
-fn message_event(conn: &Connection, row: &LogRow, message_seq: Seq) -> rusqlite::Result<Event> {
-    let (cid, created_at) = (row.cid()?, row.created_at);
+fn message_event(
+    conn: &Connection,
+    row: &LogRow,
+    (channel, cid): (i64, Cid),
+    message_seq: Seq,
+    eyes: Eyes<'_>,
+) -> rusqlite::Result<Event> {
+    let created_at = row.created_at;
     // By its place and not by its id: an id may be used again when the message is long gone.
-    let Some(message) = messages::at(conn, row.topic_id, &cid, message_seq)? else {
+    let Some(message) = messages::at(conn, channel, &cid, message_seq, eyes)? else {
         let message_id = row.subject()?;
         return Ok(Event::MessageDeleted {
             cid,
@@ -398,7 +490,8 @@ fn message_event(conn: &Connection, row: &LogRow, message_seq: Seq) -> rusqlite:
         });
     };
     Ok(match row.kind.as_str() {
-        "message.deleted" => Event::MessageDeleted {
+        "shadow.new" => message_new(message),
+        "message.deleted" | "shadow.deleted" => Event::MessageDeleted {
             cid,
             created_at,
             message_id: message.id.clone(),

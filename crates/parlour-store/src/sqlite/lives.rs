@@ -4,9 +4,9 @@ use parlour_wire::users::User;
 use parlour_wire::{Timestamp, Topic, UserId};
 use rusqlite::{Connection, params};
 
-use super::column::{Parsed, Time, readable};
+use super::column::Time;
 use super::events::{Entry, Tx};
-use super::{devices, teams, users};
+use super::{bans, devices, flags, relations, teams, users};
 use crate::{AppId, Gone, Inactivity, Life, Result, StoreError};
 
 /// Why the user may do nothing; `None`: it may.
@@ -91,6 +91,9 @@ pub(super) fn is_erased(conn: &Connection, app: AppId, id: &UserId) -> Result<bo
 
 /// Leaves nothing of the user but its id, under which nobody else comes.
 pub(super) fn erase(tx: &Tx<'_>, app: AppId, id: &UserId) -> Result<()> {
+    bans::forget_user(tx, app, id)?;
+    relations::forget_user(tx, app, id)?;
+    flags::forget_reporter(tx, app, id)?;
     let teams = teams::of_user(tx, app, id)?;
     teams::index(tx, app, id, &teams, &[])?;
     tx.prepare_cached(
@@ -100,17 +103,4 @@ pub(super) fn erase(tx: &Tx<'_>, app: AppId, id: &UserId) -> Result<()> {
     )?
     .execute(params![app.0, id.as_str()])?;
     Ok(())
-}
-
-/// See [`crate::Store::inactive_users`].
-pub(super) fn inactive(conn: &Connection) -> Result<Vec<(AppId, UserId, Inactivity)>> {
-    let mut statement = conn.prepare_cached(
-        "select app, user_id, deleted_at is not null from users indexed by users_inactive
-         where deactivated_at is not null or deleted_at is not null",
-    )?;
-    let rows = statement.query_map([], |row| {
-        let why = if row.get(2)? { Inactivity::Deleted } else { Inactivity::Deactivated };
-        Ok((AppId(row.get(0)?), row.get::<_, Parsed<UserId>>(1)?.0, why))
-    })?;
-    readable(rows, "user")
 }

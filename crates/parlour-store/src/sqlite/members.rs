@@ -2,13 +2,13 @@
 
 use parlour_wire::members::{ChannelRole, Member, MembersResponse};
 use parlour_wire::{Cid, Seq, Timestamp, Topic, UserId};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::channels;
 use super::column::{Count, Parsed, Time, readable};
 use super::events::{Entry, Tx};
-use super::{teams, users};
-use crate::{AppId, MemberChange, Result};
+use super::{bans, channels, teams, users};
+use crate::{AppId, ChannelStanding, MemberChange, Result, StoreError};
 
 /// A membership, with how far the member has read.
 pub(super) struct MemberRow {
@@ -54,6 +54,55 @@ pub(super) fn find(conn: &Connection, channel: i64, user: &UserId) -> rusqlite::
     conn.prepare_cached(select_member!("where members.channel = ?1 and members.user_id = ?2"))?
         .query_row(params![channel, user.as_str()], read)
         .optional()
+}
+
+/// What keeps the user from saying anything in the channel, and its membership.
+pub(super) fn standing(
+    conn: &Connection,
+    app: AppId,
+    channel: i64,
+    user: &UserId,
+    is_direct: bool,
+) -> rusqlite::Result<(ChannelStanding, Option<Member>)> {
+    // The first columns are those of `select_member`.
+    conn.prepare_cached(
+        "select members.user_id, members.role, members.created_at, members.hidden_up_to, users.name,
+                users.image, members.last_read_seq, bans.shadow, bans.ends_at, bans.reason,
+                ?4 and exists (
+                  select 1 from members as other
+                  join blocks on blocks.app = ?1
+                             and (blocks.user_id = other.user_id and blocks.target = ?3
+                                  or blocks.user_id = ?3 and blocks.target = other.user_id)
+                  where other.channel = ?2 and other.user_id <> ?3)
+         from (select ?3 as user_id) as asked
+         left join users on users.app = ?1 and users.user_id = asked.user_id
+         left join members on members.channel = ?2 and members.user_id = asked.user_id
+         left join bans on bans.app = ?1 and bans.user_id = asked.user_id and bans.channel = ?2",
+    )?
+    .query_row(params![app.0, channel, user.as_str(), is_direct], |row| {
+        let is_member = row.get_ref(0)? != ValueRef::Null;
+        let standing = ChannelStanding { ban: bans::restriction_at(row, 7)?, is_blocked: row.get(10)? };
+        Ok((standing, if is_member { Some(read(row)?.member) } else { None }))
+    })
+}
+
+/// See [`crate::Store::change_member_role`]. The role that it has already is no change.
+pub(super) fn change_role(
+    tx: &Tx<'_>,
+    app: AppId,
+    cid: &Cid,
+    user: &UserId,
+    role: &ChannelRole,
+    now: Timestamp,
+) -> Result<Member> {
+    let channel = channels::existing(tx, app, cid)?;
+    let changed = tx
+        .prepare_cached("update members set role = ?3 where channel = ?1 and user_id = ?2 and role <> ?3")?
+        .execute(params![channel, user.as_str(), role.as_str()])?;
+    if changed > 0 {
+        tx.log(app, Topic::Channel(cid.clone()), &Entry::member_updated(user), now)?;
+    }
+    Ok(find(tx, channel, user)?.ok_or(StoreError::NotMember)?.member)
 }
 
 /// The seq up to which the channel is hidden from this member; `None`: no member.

@@ -7,11 +7,13 @@
 //! One module per resource holds its SQL beside its use; [`store`] says which call is which.
 
 mod apps;
+mod bans;
 mod channels;
 mod column;
 mod connect;
 mod devices;
 mod events;
+mod flags;
 mod keys;
 mod limits;
 mod lives;
@@ -22,8 +24,10 @@ mod query;
 mod queue;
 mod readers;
 mod reads;
+mod relations;
 mod retention;
 mod revocations;
+mod standing;
 mod store;
 mod tasks;
 mod teams;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::column::{Count, Parsed, Time, readable};
 use super::events::{Entry, Tx};
+use super::messages::Eyes;
 use super::{channels, members, messages, users};
 use crate::{AppId, ReadTo, Receipts, Result, StoreError};
 
@@ -112,7 +113,7 @@ pub(super) fn mark_read(
         ReadTo::Message(id) => messages::visible_seq(tx, app, channel, id, &member.member)?,
     };
     let before = member.last_read_seq;
-    if asked <= before || !messages::any_between(tx, channel, before, asked)? {
+    if asked <= before || !messages::any_between(tx, channel, before, asked, Eyes::Public)? {
         return unread(tx, cid, channel, head, user, before);
     }
     if receipts == Receipts::Shown && users::shows_receipts(tx, app, user)? {

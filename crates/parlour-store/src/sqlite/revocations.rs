@@ -1,37 +1,11 @@
 //! Tokens that are no longer good, though their time is not over.
 
 use parlour_wire::{Timestamp, Topic, UserId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::params;
 
 use super::column::Time;
 use super::events::{Entry, Tx};
-use crate::{AppId, Result, Standing, StoreError};
-
-/// See [`crate::Store::standing`].
-pub(super) fn standing(conn: &Connection, app: AppId, user: &UserId) -> Result<Standing> {
-    // Whichever revokes more is in force.
-    let before = conn
-        .prepare_cached(
-            "select max(coalesce(apps.tokens_revoked_before, before), coalesce(before, apps.tokens_revoked_before))
-             from apps left join token_revocations
-               on token_revocations.app = apps.id and token_revocations.user_id = ?2
-             where apps.id = ?1",
-        )?
-        .query_row(params![app.0, user.as_str()], |row| row.get::<_, Option<Time>>(0))
-        .optional()?
-        .flatten();
-    Ok(Standing { tokens_revoked_before: before.map(|Time(at)| at) })
-}
-
-/// Lets nobody connect with a token that is revoked: in the transaction that would let her in.
-pub(super) fn refuse_revoked(
-    tx: &Tx<'_>,
-    app: AppId,
-    user: &UserId,
-    issued_at: Option<Timestamp>,
-) -> Result<()> {
-    if standing(tx, app, user)?.revokes(issued_at) { Err(StoreError::TokenRevoked) } else { Ok(()) }
-}
+use crate::{AppId, Result};
 
 /// See [`crate::Store::revoke_tokens`].
 pub(super) fn revoke(

@@ -8,8 +8,9 @@ use parlour_wire::channels::ChannelState;
 use parlour_wire::devices::{Device, RegisterDevice};
 use parlour_wire::error::ErrorBody;
 use parlour_wire::limits::AppLimits;
-use parlour_wire::members::MembersResponse;
+use parlour_wire::members::{ChannelRole, Member, MembersResponse};
 use parlour_wire::messages::{EditMessage, Message, MessagesResponse};
+use parlour_wire::moderation::{Ban, Block, Flag, Mute};
 use parlour_wire::reads::{Unread, UnreadTotals};
 use parlour_wire::tasks::Task;
 use parlour_wire::users::{Me, User};
@@ -17,16 +18,18 @@ use parlour_wire::{Cid, Epoch, MessageId, Seq, Team, Timestamp, Topic, UserId};
 use serde_json::Value;
 
 use super::events::Tx;
+use super::messages::Eyes;
 use super::{
-    Sqlite, after, apps, before, channels, connect, devices, events, keys, limits, lives, members, messages,
-    query, reads, retention, revocations, tasks, teams, usage, users,
+    Sqlite, after, apps, bans, before, channels, connect, devices, events, flags, keys, limits, lives,
+    members, messages, query, reads, relations, retention, revocations, standing, tasks, teams, usage, users,
 };
 use crate::ledger::Ledger;
 use crate::{
-    App, AppId, ChannelAccess, ChannelPage, ChannelQuery, CommitSink, Committed, Connect, Connected,
-    Deletion, Events, Inactivity, Life, MemberChange, NewApp, NewChannel, NewMessage, NewTask, Page, ReadTo,
-    Reader, Receipts, Result, Retention, Sent, SigningKey, Standing, Store, StoreError, TaskName, TopicStart,
-    UsageFigures, UsageRange, UserChange, UserPage, UserQuery, UserWrite,
+    App, AppId, Audience, BanQuery, ChannelAccess, ChannelPage, ChannelQuery, CommitSink, Committed, Connect,
+    Connected, Deletion, Events, Life, MemberChange, NewApp, NewBan, NewChannel, NewFlag, NewMessage,
+    NewTask, Page, ReadTo, Reader, Receipts, Result, Retention, Sent, SigningKey, Standing, Store,
+    StoreError, TaskName, TopicStart, UsageFigures, UsageRange, UserChange, UserPage, UserQuery, UserWrite,
+    Wanted,
 };
 
 #[async_trait]
@@ -96,7 +99,7 @@ impl Store for Sqlite {
 
     async fn standing(&self, app: AppId, user: &UserId) -> Result<Standing> {
         let user = user.clone();
-        self.read("standing", move |conn| revocations::standing(conn, app, &user)).await
+        self.read("standing", move |conn| standing::of(conn, app, &user)).await
     }
 
     async fn revoke_tokens(
@@ -110,9 +113,9 @@ impl Store for Sqlite {
         self.write("revoke_tokens", move |tx| revocations::revoke(tx, app, user.as_ref(), before, now)).await
     }
 
-    async fn me(&self, app: AppId, user: &UserId) -> Result<Option<Me>> {
+    async fn me(&self, app: AppId, user: &UserId, now: Timestamp) -> Result<Option<Me>> {
         let user = user.clone();
-        self.read("me", move |conn| users::me(conn, app, &user)).await
+        self.read("me", move |conn| users::me(conn, app, &user, now)).await
     }
 
     async fn upsert_users(
@@ -166,10 +169,6 @@ impl Store for Sqlite {
     ) -> Result<Committed<User>> {
         let user = user.clone();
         self.write("change_life", move |tx| lives::change(tx, app, &user, life, now)).await
-    }
-
-    async fn inactive_users(&self) -> Result<Vec<(AppId, UserId, Inactivity)>> {
-        self.read("inactive_users", lives::inactive).await
     }
 
     async fn register_device(
@@ -306,10 +305,12 @@ impl Store for Sqlite {
         cid: &Cid,
         id: &MessageId,
         edit: EditMessage,
+        audience: Audience,
         now: Timestamp,
     ) -> Result<Committed<Message>> {
         let (cid, id) = (cid.clone(), id.clone());
-        self.write("edit_message", move |tx| messages::edit(tx, app, &cid, &id, edit.clone(), now)).await
+        self.write("edit_message", move |tx| messages::edit(tx, app, &cid, &id, edit.clone(), audience, now))
+            .await
     }
 
     async fn delete_message(
@@ -324,9 +325,15 @@ impl Store for Sqlite {
         self.write("delete_message", move |tx| messages::delete(tx, app, &cid, &id, deletion, now)).await
     }
 
-    async fn message(&self, app: AppId, cid: &Cid, id: &MessageId) -> Result<Message> {
-        let (cid, id) = (cid.clone(), id.clone());
-        self.read("message", move |conn| messages::one(conn, app, &cid, &id)).await
+    async fn message(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        id: &MessageId,
+        viewer: Option<&UserId>,
+    ) -> Result<Message> {
+        let (cid, id, viewer) = (cid.clone(), id.clone(), viewer.cloned());
+        self.read("message", move |conn| messages::one(conn, app, &cid, &id, Eyes::of(viewer.as_ref()))).await
     }
 
     async fn messages(
@@ -336,9 +343,99 @@ impl Store for Sqlite {
         page: Page,
         limit: u32,
         hidden_up_to: Seq,
+        viewer: Option<&UserId>,
     ) -> Result<MessagesResponse> {
-        let cid = cid.clone();
-        self.read("messages", move |conn| messages::page(conn, app, &cid, page, limit, hidden_up_to)).await
+        let (cid, viewer) = (cid.clone(), viewer.cloned());
+        self.read("messages", move |conn| {
+            messages::page(conn, app, &cid, page, limit, hidden_up_to, Eyes::of(viewer.as_ref()))
+        })
+        .await
+    }
+
+    async fn change_member_role(
+        &self,
+        app: AppId,
+        cid: &Cid,
+        user: &UserId,
+        role: ChannelRole,
+        now: Timestamp,
+    ) -> Result<Committed<Member>> {
+        let (cid, user) = (cid.clone(), user.clone());
+        self.write("change_member_role", move |tx| members::change_role(tx, app, &cid, &user, &role, now))
+            .await
+    }
+
+    async fn is_block_between(&self, app: AppId, one: &UserId, other: &UserId) -> Result<bool> {
+        let (one, other) = (one.clone(), other.clone());
+        self.read("is_block_between", move |conn| relations::is_block_between(conn, app, &one, &other)).await
+    }
+
+    async fn ban(&self, ban: NewBan) -> Result<Committed<Ban>> {
+        self.write("ban", move |tx| bans::ban(tx, &ban)).await
+    }
+
+    async fn lift_ban(
+        &self,
+        app: AppId,
+        user: &UserId,
+        cid: Option<&Cid>,
+        now: Timestamp,
+    ) -> Result<Committed<bool>> {
+        let (user, cid) = (user.clone(), cid.cloned());
+        self.write("lift_ban", move |tx| bans::lift(tx, app, &user, cid.as_ref(), now)).await
+    }
+
+    async fn bans(&self, query: BanQuery) -> Result<(Vec<Ban>, Option<i64>)> {
+        self.read("bans", move |conn| bans::page(conn, &query)).await
+    }
+
+    async fn mute(
+        &self,
+        app: AppId,
+        user: &UserId,
+        target: &UserId,
+        wanted: Wanted,
+        now: Timestamp,
+    ) -> Result<Committed<Vec<Mute>>> {
+        let (user, target) = (user.clone(), target.clone());
+        self.write("mute", move |tx| relations::mute(tx, app, &user, &target, wanted, now)).await
+    }
+
+    async fn mutes(&self, app: AppId, user: &UserId, now: Timestamp) -> Result<Vec<Mute>> {
+        let user = user.clone();
+        self.read("mutes", move |conn| Ok(relations::mutes(conn, app, &user, now)?)).await
+    }
+
+    async fn block(
+        &self,
+        app: AppId,
+        user: &UserId,
+        target: &UserId,
+        wanted: Wanted,
+        now: Timestamp,
+    ) -> Result<Committed<Vec<Block>>> {
+        let (user, target) = (user.clone(), target.clone());
+        self.write("block", move |tx| relations::block(tx, app, &user, &target, wanted, now)).await
+    }
+
+    async fn blocks(&self, app: AppId, user: &UserId) -> Result<Vec<Block>> {
+        let user = user.clone();
+        self.read("blocks", move |conn| relations::blocks(conn, app, &user)).await
+    }
+
+    async fn flag(&self, flag: NewFlag) -> Result<Committed<Flag>> {
+        self.write("flag", move |tx| flags::raise(tx, &flag)).await
+    }
+
+    async fn flags(
+        &self,
+        app: AppId,
+        cid: Option<&Cid>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<(Vec<Flag>, Option<i64>)> {
+        let cid = cid.cloned();
+        self.read("flags", move |conn| flags::page(conn, app, cid.as_ref(), before, limit)).await
     }
 
     async fn mark_read(

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::column::{Json, Parsed, Time, json, json_within, readable};
 use super::events::{Entry, Tx};
-use super::{devices, lives, reads, teams};
+use super::{devices, lives, reads, relations, teams};
 use crate::{AppId, Result, StoreError, UserChange, UserWrite};
 
 /// The columns that [`read`] reads; completed by a condition.
@@ -106,13 +106,13 @@ pub(super) fn privacy(fields: &BTreeMap<String, Value>) -> PrivacySettings {
 }
 
 /// The user as it sees itself.
-pub(super) fn me(conn: &Connection, app: AppId, id: &UserId) -> Result<Option<Me>> {
+pub(super) fn me(conn: &Connection, app: AppId, id: &UserId, now: Timestamp) -> Result<Option<Me>> {
     let Some((user, devices)) = find_with_devices(conn, app, id)? else { return Ok(None) };
     let unread = reads::totals(conn, app, id)?;
     Ok(Some(Me {
         total_unread_count: unread.total_unread_count,
         unread_channels: unread.unread_channels,
-        mutes: Vec::new(),
+        mutes: relations::muted(conn, app, id, now)?,
         devices: devices::shown(conn, app, id, devices)?,
         user,
     }))
@@ -295,6 +295,11 @@ pub(super) fn friends(conn: &Connection, app: AppId, id: &UserId) -> Result<Vec<
          join channels on channels.id = own.channel and channels.channel_id glob '!*'
          join members as other on other.channel = own.channel and other.user_id <> ?2
          where own.app = ?1 and own.user_id = ?2
+           and not exists (
+             select 1 from blocks
+             where blocks.app = ?1
+               and (blocks.user_id = ?2 and blocks.target = other.user_id
+                    or blocks.user_id = other.user_id and blocks.target = ?2))
          order by other.user_id",
     )?;
     let friends =

@@ -121,7 +121,7 @@ pub(crate) async fn a_user_of_a_thousand_channels_connects_with_all_topics(kit: 
     assert_eq!(connected.topics.len(), 1_002);
     assert_eq!((connected.me.total_unread_count, connected.me.unread_channels), (100, 100));
     assert!(connected.topics.iter().all(|start| start.as_of_seq == Some(start.head)));
-    assert_eq!(kit.store.me(kit.app, &user("bob")).await.unwrap().unwrap().total_unread_count, 100);
+    assert_eq!(kit.store.me(kit.app, &user("bob"), at(0)).await.unwrap().unwrap().total_unread_count, 100);
 }
 
 pub(crate) async fn who_is_anonymous_starts_from_nothing_and_leaves_nothing_f1_34_f1_36_f5_4(kit: Kit) {
@@ -137,7 +137,7 @@ pub(crate) async fn who_is_anonymous_starts_from_nothing_and_leaves_nothing_f1_3
     assert_eq!((connected.me.user.id.as_str(), connected.me.user.role.as_str()), (nobody, "anonymous"));
     assert_eq!(connected.epoch, kit.store.epoch().await.unwrap());
     assert!(connected.topics.is_empty() && connected.channels.is_empty() && committed.events.is_empty());
-    assert_eq!(kit.store.me(kit.app, &user(nobody)).await.unwrap(), None);
+    assert_eq!(kit.store.me(kit.app, &user(nobody), at(0)).await.unwrap(), None);
     assert_eq!(kit.store.monthly_active_users(kit.app, "2026-11").await.unwrap(), 0);
     ledger.close(&ticket, at(1));
     assert_eq!(ledger.census(kit.app).by_cause.total(), 0);

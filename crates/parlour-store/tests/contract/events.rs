@@ -229,7 +229,8 @@ pub(crate) async fn trimmed_events_are_said_to_be_trimmed_l5_8(kit: Kit) {
     // All of it: the head stays, and the next seq follows it.
     assert_eq!(trim(1_000_000, 100).await, (3, 10, 10));
     assert_eq!(kit.sends(GENERAL, "alice", "last").await.seq, 11);
-    let page = kit.store.messages(kit.app, &cid(GENERAL), parlour_store::Page::Latest, 100, 0).await.unwrap();
+    let page =
+        kit.store.messages(kit.app, &cid(GENERAL), parlour_store::Page::Latest, 100, 0, None).await.unwrap();
     assert_eq!(page.messages.len(), 9, "messages are not events: they stay");
 }
 

@@ -6,9 +6,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use parlour_store::{
-    AppId, AppMode, Committed, Connect, Connected, Deletion, Events, Ledger, Logged, Marks, MemberChange,
-    NewApp, NewChannel, NewMessage, Reader, Requires, Result, Sent, Sqlite, SqliteOptions, Store, StoreError,
-    Ticket, UserWrite,
+    AppId, AppMode, Audience, Committed, Connect, Connected, Deletion, Events, Ledger, Logged, Marks,
+    MemberChange, NewApp, NewChannel, NewMessage, Reader, Requires, Result, Sent, Sqlite, SqliteOptions,
+    Store, StoreError, Ticket, UserWrite,
 };
 use parlour_wire::messages::{EditMessage, Message};
 use parlour_wire::reads::Unread;
@@ -167,7 +167,9 @@ impl Kit {
         id: &str,
         edit: EditMessage,
     ) -> Result<Committed<Message>> {
-        self.store.edit_message(self.app, &cid(channel), &message_id(id), edit, at(0)).await
+        self.store
+            .edit_message(self.app, &cid(channel), &message_id(id), edit, Audience::Everybody, at(0))
+            .await
     }
 
     pub(crate) async fn edits_text(&self, channel: &str, id: &str, text: &str) -> Message {

@@ -59,13 +59,13 @@ pub(crate) async fn who_is_deactivated_does_not_connect_until_reactivated_f2_20_
     assert_err(kit.connects("alice", json!({"name": "A"})).await, refused);
     let stored = kit.store.users(kit.app, &[user("alice")]).await.unwrap().remove(0);
     assert_eq!((stored.deactivated_at, stored.display_name()), (Some(at(7)), "Alice"));
-    let inactive = kit.store.inactive_users().await.unwrap();
-    assert_eq!(inactive, [(kit.app, user("alice"), Inactivity::Deactivated)]);
+    let standing = kit.store.standing(kit.app, &user("alice")).await.unwrap();
+    assert_eq!(standing.inactivity, Some(Inactivity::Deactivated));
 
     assert_eq!(life(&kit, "alice", Life::Reactivate).await.unwrap(), ["user:alice 2 user.reactivated"]);
     assert!(life(&kit, "alice", Life::Reactivate).await.unwrap().is_empty());
     assert!(!kit.connects("alice", json!({})).await.unwrap().value.created);
-    assert!(kit.store.inactive_users().await.unwrap().is_empty());
+    assert_eq!(kit.store.standing(kit.app, &user("alice")).await.unwrap().inactivity, None);
     assert_err(life(&kit, "nobody", Life::Deactivate).await, StoreError::NotFound);
 }
 
@@ -98,7 +98,7 @@ pub(crate) async fn who_is_deleted_comes_back_whole_when_restored_f2_22_f2_25(ki
     assert_eq!(back.me.user.display_name(), "Alice");
     assert_eq!(back.topics.len(), 3, "with her channel");
     assert_eq!(
-        kit.store.message(kit.app, &cid(GENERAL), &message_id("m1")).await.unwrap().text,
+        kit.store.message(kit.app, &cid(GENERAL), &message_id("m1"), None).await.unwrap().text,
         "alice says m1"
     );
 }
@@ -119,6 +119,9 @@ pub(crate) async fn who_is_deleted_for_good_leaves_what_the_call_said_f2_23(kit:
             kit.sends(GENERAL, "alice", &format!("{at_key}-{n}")).await;
         }
         kit.sends(GENERAL, "bob", &format!("{at_key}-bob")).await;
+        let (alice, bob) = (user("alice"), user("bob"));
+        let never_again = parlour_store::Wanted::No { ends_at: None };
+        kit.store.block(kit.app, &alice, &bob, never_again, at(1)).await.unwrap();
         let task_id = format!("t-{at_key}");
         kit.store.create_task(work(&kit, &task_id, "alice", for_good(messages.clone()))).await.unwrap();
         let steps = does_all(&kit).await;
@@ -130,6 +133,7 @@ pub(crate) async fn who_is_deleted_for_good_leaves_what_the_call_said_f2_23(kit:
         assert!(stored.custom.is_empty() && stored.last_active.is_none(), "{stored:?}");
         assert_err(life(&kit, "alice", Life::Restore).await, StoreError::NotFound);
         assert!(kit.connects("alice", json!({})).await.is_err(), "the id is not given again");
+        assert_eq!(kit.store.blocks(kit.app, &alice).await.unwrap(), []);
         let state = kit.store.channel_state(kit.app, &cid(GENERAL), None, 100).await.unwrap();
         assert_eq!(state.channel.member_count, 2);
         let texts =
@@ -172,6 +176,10 @@ pub(crate) async fn an_export_has_all_that_is_stored_of_a_user_f2_24(kit: Kit) {
     kit.has_channel(GENERAL, &["bob"]).await;
     kit.adds(GENERAL, &["alice"]).await;
     kit.store.register_device(kit.app, &user("alice"), device("phone"), at(1)).await.unwrap();
+    let (alice, bob) = (user("alice"), user("bob"));
+    let wanted = parlour_store::Wanted::No { ends_at: None };
+    kit.store.mute(kit.app, &alice, &bob, wanted, at(1)).await.unwrap();
+    kit.store.block(kit.app, &alice, &bob, wanted, at(1)).await.unwrap();
     for n in 0..130 {
         kit.sends(GENERAL, "alice", &format!("m{n}")).await;
         kit.sends(GENERAL, "bob", &format!("b{n}")).await;
@@ -193,9 +201,11 @@ pub(crate) async fn an_export_has_all_that_is_stored_of_a_user_f2_24(kit: Kit) {
     let read: Vec<ExportLine> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(matches!(&read[0], ExportLine::User { user } if user.custom.contains_key("privacy_settings")));
     assert!(matches!(&read[1], ExportLine::Device { device } if device.id == "phone"));
-    assert!(matches!(&read[2], ExportLine::Membership { cid, .. } if cid.to_string() == "messaging:now"));
-    assert!(matches!(&read[3], ExportLine::Read { .. }));
-    let said: Vec<&str> = read[4..]
+    assert!(matches!(&read[2], ExportLine::Mute { mute } if mute.user.id == bob));
+    assert!(matches!(&read[3], ExportLine::Block { block } if block.user.id == bob));
+    assert!(matches!(&read[4], ExportLine::Membership { cid, .. } if cid.to_string() == "messaging:now"));
+    assert!(matches!(&read[5], ExportLine::Read { .. }));
+    let said: Vec<&str> = read[6..]
         .iter()
         .map(|line| match line {
             ExportLine::Message { message } => message.id.as_str(),
@@ -266,7 +276,7 @@ pub(crate) async fn a_device_belongs_to_who_registered_it_last_f2_37(kit: Kit) {
     assert_eq!((me.devices.len(), me.devices[24].id.as_str()), (25, "d3"));
     register("bob", "d3").await.unwrap();
     let ids = async |who: &str| -> Vec<String> {
-        let me = kit.store.me(kit.app, &user(who)).await.unwrap().unwrap();
+        let me = kit.store.me(kit.app, &user(who), at(9)).await.unwrap().unwrap();
         assert_eq!(kit.store.devices(kit.app, &user(who)).await.unwrap(), me.devices);
         me.devices.into_iter().map(|device| device.id).collect()
     };

@@ -1,6 +1,6 @@
 //! Messages: sent once whatever happens, edited, deleted, paged.
 
-use parlour_store::{Deletion, NewMessage, Page, Requires, Sent, StoreError};
+use parlour_store::{Audience, Deletion, NewMessage, Page, Requires, Sent, StoreError};
 use parlour_wire::Event;
 use parlour_wire::messages::{EditMessage, MESSAGE_CUSTOM_BYTES_MAX, Message, MessageType};
 use serde_json::json;
@@ -39,7 +39,7 @@ pub(crate) async fn a_message_has_the_seq_of_its_event(kit: Kit) {
         Event::MessageNew { message: told, .. } => assert_eq!(*told, message),
         other => panic!("{other:?}"),
     }
-    assert_eq!(kit.store.message(kit.app, &cid(GENERAL), &message.id).await.unwrap(), message);
+    assert_eq!(kit.store.message(kit.app, &cid(GENERAL), &message.id, None).await.unwrap(), message);
     let state = kit.store.channel_state(kit.app, &cid(GENERAL), None, 1).await.unwrap();
     assert_eq!((state.channel.last_message_at, state.messages), (Some(at(5)), vec![message]));
 }
@@ -67,7 +67,7 @@ pub(crate) async fn texts_and_data_come_back_as_they_were_sent(kit: Kit) {
         let new =
             NewMessage { custom: custom.clone(), ..kit.message(GENERAL, "alice", &format!("m{n}"), text) };
         kit.store.send_message(new.clone()).await.unwrap();
-        let stored = kit.store.message(kit.app, &cid(GENERAL), &new.id).await.unwrap();
+        let stored = kit.store.message(kit.app, &cid(GENERAL), &new.id, None).await.unwrap();
         assert_eq!((stored.text.as_str(), &stored.custom), (*text, &custom));
         assert!(matches!(kit.store.send_message(new).await.unwrap().value, Sent::Before(_)));
     }
@@ -116,7 +116,7 @@ pub(crate) async fn the_same_id_for_anything_else_is_a_conflict(kit: Kit) {
     kit.edits_text(GENERAL, "m1", "edited").await;
     let edited = NewMessage { text: "edited".to_owned(), ..first() };
     assert_err(kit.store.send_message(edited).await, StoreError::IdConflict);
-    let page = kit.store.messages(kit.app, &cid("messaging:other"), Page::Latest, 10, 0).await.unwrap();
+    let page = kit.store.messages(kit.app, &cid("messaging:other"), Page::Latest, 10, 0, None).await.unwrap();
     assert!(page.messages.is_empty());
 }
 
@@ -132,7 +132,7 @@ pub(crate) async fn an_id_of_a_hard_deleted_message_stays_taken_l5_12(kit: Kit) 
     assert_eq!((gone.message_type, gone.text.as_str(), gone.seq), (MessageType::Deleted, "", seq));
     assert_eq!((gone.created_at, gone.deleted_at), (at(0), Some(at(8))));
     assert!(matches!(
-        kit.store.message(kit.app, &cid(GENERAL), &message_id("m1")).await,
+        kit.store.message(kit.app, &cid(GENERAL), &message_id("m1"), None).await,
         Err(StoreError::NotFound)
     ));
     for other in [NewMessage { sender: user("bob"), ..new() }, NewMessage { text: "x".to_owned(), ..new() }] {
@@ -148,7 +148,7 @@ pub(crate) async fn ids_of_a_deleted_channel_stay_taken(kit: Kit) {
     let again = kit.message(GENERAL, "alice", "m1", "alice says m1");
     let gone = before(kit.store.send_message(again).await.unwrap().value);
     assert_eq!(gone.message_type, MessageType::Deleted);
-    let page = kit.store.messages(kit.app, &cid(GENERAL), Page::Latest, 10, 0).await.unwrap();
+    let page = kit.store.messages(kit.app, &cid(GENERAL), Page::Latest, 10, 0, None).await.unwrap();
     assert!(page.messages.is_empty());
 }
 
@@ -191,7 +191,7 @@ pub(crate) async fn edits_change_what_they_name(kit: Kit) {
         ..kit.message(GENERAL, "alice", "m1", "hello")
     };
     kit.store.send_message(new).await.unwrap();
-    let edit = |edit, ms| kit.store.edit_message(kit.app, &CID, &ID, edit, at(ms));
+    let edit = |edit, ms| kit.store.edit_message(kit.app, &CID, &ID, edit, Audience::Everybody, at(ms));
     static CID: std::sync::LazyLock<parlour_wire::Cid> = std::sync::LazyLock::new(|| cid(GENERAL));
     static ID: std::sync::LazyLock<parlour_wire::MessageId> = std::sync::LazyLock::new(|| message_id("m1"));
 
@@ -213,7 +213,7 @@ pub(crate) async fn edits_change_what_they_name(kit: Kit) {
     assert_eq!((changed.text.as_str(), changed.attachments.len()), ("bye", 0));
     assert_eq!((changed.created_at, changed.edited_at), (at(0), Some(at(7))));
     assert_eq!(changed.seq, 3, "its place stays");
-    assert_eq!(kit.store.message(kit.app, &CID, &ID).await.unwrap(), changed);
+    assert_eq!(kit.store.message(kit.app, &CID, &ID, None).await.unwrap(), changed);
 }
 
 pub(crate) async fn an_edit_of_a_deleted_message_finds_nothing(kit: Kit) {
@@ -256,7 +256,7 @@ pub(crate) async fn a_soft_deleted_message_keeps_its_place_without_its_words(kit
     let id = message_id("m1");
     let deleted = kit.store.delete_message(kit.app, &cid(GENERAL), &id, Deletion::Soft, at(4)).await.unwrap();
     assert_eq!(lines(&deleted.events), ["channel:messaging:general 5 message.deleted"]);
-    let message = kit.store.message(kit.app, &cid(GENERAL), &id).await.unwrap();
+    let message = kit.store.message(kit.app, &cid(GENERAL), &id, None).await.unwrap();
     assert_eq!((message.message_type.clone(), message.seq), (MessageType::Deleted, 4));
     assert_eq!(message.deleted_at, Some(at(4)));
     assert!(!format!("{message:?}").contains("secret"));
@@ -266,7 +266,7 @@ pub(crate) async fn a_soft_deleted_message_keeps_its_place_without_its_words(kit
         }
         other => panic!("{other:?}"),
     }
-    let page = kit.store.messages(kit.app, &cid(GENERAL), Page::Latest, 10, 0).await.unwrap();
+    let page = kit.store.messages(kit.app, &cid(GENERAL), Page::Latest, 10, 0, None).await.unwrap();
     assert_eq!(page.messages.len(), 1);
 }
 
@@ -280,7 +280,7 @@ pub(crate) async fn a_hard_deleted_message_is_gone(kit: Kit) {
         }
         other => panic!("{other:?}"),
     }
-    let page = kit.store.messages(kit.app, &cid(GENERAL), Page::Latest, 10, 0).await.unwrap();
+    let page = kit.store.messages(kit.app, &cid(GENERAL), Page::Latest, 10, 0, None).await.unwrap();
     assert!(page.messages.is_empty());
 }
 
@@ -305,7 +305,7 @@ pub(crate) async fn pages_lie_where_they_were_asked_for(kit: Kit) {
         kit.sends(GENERAL, "alice", &format!("m{n}")).await;
     }
     let page = async |page, limit, hidden| {
-        let page = kit.store.messages(kit.app, &cid(GENERAL), page, limit, hidden).await.unwrap();
+        let page = kit.store.messages(kit.app, &cid(GENERAL), page, limit, hidden, None).await.unwrap();
         let seqs: Vec<_> = page.messages.iter().map(|message| message.seq).collect();
         (seqs, page.has_more_before, page.has_more_after)
     };
@@ -332,7 +332,7 @@ pub(crate) async fn pages_lie_where_they_were_asked_for(kit: Kit) {
     assert_eq!(page(Page::After(0), 2, 8).await, (seqs(9..=10), false, true));
     assert_eq!(page(Page::Around(4), 3, 8).await, (seqs(9..=11), false, true));
     assert_eq!(page(Page::Before(5), 3, 8).await, (vec![], false, true));
-    let nowhere = kit.store.messages(kit.app, &cid("messaging:no"), Page::Latest, 1, 0).await;
+    let nowhere = kit.store.messages(kit.app, &cid("messaging:no"), Page::Latest, 1, 0, None).await;
     assert!(matches!(nowhere, Err(StoreError::NotFound)));
 }
 

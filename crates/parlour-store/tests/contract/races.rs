@@ -56,7 +56,7 @@ pub(crate) async fn the_same_send_a_hundred_times_is_one_message(kit: Kit) {
     }
     let answers = racing.join_all().await;
     assert_eq!(answers.iter().filter(|sent| matches!(sent, Sent::New(_))).count(), 1);
-    let page = kit.store.messages(kit.app, &cid(GENERAL), Page::Latest, 100, 0).await.unwrap();
+    let page = kit.store.messages(kit.app, &cid(GENERAL), Page::Latest, 100, 0, None).await.unwrap();
     assert_eq!(page.messages.len(), 1);
     assert_eq!(kit.head(channel_topic(GENERAL)).await, 3);
 }
@@ -71,7 +71,10 @@ pub(crate) async fn everybody_reads_what_was_acknowledged(kit: Kit) {
                 let id = format!("m{reader}-{n}");
                 let seq = kit.sends(GENERAL, "alice", &id).await.seq;
                 let store: &dyn Store = kit.store.as_ref();
-                assert_eq!(store.message(kit.app, &cid(GENERAL), &message_id(&id)).await.unwrap().seq, seq);
+                assert_eq!(
+                    store.message(kit.app, &cid(GENERAL), &message_id(&id), None).await.unwrap().seq,
+                    seq
+                );
                 assert!(kit.head(channel_topic(GENERAL)).await >= seq);
             }
         });

@@ -40,7 +40,7 @@ pub(crate) async fn unread_counts_what_others_said_aloud(kit: Kit) {
     assert!(each.contains(&("messaging:other".to_owned(), 1, 4)), "{each:?}");
     assert_eq!(kit.unread("alice").await, 1, "bob's own message is unread to alice");
     assert_eq!(kit.unread("nobody").await, 0);
-    let me = kit.store.me(kit.app, &user("bob")).await.unwrap().unwrap();
+    let me = kit.store.me(kit.app, &user("bob"), at(0)).await.unwrap().unwrap();
     assert_eq!((me.total_unread_count, me.unread_channels), (3, 2));
 }
 

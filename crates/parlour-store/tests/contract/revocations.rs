@@ -14,7 +14,7 @@ async fn revoke(kit: &Kit, id: Option<&str>, before: Option<Timestamp>) {
 }
 
 fn before(ms: i64) -> Standing {
-    Standing { tokens_revoked_before: Some(at(ms)) }
+    Standing { tokens_revoked_before: Some(at(ms)), ..Standing::default() }
 }
 
 pub(crate) async fn whichever_revokes_more_is_in_force_and_null_takes_it_back(kit: Kit) {
@@ -50,7 +50,7 @@ pub(crate) async fn who_comes_with_a_revoked_token_is_not_let_in_and_counts_for_
         let connect = Connect { issued_at, ..kit.connect("alice") };
         assert_err(kit.store.connect(connect).await, StoreError::TokenRevoked);
     }
-    assert_eq!(kit.store.me(kit.app, &user("alice")).await.unwrap(), None, "she is not made");
+    assert_eq!(kit.store.me(kit.app, &user("alice"), at(0)).await.unwrap(), None, "she is not made");
     assert_eq!(kit.store.monthly_active_users(kit.app, "2026-11").await.unwrap(), 0);
     kit.store.connect(Connect { issued_at: Some(at(2)), ..kit.connect("alice") }).await.unwrap();
 }

@@ -25,12 +25,15 @@ pub(crate) async fn two_apps_share_nothing_f1_1(kit: Kit) {
     kit.sends(GENERAL, "bob", "m1").await;
 
     // The other app has none of it, by any name.
-    assert_eq!(other.store.me(other.app, &user("alice")).await.unwrap(), None);
+    assert_eq!(other.store.me(other.app, &user("alice"), at(0)).await.unwrap(), None);
     assert!(other.store.users(other.app, &users(&["alice", "bob"])).await.unwrap().is_empty());
     assert_eq!(other.store.channel_access(other.app, &cid(GENERAL), None).await.unwrap(), None);
     let state = other.store.channel_state(other.app, &cid(GENERAL), Some(&user("alice")), 5).await;
     assert_err(state, StoreError::NotFound);
-    assert_err(other.store.message(other.app, &cid(GENERAL), &message_id("m1")).await, StoreError::NotFound);
+    assert_err(
+        other.store.message(other.app, &cid(GENERAL), &message_id("m1"), None).await,
+        StoreError::NotFound,
+    );
     for topic in [channel_topic(GENERAL), user_topic("alice"), Topic::App("first".parse().unwrap())] {
         assert_eq!(other.head(topic.clone()).await, 0, "{topic}");
         let found = other.store.events(other.app, &topic, 0, 10, Reader::Anyone).await.unwrap();
@@ -59,7 +62,7 @@ pub(crate) async fn two_apps_share_nothing_f1_1(kit: Kit) {
     let edit = EditMessage { text: Some("of the second".to_owned()), ..EditMessage::default() };
     other.edits(GENERAL, "m1", edit).await.unwrap();
     other.deletes(GENERAL, "m1", Deletion::Hard).await.unwrap();
-    let page = kit.store.messages(kit.app, &cid(GENERAL), Page::Latest, 10, 0).await.unwrap();
+    let page = kit.store.messages(kit.app, &cid(GENERAL), Page::Latest, 10, 0, None).await.unwrap();
     assert_eq!(page.messages[0].text, "bob says m1");
     assert_eq!(kit.unread("alice").await, 1);
     kit.reads(GENERAL, "alice", ReadTo::Everything).await;
@@ -85,13 +88,13 @@ pub(crate) async fn two_apps_share_nothing_f1_1(kit: Kit) {
     );
 
     // Nor does what becomes of a user there reach her namesake.
-    let namesake = kit.store.me(kit.app, &user("alice")).await.unwrap().unwrap().user;
+    let namesake = kit.store.me(kit.app, &user("alice"), at(0)).await.unwrap().unwrap().user;
     let renamed =
         Connect { fields: fields(json!({"name": "Alice of the second"})), ..other.connect("alice") };
     other.store.connect(Connect { now: at(99), ..renamed }).await.unwrap();
     let change = UserChange { set: fields(json!({"name": "Alison"})), ..UserChange::default() };
     other.store.update_user(other.app, &user("alice"), change, at(99)).await.unwrap();
-    assert_eq!(kit.store.me(kit.app, &user("alice")).await.unwrap().unwrap().user, namesake);
+    assert_eq!(kit.store.me(kit.app, &user("alice"), at(0)).await.unwrap().unwrap().user, namesake);
     assert_eq!(namesake.custom["name"], "Alice of the first");
 }
 

@@ -106,7 +106,7 @@ pub(crate) async fn closing_is_recorded_with_the_users(kit: Kit) {
         assert_eq!((user.last_active, user.updated_at), (Some(at(7_000)), at(0)), "{}", user.id);
     }
     kit.store.record_closed(closed(&["alice"]), at(1_000)).await.unwrap();
-    let alice = kit.store.me(kit.app, &user("alice")).await.unwrap().unwrap().user;
+    let alice = kit.store.me(kit.app, &user("alice"), at(0)).await.unwrap().unwrap().user;
     assert_eq!(alice.last_active, Some(at(7_000)), "it does not step back");
     let usage = minutes(&kit, 1, 7_000).await;
     let minute = usage.points[0];

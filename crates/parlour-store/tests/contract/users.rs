@@ -85,7 +85,7 @@ pub(crate) async fn a_user_of_the_limit_is_refused_and_nothing_is_stored_on_ever
     let largest = of(USER_BYTES_LIMIT - 1);
 
     assert_err(kit.connects("alice", of(USER_BYTES_LIMIT)).await, too_large.clone());
-    assert_eq!(kit.store.me(kit.app, &user("alice")).await.unwrap(), None);
+    assert_eq!(kit.store.me(kit.app, &user("alice"), at(0)).await.unwrap(), None);
     assert_eq!(kit.store.monthly_active_users(kit.app, "2026-11").await.unwrap(), 0, "nothing is counted");
 
     kit.connects("alice", largest.clone()).await.unwrap();
@@ -146,10 +146,10 @@ pub(crate) async fn friends_share_a_direct_channel_f4_8(kit: Kit) {
 }
 
 pub(crate) async fn me_is_made_by_nothing_but_connecting(kit: Kit) {
-    assert_eq!(kit.store.me(kit.app, &user("alice")).await.unwrap(), None);
-    assert_eq!(kit.store.me(kit.app, &user("alice")).await.unwrap(), None, "asking makes nobody");
+    assert_eq!(kit.store.me(kit.app, &user("alice"), at(0)).await.unwrap(), None);
+    assert_eq!(kit.store.me(kit.app, &user("alice"), at(0)).await.unwrap(), None, "asking makes nobody");
     kit.store.connect(Connect { now: at(3), ..kit.connect("alice") }).await.unwrap();
-    let me = kit.store.me(kit.app, &user("alice")).await.unwrap().unwrap();
+    let me = kit.store.me(kit.app, &user("alice"), at(0)).await.unwrap().unwrap();
     assert_eq!((me.user.created_at, me.user.last_active), (at(3), Some(at(3))));
     assert!(!me.user.online, "presence is not stored");
 }

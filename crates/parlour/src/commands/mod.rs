@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod app;
+pub(crate) mod ban;
 pub(crate) mod chat;
 pub(crate) mod dev;
 pub(crate) mod drain;

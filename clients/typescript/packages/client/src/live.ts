@@ -116,8 +116,9 @@ export class Live implements Shown {
         this.stale();
         break;
       }
-      case "notification.mark_read":
-        this.#channels.get(event.cid)?.showUnread();
+      default:
+        // How far its user has read, or what only the sender of a message hears of it.
+        if ("cid" in event) this.#channels.get(event.cid!)?.ownEvent(event);
     }
   }
 

@@ -293,6 +293,12 @@ export class LiveChannel implements ShownChannel {
     this.messages.patch({ loading: undefined, error });
   }
 
+  /** What is told of the channel in the topic of the user. */
+  ownEvent(event: Event): void {
+    if (this.view.get().data) this.#apply(event);
+    this.showUnread();
+  }
+
   #apply(event: Event): void {
     const view = this.view.get();
     const data = view.data!;
@@ -319,7 +325,8 @@ export class LiveChannel implements ShownChannel {
         break;
       case "channel.deleted":
         return this.#forget("gone");
-      case "member.added": {
+      case "member.added":
+      case "member.updated": {
         const { member } = event;
         const members = [...without(view.members, member.user_id), member];
         const member_count = data.member_count + members.length - view.members.length;

@@ -44,26 +44,51 @@ import {
   users,
 } from "./endpoints.js";
 import { parlourError, textOf } from "./errors.js";
+import {
+  bans,
+  banUser,
+  block,
+  blocks,
+  changeRole,
+  flag,
+  flags,
+  liftBan,
+  type ModerationPage,
+  mute,
+  mutes,
+  unblock,
+  unmute,
+} from "./moderation.js";
 import type {
   AddKey,
   AppLimits,
   AppLimitsResponse,
   AppResponse,
+  Ban,
+  BansResponse,
+  BanUser,
+  Block,
   ChannelResponse,
+  ChannelRole,
   ChannelsResponse,
   ChannelState,
   Device,
   EditMessage,
   ExportLine,
+  Flag,
+  FlagContent,
+  FlagsResponse,
   GetOrCreateChannel,
   JwksInfo,
   KeyResponse,
   MarkRead,
   Me,
+  Member,
   MembersResponse,
   Message,
   MessageDraft,
   MessagesResponse,
+  Mute,
   PartialUpdate,
   QueryChannels,
   QueryUsers,
@@ -83,6 +108,7 @@ export type { CallOptions, EndpointOptions } from "./address.js";
 export type { DeleteUser, MemberPage, MessagePage, UsageQuery } from "./endpoints.js";
 export { ParlourError } from "./errors.js";
 export type { ExportLine, Task } from "./wire.js";
+export type { ModerationPage } from "./moderation.js";
 
 /** How long a server token is good for, in seconds. Each call makes its own. */
 const SERVER_TOKEN_TTL_S = 300;
@@ -275,6 +301,26 @@ export class ServerClient {
     await this.#ask(revokeAllTokens(revocation(before)), options);
   }
 
+  /** Bans a user from the app or from a channel. From the app: when this resolves, the user hears nothing more. */
+  banUser(userId: string, ban: BanUser = {}, options?: CallOptions): Promise<Ban> {
+    return this.#ask(banUser(userId, ban), options);
+  }
+
+  /** Lifts a ban from a channel, or from the app. */
+  unbanUser(userId: string, from: { cid?: string | undefined } = {}, options?: CallOptions): Promise<void> {
+    return this.#ask(liftBan(userId, from.cid), options);
+  }
+
+  /** A page of the bans in force, the latest first. */
+  bans(page: ModerationPage = {}, options?: CallOptions): Promise<BansResponse> {
+    return this.#ask(bans(page), options);
+  }
+
+  /** A page of what was flagged, the latest first. */
+  flags(page: ModerationPage = {}, options?: CallOptions): Promise<FlagsResponse> {
+    return this.#ask(flags(page), options);
+  }
+
   /** Acts in the name of a user. Throws `invalid_id`. */
   asUser(userId: string): ActingUser {
     return new ActingUser(this.#askAs(this.#user(userId)));
@@ -380,6 +426,47 @@ export class ActingUser {
   unread(options?: CallOptions): Promise<UnreadTotals> {
     return this.#ask(unread, options);
   }
+
+  /** Bans a user from the app or from a channel, and is named as who did. */
+  banUser(userId: string, ban: BanUser = {}, options?: CallOptions): Promise<Ban> {
+    return this.#ask(banUser(userId, ban), options);
+  }
+
+  /** Mutes another user, for some time or for good; whom this one mutes. */
+  muteUser(userId: string, mutes: { seconds?: number | undefined } = {}, options?: CallOptions): Promise<Mute[]> {
+    const { seconds } = mutes;
+    return this.#ask(mute({ user_id: userId, ...(seconds !== undefined && { duration_s: seconds }) }), options);
+  }
+
+  /** Hears another user again. */
+  unmuteUser(userId: string, options?: CallOptions): Promise<Mute[]> {
+    return this.#ask(unmute(userId), options);
+  }
+
+  /** Whom the user mutes. */
+  mutes(options?: CallOptions): Promise<Mute[]> {
+    return this.#ask(mutes, options);
+  }
+
+  /** Blocks another user: nothing is sent between the two any more. Whom this one blocks. */
+  blockUser(userId: string, options?: CallOptions): Promise<Block[]> {
+    return this.#ask(block(userId), options);
+  }
+
+  /** Takes a block back. */
+  unblockUser(userId: string, options?: CallOptions): Promise<Block[]> {
+    return this.#ask(unblock(userId), options);
+  }
+
+  /** Whom the user blocks. */
+  blocks(options?: CallOptions): Promise<Block[]> {
+    return this.#ask(blocks, options);
+  }
+
+  /** Tells the moderators of a user or a message; again is the same. */
+  flag(content: FlagContent, options?: CallOptions): Promise<Flag> {
+    return this.#ask(flag(content), options);
+  }
 }
 
 /** A channel, in the hands of the app's backend in the name of a user. */
@@ -417,6 +504,11 @@ export class ActingChannel {
   /** Adds and removes members in one step, at most 100 in all. */
   updateMembers(update: UpdateMembers, options?: CallOptions): Promise<ChannelState> {
     return this.#ask(updateMembers(this.cid, update), options);
+  }
+
+  /** Makes a member a moderator or an owner, or an ordinary one again. */
+  changeRole(userId: string, role: ChannelRole, options?: CallOptions): Promise<Member> {
+    return this.#ask(changeRole(this.cid, userId, role), options);
   }
 
   /** A page of members, by the time they joined. */

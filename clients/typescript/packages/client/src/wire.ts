@@ -55,6 +55,69 @@ export interface AppResponse {
 
 export type AppState = "foreground" | "hidden" | "background" | (string & {});
 
+/** Somebody is banned. */
+export interface Ban {
+  /** Absent where a server did that named no user. */
+  banned_by?: UserBrief;
+  /** From this channel; absent: from the app. */
+  cid?: Cid;
+  created_at: Timestamp;
+  /** When it ends by itself; absent: it does not. */
+  ends_at?: Timestamp;
+  reason?: string;
+  shadow?: boolean;
+  user: UserBrief;
+}
+
+/** The ban that a call made. */
+export interface BanResponse {
+  ban: Ban;
+}
+
+/**
+ * `POST /v1/users/{user_id}/ban`: keeps a user out of the app, or from saying anything in a channel. A ban that is
+ * there is replaced.
+ *
+ * ```
+ * use parlour_wire::moderation::BanUser;
+ * let ban: BanUser = serde_json::from_str(r#"{"reason": "spam", "duration_s": 3600}"#).unwrap();
+ * assert!(ban.cid.is_none() && !ban.shadow);
+ * ```
+ */
+export interface BanUser {
+  /** The channel; absent: the whole app. */
+  cid?: Cid;
+  /** Seconds after which it ends by itself, at most ten years; absent: it does not. */
+  duration_s?: number;
+  /** At most 500 characters. The user is told it. */
+  reason?: string;
+  /** The user notices nothing: what it sends is seen by itself and by servers. */
+  shadow?: boolean;
+}
+
+/** `GET /v1/bans`: those in force, the latest first. */
+export interface BansResponse {
+  bans: Ban[];
+  /** Asks for the following page; absent on the last one. */
+  next?: string;
+}
+
+/** Somebody whom the caller blocked. */
+export interface Block {
+  created_at: Timestamp;
+  user: UserBrief;
+}
+
+/** `POST /v1/blocks`: the caller wants nothing to do with somebody. */
+export interface BlockUser {
+  user_id: UserId;
+}
+
+/** Whom the caller blocks, the latest first. */
+export interface BlocksResponse {
+  blocks: Block[];
+}
+
 /** Connections by the causes that they are there for. */
 export interface ByCause {
   extra_tab: number;
@@ -379,6 +442,13 @@ export type Event =
       created_at: Timestamp;
       member: Member;
     }
+  /** A member's role in the channel changed. */
+  | {
+      type: "member.updated";
+      cid: Cid;
+      created_at: Timestamp;
+      member: Member;
+    }
   | {
       type: "member.removed";
       cid: Cid;
@@ -407,6 +477,29 @@ export type Event =
       last_read_seq: number;
       /** Unread messages among those up to `head`, when this happened. */
       unread_messages: number;
+    }
+  /**
+   * The user is banned from a channel, or (without one) from the app: then its connections are closed (4003).
+   * Nothing is told of a shadow ban.
+   */
+  | {
+      type: "user.banned";
+      cid?: Cid;
+      created_at: Timestamp;
+      ends_at?: Timestamp;
+      reason?: string;
+    }
+  /** A ban was lifted before its time. */
+  | {
+      type: "user.unbanned";
+      cid?: Cid;
+      created_at: Timestamp;
+    }
+  /** The user mutes these from now on, and nobody else. */
+  | {
+      type: "notification.mutes_updated";
+      created_at: Timestamp;
+      mutes: Mute[];
     }
   /** The user's own fields changed. */
   | {
@@ -472,6 +565,14 @@ export type ExportLine =
       device: Device;
     }
   | {
+      type: "mute";
+      mute: Mute;
+    }
+  | {
+      type: "block";
+      block: Block;
+    }
+  | {
       type: "membership";
       cid: Cid;
       membership: Member;
@@ -485,6 +586,43 @@ export type ExportLine =
       type: "message";
       message: Message;
     };
+
+/** Somebody flagged a user or a message. */
+export interface Flag {
+  cid?: Cid;
+  created_at: Timestamp;
+  /** As it is now; absent where it is gone, and in the answer to who flags. */
+  message?: Message;
+  message_id?: MessageId;
+  reason?: string;
+  /** Who flagged. */
+  reporter: UserBrief;
+  /** The user, or who sent the message. */
+  user: UserBrief;
+}
+
+/** `POST /v1/flags`: the caller tells the moderators of a user, or of a message. */
+export interface FlagContent {
+  /** The channel of the message. */
+  cid?: Cid;
+  message_id?: MessageId;
+  /** At most 500 characters. */
+  reason?: string;
+  /** The user, where it is no message that is flagged. */
+  user_id?: UserId;
+}
+
+/** The flag that a call raised, or had raised before. */
+export interface FlagResponse {
+  flag: Flag;
+}
+
+/** `GET /v1/flags`: the latest first. */
+export interface FlagsResponse {
+  flags: Flag[];
+  /** Asks for the following page; absent on the last one. */
+  next?: string;
+}
 
 /** `POST /v1/channels/{type}/{id}` and `POST /v1/channels/{type}`: makes the channel, or gives the one that is there. */
 export interface GetOrCreateChannel {
@@ -626,6 +764,11 @@ export interface Member {
   user_id: UserId;
 }
 
+/** One member. */
+export interface MemberResponse {
+  member: Member;
+}
+
 /** A page of members, by the time they joined. */
 export interface MembersResponse {
   member_count: number;
@@ -647,6 +790,8 @@ export interface Message {
   mentioned_users?: UserId[];
   /** The seq of the event that brought it: the message's place in the channel. */
   seq: number;
+  /** Nobody sees it but its sender, who was shadow-banned when it was sent. Servers are told, nobody else. */
+  shadowed?: boolean;
   /** A silent message raises no unread count. */
   silent?: boolean;
   text: string;
@@ -682,6 +827,26 @@ export interface MessagesResponse {
   /** Whether there are older messages than these. */
   has_more_before: boolean;
   messages: Message[];
+}
+
+/** Somebody whom the caller muted. */
+export interface Mute {
+  created_at: Timestamp;
+  /** When it ends by itself; absent: it does not. */
+  ends_at?: Timestamp;
+  user: UserBrief;
+}
+
+/** `POST /v1/mutes`: the caller does not want to be bothered by somebody. */
+export interface MuteUser {
+  /** Seconds after which it ends by itself, at most ten years; absent: it does not. */
+  duration_s?: number;
+  user_id: UserId;
+}
+
+/** Whom the caller mutes, the latest first. */
+export interface MutesResponse {
+  mutes: Mute[];
 }
 
 /** What happens where a user has as many connections as allowed. */
@@ -1062,6 +1227,11 @@ export interface UnreadTotals {
   channels: Unread[];
   total_unread_count: number;
   unread_channels: number;
+}
+
+/** `PATCH …/members/{user_id}`: what a member may do from now on. */
+export interface UpdateMember {
+  channel_role: ChannelRole;
 }
 
 /** `POST …/members`: adds and removes members, at most 100 in all. */

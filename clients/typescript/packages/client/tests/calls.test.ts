@@ -5,6 +5,7 @@ import { type Authorize, caller } from "../src/calls.js";
 import * as appCalls from "../src/app_endpoints.js";
 import * as calls from "../src/endpoints.js";
 import { ParlourError } from "../src/errors.js";
+import * as moderation from "../src/moderation.js";
 import { type Answer, BASE, deaf, fakeFetch, json, refused, silent } from "./fake_fetch.js";
 
 const CID = "messaging:general";
@@ -241,6 +242,24 @@ const STORIES: Record<string, Story> = {
   removeJwks: [appCalls.removeJwks, "DELETE /v1/app/jwks", undefined, {}],
   revokeTokens: [appCalls.revokeTokens("a@b", {}), "POST /v1/users/a%40b/revoke_tokens", {}, {}],
   revokeAllTokens: [appCalls.revokeAllTokens({}), "POST /v1/app/revoke_tokens", {}, {}],
+  changeRole: [
+    moderation.changeRole(CID, "a@b", "moderator"),
+    `PATCH ${C}/members/a%40b`,
+    { channel_role: "moderator" },
+    { member: {} },
+    {},
+  ],
+  banUser: [moderation.banUser("a@b", { cid: CID }), "POST /v1/users/a%40b/ban", { cid: CID }, { ban: {} }, {}],
+  liftBan: [moderation.liftBan("a@b", undefined), "DELETE /v1/users/a%40b/ban", undefined, {}],
+  bans: [moderation.bans({ limit: 3 }), "GET /v1/bans?limit=3", undefined, { bans: [] }],
+  mutes: [moderation.mutes, "GET /v1/mutes", undefined, { mutes: [] }, []],
+  mute: [moderation.mute({ user_id: "a@b" }), "POST /v1/mutes", { user_id: "a@b" }, { mutes: [] }, []],
+  unmute: [moderation.unmute("a@b"), "DELETE /v1/mutes/a%40b", undefined, { mutes: [] }, []],
+  blocks: [moderation.blocks, "GET /v1/blocks", undefined, { blocks: [] }, []],
+  block: [moderation.block("a@b"), "POST /v1/blocks", { user_id: "a@b" }, { blocks: [] }, []],
+  unblock: [moderation.unblock("a@b"), "DELETE /v1/blocks/a%40b", undefined, { blocks: [] }, []],
+  flag: [moderation.flag({ user_id: "a@b" }), "POST /v1/flags", { user_id: "a@b" }, { flag: {} }, {}],
+  flags: [moderation.flags({ cid: CID }), "GET /v1/flags?cid=messaging%3Ageneral", undefined, { flags: [] }],
   usage: [calls.usage({ granularity: "hour", last: 24 }), "GET /v1/usage?granularity=hour&last=24", undefined, { month: "2026-11" }],
 };
 
@@ -275,7 +294,7 @@ test("every endpoint of the reference has its call, and every call its endpoint"
       .replace("channels/team", "channels/{type}")
       .replace("messaging/general", "{type}/{id}")
       .replace("m-1", "{message_id}")
-      .replace("users/a%40b", "users/{user_id}")
+      .replace(/(users|members|mutes|blocks)\/a%40b/, "$1/{user_id}")
       .replace("tasks/t-1", "tasks/{task_id}")
       .replace("keys/k-1", "keys/{kid}"),
   );

@@ -20,7 +20,10 @@ pub(super) struct Actor {
 pub(super) enum Place {
     Outside,
     Member,
+    Moderator,
     Owner,
+    /// Is a member, and banned from the channel.
+    Banned,
     /// Was a member.
     Removed,
 }
@@ -41,6 +44,8 @@ enum Proof {
     /// A good token of the other app, shown there.
     Elsewhere,
     ServerElsewhere,
+    /// A good token of somebody who is banned from the app.
+    Banned,
 }
 
 const fn actor(
@@ -68,7 +73,11 @@ pub(super) const ACTORS: &[Actor] = &[
     actor("outsider", Some("outsider"), "user", Place::Outside, Proof::Token),
     actor("removed", Some("removed"), "user", Place::Removed, Proof::Token),
     actor("member", Some("member"), "user", Place::Member, Proof::Token),
+    actor("moderator", Some("moderator"), "user", Place::Moderator, Proof::Token),
     actor("owner", Some("owner"), "user", Place::Owner, Proof::Token),
+    actor("banned", Some("banned"), "user", Place::Member, Proof::Banned),
+    actor("banned_here", Some("banned_here"), "user", Place::Banned, Proof::Token),
+    actor("shadow_banned", Some("shadow_banned"), "user", Place::Member, Proof::Token),
     actor("moderator_role", Some("moderator_role"), "moderator", Place::Outside, Proof::Token),
     actor("admin_role", Some("admin_role"), "admin", Place::Outside, Proof::Token),
     actor("server_as_member", Some("member"), "user", Place::Member, Proof::ServerAs),
@@ -82,7 +91,7 @@ impl Actor {
         let (claims, secret) = match self.proof {
             Proof::Nothing => return String::new(),
             Proof::Anonymous => return unsigned(&json!({ "user_id": "!anonymous-actor-1" })),
-            Proof::Token => (user, SECRET),
+            Proof::Token | Proof::Banned => (user, SECRET),
             Proof::Expired => (json!({ "user_id": self.user, "exp": START_MS / 1_000 - 60 }), SECRET),
             Proof::Forged => (user, SECRET_ELSEWHERE),
             Proof::Server | Proof::ServerAs => (json!({ "server": true }), SECRET),
@@ -98,6 +107,7 @@ impl Actor {
             Proof::Nothing
             | Proof::Anonymous
             | Proof::Token
+            | Proof::Banned
             | Proof::Expired
             | Proof::Forged
             | Proof::Server
@@ -123,6 +133,7 @@ impl Actor {
             Proof::Nothing => Some("token_missing"),
             Proof::Expired => Some("token_expired"),
             Proof::Forged => Some("token_signature"),
+            Proof::Banned => Some("user_banned"),
             Proof::Anonymous
             | Proof::Token
             | Proof::Server
@@ -136,7 +147,7 @@ impl Actor {
     pub(super) fn at_hello(&self) -> Option<&'static str> {
         match self.proof {
             Proof::Nothing => Some("token_malformed"),
-            Proof::Expired | Proof::Forged => self.at_the_door(),
+            Proof::Expired | Proof::Forged | Proof::Banned => self.at_the_door(),
             Proof::Server | Proof::ServerAs | Proof::ServerElsewhere => Some("server_token_cannot_connect"),
             Proof::Anonymous | Proof::Token | Proof::Elsewhere => None,
         }

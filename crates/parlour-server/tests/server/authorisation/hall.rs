@@ -10,7 +10,8 @@ use crate::kit::{Heard, kind, sign};
 use crate::simulated::{Live, World};
 
 /// Users beside the actors': who wrote what is there, and who has to do with nothing.
-const EXTRAS: &[&str] = &["author", "stranger", "doomed"];
+const EXTRAS: &[(&str, &str)] =
+    &[("author", "user"), ("stranger", "user"), ("doomed", "user"), ("another_admin", "admin")];
 const LINK_BYTES_PER_SECOND: u32 = 10_000_000;
 
 pub(super) struct Hall {
@@ -28,12 +29,14 @@ impl Hall {
             ACTORS.iter().filter_map(|actor| Some((actor.user?, actor.role))).collect();
         let users: Vec<Value> = users
             .into_iter()
-            .chain(EXTRAS.iter().map(|extra| (*extra, "user")))
+            .chain(EXTRAS.iter().copied())
             .map(|(id, role)| json!({ "id": id, "role": role }))
             .collect();
         for server in ["server", "server_elsewhere"] {
             hall.must(server, "POST", "/v1/users", json!({ "users": users })).await;
         }
+        hall.must("server", "POST", "/v1/users/banned/ban", json!({})).await;
+        hall.must("server", "POST", "/v1/users/shadow_banned/ban", json!({ "shadow": true })).await;
         hall
     }
 
@@ -81,11 +84,20 @@ impl Hall {
         };
         let (mut members, removed): (Vec<_>, Vec<_>) =
             (of(Place::Member).collect(), of(Place::Removed).collect());
-        members.extend(of(Place::Removed));
+        for place in [Place::Moderator, Place::Banned, Place::Removed] {
+            members.extend(of(place));
+        }
         members.push("author");
-        members.dedup();
         self.must_as("owner", &path, json!({ "members": members })).await;
         self.must_as("owner", &format!("{path}/members"), json!({ "remove": removed })).await;
+        let (role, from) =
+            (json!({ "channel_role": "moderator" }), json!({ "cid": format!("{channel_type}:{id}") }));
+        for moderator in of(Place::Moderator) {
+            self.must("server", "PATCH", &format!("{path}/members/{moderator}"), role.clone()).await;
+        }
+        for banned in of(Place::Banned) {
+            self.must("server", "POST", &format!("/v1/users/{banned}/ban"), from.clone()).await;
+        }
         let messages = format!("{path}/messages");
         let (theirs, own) = (format!("theirs-{id}"), format!("own-{id}"));
         self.must_as("author", &messages, json!({ "message": { "id": theirs, "text": "theirs" } })).await;

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::column::{Count, Parsed, Time, json, readable};
 use super::super::events::Tx;
-use super::super::{devices, members, messages, users};
+use super::super::messages::Eyes;
+use super::super::{devices, members, messages, relations, users};
 use super::{DEALT_WITH, Open, Reached, Stretch};
 use crate::{Result, StoreError};
 
@@ -47,7 +48,12 @@ fn itself(conn: &Connection, task: &Open) -> Result<Found> {
     let user = users::find(conn, task.app, &task.user)?.ok_or(StoreError::NotFound)?;
     let devices = devices::of_user(conn, task.app, &task.user)?;
     let devices = devices.into_iter().map(|device| ExportLine::Device { device });
-    let lines = std::iter::once(ExportLine::User { user }).chain(devices).collect();
+    let mutes = relations::mutes(conn, task.app, &task.user, user.created_at)?;
+    let mutes = mutes.into_iter().map(|mute| ExportLine::Mute { mute });
+    let blocks = relations::blocks(conn, task.app, &task.user)?;
+    let blocks = blocks.into_iter().map(|block| ExportLine::Block { block });
+    let lines =
+        std::iter::once(ExportLine::User { user }).chain(devices).chain(mutes).chain(blocks).collect();
     Ok((lines, Some(Next::Memberships { after: 0 })))
 }
 
@@ -88,9 +94,11 @@ fn memberships(conn: &Connection, task: &Open, after: i64) -> Result<Found> {
 
 fn said(conn: &Connection, task: &Open, left: Stretch) -> Result<Found> {
     let (rows, left) = left.next(conn, task.app, &task.user)?;
+    // As it sees them itself: what is exported may be handed to it.
+    let eyes = Eyes::User(&task.user);
     let mut lines = Vec::with_capacity(rows.len());
     for row in rows {
-        if let Some(message) = messages::at(conn, row.channel, &row.cid, row.seq)? {
+        if let Some(message) = messages::at(conn, row.channel, &row.cid, row.seq, eyes)? {
             lines.push(ExportLine::Message { message: Box::new(message) });
         }
     }
