@@ -314,7 +314,9 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     http.timer(TokioTimer::new())
         .header_read_timeout(wait)
         .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX);
+        .max_headers(HEADERS_MAX)
+        // Never copied into a buffer first: an answer's body is dropped when it has left, and a poll relies on it.
+        .writev(true);
     let connection =
         http.serve_connection(TokioIo::new(peer), TowerToHyperService::new(service)).with_upgrades();
     tokio::pin!(connection);

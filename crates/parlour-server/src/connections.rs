@@ -70,6 +70,8 @@ struct Inner {
     untold: HashMap<(AppId, UserId), Vec<Untold>>,
     /// Users whose silent connections are being asked.
     rounds: HashMap<(AppId, UserId), Round>,
+    /// Those that have lost their place, by the number of the mailbox, while something may still be told on them.
+    departing: HashMap<u64, Departing>,
 }
 
 /// What a connection lasts by.
@@ -118,6 +120,14 @@ struct Untold {
     bye: ServerFrame,
     code: CloseCode,
     until: Millis,
+}
+
+/// A connection that has lost its place: what it was told before may still be on its way.
+struct Departing {
+    user: (AppId, UserId),
+    /// What its token says of when it was issued.
+    issued_at: Option<Timestamp>,
+    waited_for: Vec<StillTelling>,
 }
 
 /// Who dials: an app's user, and of her client the instance and the page. A page whose instance is a copy of another
@@ -254,6 +264,7 @@ impl Connections {
         let connection = leased?;
         // The poll before this one may still be under way: its client has given it up.
         connection.mailbox.is_succeeded();
+        let former = (connection.mailbox.number, connection.departing((app, user.clone())));
         connection.mailbox = Arc::clone(mailbox);
         if let (Some(inbox), Some(former)) = (inbox, &connection.inbox) {
             inbox.take_over(former);
@@ -262,7 +273,9 @@ impl Connections {
         connection.predecessor.clone_from(&hello.replaces);
         connection.app_state.clone_from(&hello.app_state);
         connection.issued_at = issued_at;
-        Some(connection.seat)
+        let seat = connection.seat;
+        inner.departing.extend([former]);
+        Some(seat)
     }
 
     /// Takes one of the dials of a client.
@@ -305,6 +318,7 @@ impl Connections {
         if let Some(place) = of_user.iter().position(is_predecessor) {
             let predecessor = of_user.remove(place);
             self.ledger.close(&predecessor.ticket, at);
+            inner.departing.insert(predecessor.mailbox.number, predecessor.departing(key.clone()));
             predecessor.end("replaced by its own successor", &newcomer);
         }
         while of_user.len() >= limit as usize {
@@ -312,6 +326,7 @@ impl Connections {
             let Some((place, _)) = stalest else { break };
             let evicted = of_user.remove(place);
             self.ledger.close(&evicted.ticket, at);
+            inner.departing.insert(evicted.mailbox.number, evicted.departing(key.clone()));
             if evicted.lasts_by == LastsBy::Lease {
                 let untold = evicted.untold(TOOK_ITS_PLACE, &newcomer, now);
                 if inner.untold.len() >= DIALS_REMEMBERED {
@@ -360,7 +375,10 @@ impl Connections {
             inner.users.remove(&key);
             self.gone.notify_waiters();
         }
-        dead.iter().for_each(|dead| self.ledger.close(&dead.ticket, at));
+        for dead in &dead {
+            self.ledger.close(&dead.ticket, at);
+            inner.departing.insert(dead.mailbox.number, dead.departing(key.clone()));
+        }
         dead.sort_by_key(Admitted::staleness);
         // One of them may have been too slow, and not dead. Where a newcomer takes its place it is told so, and stays
         // away: were it told to come back, it would ask those who are as slow as it is, and so in turn for ever.
@@ -373,20 +391,28 @@ impl Connections {
         }
     }
 
-    /// Forgets a connection; answers whether it was still there.
+    /// Takes its place from a connection; answers whether it still had one.
     pub(crate) fn remove(&self, app: AppId, user: &UserId, mailbox: &Mailbox, at: Timestamp) -> bool {
         let mut inner = self.inner();
+        let inner = &mut *inner;
         let key = (app, user.clone());
         let Some(of_user) = inner.users.get_mut(&key) else { return false };
         let Some(place) = of_user.iter().position(|c| c.mailbox.number == mailbox.number) else {
             return false;
         };
-        self.ledger.close(&of_user.remove(place).ticket, at);
+        let removed = of_user.remove(place);
+        self.ledger.close(&removed.ticket, at);
+        inner.departing.insert(mailbox.number, removed.departing(key.clone()));
         if of_user.is_empty() {
             inner.users.remove(&key);
         }
         self.gone.notify_waiters();
         true
+    }
+
+    /// Nothing is told any more on a connection that has lost its place.
+    pub(crate) fn silent(&self, mailbox: &Mailbox) {
+        self.inner().departing.remove(&mailbox.number);
     }
 
     /// A clean goodbye gives its dial back: leaving and returning is no storm.
@@ -566,6 +592,10 @@ impl Inner {
 }
 
 impl Admitted {
+    fn departing(&self, user: (AppId, UserId)) -> Departing {
+        Departing { user, issued_at: self.issued_at, waited_for: Vec::new() }
+    }
+
     fn end_with(&self, code: CloseCode, reason: &str) {
         let reason = reason.to_owned();
         let bye = ServerFrame::Bye { code, reason, retry_after_ms: None, replaced_by: None };

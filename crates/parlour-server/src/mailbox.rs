@@ -214,6 +214,12 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
+    /// Whether another mailbox is this connection's. Takes nothing: who waits until the user is told nothing more waits
+    /// for what is in here, too.
+    pub(crate) fn has_successor(&self) -> bool {
+        self.queue().delivery.succeeded
+    }
+
     /// Ends the connection with nothing else before it: what waits here is not told any more.
     pub(crate) fn cut(&self, cut: Cut) {
         let mut queue = self.queue();

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{Admitted, Connections, Inner};
 use crate::mailbox::Cut;
 
-/// Held by each connection that is cut off, until nothing more is told on it.
+/// Held for each connection that is cut off, or has just lost its place, until nothing more is told on it.
 pub(crate) type StillTelling = watch::Receiver<()>;
 
 /// When a client has not taken for this long what was told to it before, the answer does not wait any longer: what
@@ -31,8 +31,12 @@ pub(crate) struct NoLongerWelcome<'a> {
 }
 
 impl NoLongerWelcome<'_> {
-    fn means(&self, connection: &Admitted) -> bool {
-        self.issued_before.is_none_or(|before| connection.issued_at.is_none_or(|at| at < before))
+    fn means(&self, issued_at: Option<Timestamp>) -> bool {
+        self.issued_before.is_none_or(|before| issued_at.is_none_or(|at| at < before))
+    }
+
+    fn means_user(&self, (app, user): &(AppId, UserId)) -> bool {
+        *app == self.app && self.user.map_or(!user.is_anonymous(), |meant| user == meant)
     }
 }
 
@@ -45,6 +49,12 @@ impl Connections {
         {
             let mut inner = self.inner();
             let inner = &mut *inner;
+            // They are told nothing new: what they have to say is said.
+            for departing in inner.departing.values_mut() {
+                if whom.means_user(&departing.user) && whom.means(departing.issued_at) {
+                    departing.waited_for.push(telling.subscribe());
+                }
+            }
             for connection in inner.take(whom) {
                 self.ledger.close(&connection.ticket, at);
                 connection.mailbox.cut(Cut {
@@ -68,17 +78,12 @@ impl Inner {
     fn take(&mut self, whom: &NoLongerWelcome<'_>) -> Vec<Admitted> {
         let keys: Vec<_> = match whom.user {
             Some(user) => vec![(whom.app, user.clone())],
-            None => self
-                .users
-                .keys()
-                .filter(|(app, user)| *app == whom.app && !user.is_anonymous())
-                .cloned()
-                .collect(),
+            None => self.users.keys().filter(|key| whom.means_user(key)).cloned().collect(),
         };
         let mut taken = Vec::new();
         for key in keys {
             let Some(of_user) = self.users.get_mut(&key) else { continue };
-            taken.extend(of_user.extract_if(.., |connection| whom.means(connection)));
+            taken.extend(of_user.extract_if(.., |connection| whom.means(connection.issued_at)));
             if of_user.is_empty() {
                 self.users.remove(&key);
             }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::inbox::Inbox;
 use super::intake::Intake;
+use super::leaving::Departures;
 use super::{Received, SendError, Transport};
 use crate::frame::Frame;
 
@@ -29,6 +30,7 @@ pub struct EventStream {
     inbox: Arc<Inbox>,
     /// What goes out next; nothing follows once it is dropped.
     body: Option<mpsc::Sender<Bytes>>,
+    departures: Departures,
     /// Whether a frame has left in part: nothing can follow but its rest.
     is_broken: bool,
     intake: Intake,
@@ -49,6 +51,7 @@ impl EventStream {
             hello: Some(hello),
             inbox: Arc::default(),
             body: Some(sender),
+            departures: Departures::default(),
             is_broken: false,
             intake,
             slow_reader,
@@ -82,7 +85,7 @@ impl Transport for EventStream {
         let mut rest = Bytes::from(format!("data: {}\n\n", frame.text()));
         while !rest.is_empty() {
             let piece = rest.split_to(rest.len().min(PIECE_BYTES));
-            let sending = body.send(piece);
+            let sending = body.send(self.departures.begin().by(piece));
             self.intake.wait_for(sending, self.slow_reader).await?.map_err(|_| SendError::Gone)?;
             // Whoever waits for this may be called away.
             self.is_broken = !rest.is_empty();
@@ -91,10 +94,7 @@ impl Transport for EventStream {
     }
 
     async fn withhold(&mut self) {
-        if let Some(body) = &self.body {
-            // There is room once the piece before has left.
-            let _ = body.reserve().await;
-        }
+        self.departures.over().await;
     }
 
     fn intake(&self) -> Intake {

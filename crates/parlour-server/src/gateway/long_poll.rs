@@ -4,7 +4,6 @@
 //! What goes on from one poll to the next is the place among the user's connections, for as long as its lease.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::inbox::Inbox;
+use super::leaving::{Departures, Leaving};
 use super::{LastsBy, Received, SendError, Transport};
 use crate::connections::Arrival;
 use crate::frame::Frame;
@@ -33,8 +33,7 @@ pub struct LongPoll {
     /// When the answer goes out at the latest.
     until: Instant,
     answer: Option<oneshot::Sender<Batch>>,
-    /// Ends when the answer has left.
-    left: Option<oneshot::Receiver<Infallible>>,
+    departures: Departures,
 }
 
 /// What a poll answers.
@@ -44,12 +43,6 @@ pub(crate) struct Batch {
     /// To be held until the answer has left.
     pub(crate) leaving: Leaving,
 }
-
-/// Held by an answer that has not left.
-#[derive(Debug)]
-pub(crate) struct Leaving(
-    #[expect(dead_code, reason = "that it is dropped says everything")] oneshot::Sender<Infallible>,
-);
 
 impl LongPoll {
     /// A poll that begins with this `hello`, and the frames of its answer.
@@ -64,7 +57,7 @@ impl LongPoll {
             bytes: 0,
             until: Instant::now() + hold,
             answer: Some(sender),
-            left: None,
+            departures: Departures::default(),
         };
         (poll, receiver)
     }
@@ -119,19 +112,14 @@ impl Transport for LongPoll {
     async fn withhold(&mut self) {
         self.batch.clear();
         self.bytes = 0;
-        if let Some(left) = &mut self.left {
-            let _ = left.await;
-            self.left = None;
-        }
+        self.departures.over().await;
     }
 
     async fn close(&mut self, _: CloseCode, _: &str) {
         // What the answer had no room to do is done by the next poll.
         self.inbox.put_back(std::mem::take(&mut self.said));
         if let Some(answer) = self.answer.take() {
-            let (leaving, left) = oneshot::channel();
-            self.left = Some(left);
-            let batch = Batch { frames: std::mem::take(&mut self.batch), leaving: Leaving(leaving) };
+            let batch = Batch { frames: std::mem::take(&mut self.batch), leaving: self.departures.begin() };
             // Who does not wait for it any more asks again.
             let _ = answer.send(batch);
         }

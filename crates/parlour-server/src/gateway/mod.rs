@@ -6,6 +6,7 @@
 pub mod event_stream;
 pub mod inbox;
 pub mod intake;
+pub(crate) mod leaving;
 pub mod long_poll;
 pub mod websocket;
 
@@ -206,6 +207,7 @@ pub async fn serve<T: Transport>(
     gateway.run(session).await;
     gateway.outlive().await;
     gateway.clean_up(opened_at);
+    gateway.fall_silent().await;
 }
 
 /// One connection and everything it needs.
@@ -883,6 +885,12 @@ impl<T: Transport> Gateway<T> {
         self.node.presence.unsubscribe(&self.mailbox);
     }
 
+    /// Sees to it that nothing is told any more on this connection, which is nobody's by now; then that may be known.
+    async fn fall_silent(&mut self) {
+        let _ = tokio::time::timeout(WITHHOLD_WAIT, self.transport.withhold()).await;
+        self.node.connections.silent(&self.mailbox);
+    }
+
     /// Takes back everything that this connection had.
     fn clean_up(&mut self, opened_at: u64) {
         let (code, reason) =
@@ -898,7 +906,7 @@ impl<T: Transport> Gateway<T> {
         let was_there =
             self.node.connections.remove(guest.app.id, user, &self.mailbox, self.node.clock.now());
         // The next poll may have come in the very moment in which this one's lease ended.
-        if self.is_succeeded || !was_there && self.mailbox.take().succeeded {
+        if self.is_succeeded || !was_there && self.mailbox.has_successor() {
             tracing::debug!(connection = %self.mailbox.connection, %user, lasted_ms, "went over to the next poll");
             return;
         }

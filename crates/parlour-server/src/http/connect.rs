@@ -10,7 +10,6 @@ use super::body::Object;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use parlour_wire::frames::{FRAME_BYTES_MAX, ServerFrames};
 use parlour_wire::{ClientFrame, ErrorBody, ErrorCode, ServerFrame};
@@ -23,7 +22,7 @@ use crate::accept::Pending;
 use crate::error::{ApiError, ApiResult};
 use crate::gateway::event_stream::EventStream;
 use crate::gateway::intake::Intake;
-use crate::gateway::long_poll::{Batch, Leaving, LongPoll};
+use crate::gateway::long_poll::{Batch, LongPoll};
 use crate::node::Node;
 
 /// No poll is answered sooner for want of anything to say, whatever is asked for.
@@ -132,24 +131,12 @@ async fn poll(node: Arc<Node>, mut hello: Value, address: Option<IpAddr>) -> Api
     // They are JSON already.
     let texts: Vec<&str> = frames.iter().map(|frame| frame.text()).collect();
     let text = format!("{{\"frames\":[{}]}}", texts.join(","));
-    let body = Body::from(Bytes::from_owner(LeavingText { text, _leaving: leaving }));
+    let body = Body::from(leaving.by(text));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, body).into_response())
-}
-
-/// The text of an answer, which has left when this is dropped.
-struct LeavingText {
-    text: String,
-    _leaving: Leaving,
-}
-
-impl AsRef<[u8]> for LeavingText {
-    fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
-    }
 }
 
 /// Any query at all: a token may hide in it under many names, and nothing else belongs there.
