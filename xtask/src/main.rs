@@ -1,4 +1,5 @@
-//! The project's chores, as one program: `cargo xtask test`, `ci`, `codegen`, `bench`, `instructions`, `sim`.
+//! The project's chores, as one program: `cargo xtask test`, `ci`, `codegen`, `bench`, `instructions`,
+//! `mutations`, `sim`.
 //!
 //! Not here: anything that the product needs to run, and shell scripts.
 
@@ -7,6 +8,7 @@
 mod codegen;
 mod error_pages;
 mod instructions;
+mod mutations;
 mod node;
 mod prerequisites;
 mod run;
@@ -53,6 +55,8 @@ enum Chore {
         #[arg(long)]
         record: bool,
     },
+    /// Takes lines out of the code, one at a time, and sees that the tests notice (spec/mutations.txt).
+    Mutations,
     /// Runs the seeded tests: machine against machine, then client against server.
     Sim {
         /// How many seeds; the suite's own number if absent.
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
         Chore::Bench { args } => run::bench(&args),
         Chore::Instructions { record: true } => instructions::record(),
         Chore::Instructions { record: false } => instructions::check(),
+        Chore::Mutations => mutations::run(),
         Chore::Sim { seeds, seed } => run::sim(seeds, seed),
     };
     match outcome {
