@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::column::{Count, Parsed, readable};
 use super::events::{self, TopicRow, Tx, topic_columns};
-use super::{devices, relations, standing, usage, users};
+use super::standing::{self, Arriving};
+use super::{devices, relations, usage, users};
 use crate::{AppId, Connect, Connected, Result, TopicStart};
 
 /// Channels whose unread state comes with a connect: those of the latest activity.
@@ -27,8 +28,13 @@ pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
     if user.is_anonymous() {
         return Ok(pass_by(tx, connect));
     }
-    standing::refuse(tx, app, user, *issued_at, now)?;
-    let Admitted { user, created, devices } = admit(tx, app, user, fields, now)?;
+    let arriving = standing::arriving(tx, app, user)?;
+    standing::refuse(&arriving, user, *issued_at, now)?;
+    let Arriving { devices, mutes, .. } = arriving;
+    let (user, created) = match arriving.user {
+        Some(known) => (merge(tx, app, known, fields, now)?, false),
+        None => (make(tx, app, user, fields, now)?, true),
+    };
     usage::count_active(tx, app, &user.id, now)?;
     let cutoff = resume
         .as_ref()
@@ -44,7 +50,8 @@ pub(super) fn connect(tx: &Tx<'_>, connect: &Connect) -> Result<Connected> {
     memberships.sort_by_key(|membership| Reverse((membership.active_at, membership.channel)));
     memberships.truncate(CHANNELS_SHOWN);
     let devices = devices::shown(tx, app, &user.id, devices)?;
-    let mutes = relations::muted(tx, app, &user.id, now)?;
+    // Nearly nobody mutes anybody: then nothing is asked.
+    let mutes = if mutes { relations::muted(tx, app, &user.id, now)? } else { Vec::new() };
     // Last, so that who is refused is never counted.
     if let Some(ticket) = ticket {
         ticket.open(now);
@@ -77,30 +84,29 @@ fn pass_by(tx: &Tx<'_>, connect: &Connect) -> Connected {
     }
 }
 
-/// A user who may connect.
-struct Admitted {
-    user: User,
-    /// Whether it was made.
-    created: bool,
-    /// How many it has.
-    devices: u32,
-}
-
-/// Gets or makes the user with these fields merged key by key; a null is a value like any other.
-fn admit(
+/// Makes the user, with these fields.
+fn make(
     tx: &Tx<'_>,
     app: AppId,
     id: &UserId,
     fields: &BTreeMap<String, Value>,
     now: Timestamp,
-) -> Result<Admitted> {
-    let Some((mut user, devices)) = users::find_with_devices(tx, app, id)? else {
-        let mut user = User::new(id.clone(), now);
-        user.custom.clone_from(fields);
-        user.last_active = (!users::is_invisible(&user.custom)).then_some(now);
-        users::insert(tx, app, &user)?;
-        return Ok(Admitted { user, created: true, devices: 0 });
-    };
+) -> Result<User> {
+    let mut user = User::new(id.clone(), now);
+    user.custom.clone_from(fields);
+    user.last_active = (!users::is_invisible(&user.custom)).then_some(now);
+    users::insert(tx, app, &user)?;
+    Ok(user)
+}
+
+/// Merges these fields into the user's, key by key; a null is a value like any other.
+fn merge(
+    tx: &Tx<'_>,
+    app: AppId,
+    mut user: User,
+    fields: &BTreeMap<String, Value>,
+    now: Timestamp,
+) -> Result<User> {
     let changes = fields.iter().any(|(key, value)| user.custom.get(key) != Some(value));
     if changes {
         let before = user.clone();
@@ -112,7 +118,7 @@ fn admit(
         user.last_active = user.last_active.max(Some(now));
         usage::touch(tx, app, &user.id, now)?;
     }
-    Ok(Admitted { user, created: false, devices })
+    Ok(user)
 }
 
 /// A channel of the user.

@@ -338,9 +338,12 @@ fn sender_in(tx: &Tx<'_>, new: &NewMessage) -> Result<Sender> {
         "select ",
         topic_columns!(),
         ", members.id is not null, users.id is not null, users.name, users.image,
-                (select min(2 * shadow + (channel <> 0)) from bans
-                 where bans.app = ?1 and bans.user_id = ?3 and bans.channel in (0, channels.id)
-                   and (ends_at is null or ends_at > ?4))
+                min(coalesce((select 2 * shadow from bans
+                              where bans.app = ?1 and bans.user_id = ?3 and bans.channel = 0
+                                and (ends_at is null or ends_at > ?4)), 9),
+                    coalesce((select 2 * shadow + 1 from bans
+                              where bans.app = ?1 and bans.user_id = ?3 and bans.channel = channels.id
+                                and (ends_at is null or ends_at > ?4)), 9))
          from channels
          join topics on topics.id = channels.id
          left join members on members.channel = channels.id and members.user_id = ?3
@@ -350,11 +353,11 @@ fn sender_in(tx: &Tx<'_>, new: &NewMessage) -> Result<Sender> {
     .query_row(params![app.0, cid.to_string(), sender.as_str(), Time(*now)], |row| {
         let exists: bool = row.get(6)?;
         let user = if exists { Some(users::brief_at(row, sender.clone(), 7, 8)?) } else { None };
-        let ban = match row.get::<_, Option<u8>>(9)? {
-            None => SenderBan::None,
-            Some(0) => SenderBan::FromApp,
-            Some(1) => SenderBan::FromChannel,
-            Some(_) => SenderBan::Shadow,
+        let ban = match row.get::<_, u8>(9)? {
+            0 => SenderBan::FromApp,
+            1 => SenderBan::FromChannel,
+            2 | 3 => SenderBan::Shadow,
+            _ => SenderBan::None,
         };
         Ok(Sender { topic: TopicRow::read(row, 0)?, is_member: row.get(5)?, ban, user })
     })

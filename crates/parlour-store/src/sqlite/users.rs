@@ -12,15 +12,19 @@ use super::events::{Entry, Tx};
 use super::{devices, lives, reads, relations, teams};
 use crate::{AppId, Result, StoreError, UserChange, UserWrite};
 
-/// The columns that [`read`] reads; completed by a condition.
+/// The columns that [`read`] reads, and how many devices the user has.
+macro_rules! user_columns {
+    () => {
+        "users.user_id, users.role, users.teams, users.fields, users.created_at, users.updated_at,
+         users.last_active, users.deactivated_at, users.deleted_at, users.devices"
+    };
+}
+pub(super) use user_columns;
+
+/// The same of users, completed by a condition.
 macro_rules! select_user {
     ($rest:literal) => {
-        concat!(
-            "select users.user_id, users.role, users.teams, users.fields, users.created_at, users.updated_at,
-                    users.last_active, users.deactivated_at, users.deleted_at, users.devices
-             from users ",
-            $rest
-        )
+        concat!("select ", user_columns!(), " from users ", $rest)
     };
 }
 pub(super) use select_user;
@@ -49,14 +53,20 @@ pub(super) fn find(conn: &Connection, app: AppId, id: &UserId) -> rusqlite::Resu
 }
 
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<User> {
-    let time = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<Time>>(at)?.map(|Time(at)| at));
+    read_at(row, 0)
+}
+
+/// The same where its columns begin at this one.
+pub(super) fn read_at(row: &Row<'_>, first: usize) -> rusqlite::Result<User> {
+    let time =
+        |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, Option<Time>>(first + at)?.map(|Time(at)| at));
     Ok(User {
-        id: row.get::<_, Parsed<UserId>>(0)?.0,
-        role: Role::from(row.get_ref(1)?.as_str()?),
-        teams: row.get::<_, Json<Vec<Team>>>(2)?.0,
-        custom: row.get::<_, Json<BTreeMap<String, Value>>>(3)?.0,
-        created_at: row.get::<_, Time>(4)?.0,
-        updated_at: row.get::<_, Time>(5)?.0,
+        id: row.get::<_, Parsed<UserId>>(first)?.0,
+        role: Role::from(row.get_ref(first + 1)?.as_str()?),
+        teams: row.get::<_, Json<Vec<Team>>>(first + 2)?.0,
+        custom: row.get::<_, Json<BTreeMap<String, Value>>>(first + 3)?.0,
+        created_at: row.get::<_, Time>(first + 4)?.0,
+        updated_at: row.get::<_, Time>(first + 5)?.0,
         last_active: time(6)?,
         deactivated_at: time(7)?,
         deleted_at: time(8)?,

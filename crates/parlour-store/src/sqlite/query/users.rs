@@ -6,7 +6,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::super::column::{json, readable};
 use super::super::teams;
-use super::super::users::{self, select_user};
+use super::super::users::{self, select_user, user_columns};
 use super::pages::Ordering;
 use super::{Builder, Column, Set, Stored};
 use crate::{Found, Result, UserField, UserPage, UserQuery};
