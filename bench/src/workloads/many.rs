@@ -29,8 +29,11 @@ pub(super) fn measure(bench: &mut Bench) -> Result<()> {
     let per_attachment = (rich.bytes_each - poor.bytes_each) / count as f64;
     println!(
         "  many channels: {count}, ready after {:.1} ms (median of {CONNECTIONS}) with {} bytes; {per_attachment:.1} \
-         bytes per attachment; the first connection took {:.1} ms",
-        rich.median_ms, rich.ready_bytes, rich.first_ms
+         bytes per attachment; the first connection took {:.1} ms, and {:.0} bytes per channel",
+        rich.median_ms,
+        rich.ready_bytes,
+        rich.first_ms,
+        rich.bytes_first / count as f64
     );
     bench.report.product("many-ms", rich.first_ms.max(rich.median_ms));
     bench.report.product("many-ready", rich.ready_bytes as f64 / 1_024.0);
@@ -42,6 +45,9 @@ struct Connected {
     first_ms: f64,
     median_ms: f64,
     ready_bytes: usize,
+    /// By how much the first one made the server grow: with its topics and those who listen to them, what the database's
+    /// cache keeps of them, and the room in which it connected.
+    bytes_first: f64,
     /// What each connection after the first costs the server.
     bytes_each: f64,
 }
@@ -53,6 +59,7 @@ fn connect(product: &Product, user: usize) -> Result<Connected> {
     let clients = Parlour { hellos };
     let seats: Vec<Seat> = (0..=CONNECTIONS).map(|user| Seat { room: 0, user }).collect();
     // The first one's topics are made for it; the others share them.
+    let alone = settled(&product.process)?;
     let first = dial_all(product.address, &clients, &seats[..1], 1)?;
     let before = settled(&product.process)?;
     let others = dial_all(product.address, &clients, &seats[1..], 1)?;
@@ -64,6 +71,7 @@ fn connect(product: &Product, user: usize) -> Result<Connected> {
         first_ms: first.took.as_secs_f64() * 1e3,
         median_ms: took[took.len() / 2],
         ready_bytes: first.said.len(),
+        bytes_first: before - alone,
         bytes_each: (after - before) / f64::from(CONNECTIONS),
     })
 }

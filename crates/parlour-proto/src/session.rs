@@ -9,6 +9,7 @@
 mod frame_limit;
 mod heartbeat;
 mod lease;
+mod rows;
 mod token_life;
 mod topics;
 
@@ -55,7 +56,7 @@ pub struct SessionConfig {
 pub struct Admission {
     /// The answer to `hello`, but for `resumed`, which the session fills in.
     pub ready: Box<parlour_wire::frames::Ready>,
-    /// Every topic that the session listens to by right: of its user, its app, and the user's channels.
+    /// Every topic that the session listens to by right, each once: of its user, its app, and the user's channels.
     pub topics: Vec<TopicStart>,
     /// When the token ends; `None` is never.
     pub token_expires_in_ms: Option<Millis>,
@@ -64,7 +65,7 @@ pub struct Admission {
 /// Where a topic stands at admission.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TopicStart {
-    pub topic: Topic,
+    pub topic: Arc<Topic>,
     /// The last seq.
     pub head: Seq,
     /// What is at or below this seq cannot be replayed: trimmed.
@@ -79,7 +80,7 @@ pub struct TopicStart {
 /// An event on its way to a session: encoded once, shared by all who receive it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Live<F> {
-    pub topic: Topic,
+    pub topic: Arc<Topic>,
     pub seq: Seq,
     pub frame: F,
     pub effect: Effect,
@@ -92,12 +93,12 @@ pub enum Effect {
     None,
     /// Listen to the topic, from the event with this seq on.
     Join {
-        topic: Topic,
+        topic: Arc<Topic>,
         seq: Seq,
     },
     /// Stop listening to the topic.
     Leave {
-        topic: Topic,
+        topic: Arc<Topic>,
     },
     /// What the admission rested on may no longer hold: a token was revoked, a user banned.
     Review,
@@ -142,12 +143,12 @@ pub enum SessionInput<F> {
     Live(Live<F>),
     /// The answer to [`SessionOutput::Load`].
     Loaded {
-        topic: Topic,
+        topic: Arc<Topic>,
         load: Load<F>,
     },
     /// A look at the heads found the topic here.
     Head {
-        topic: Topic,
+        topic: Arc<Topic>,
         head: Seq,
     },
     /// Every head was looked at at this time, and everything found has been given to the session before this.
@@ -167,7 +168,7 @@ pub enum SessionInput<F> {
         start: TopicStart,
     },
     WatchRefused {
-        topic: Topic,
+        topic: Arc<Topic>,
         error: Box<ErrorBody>,
     },
     /// The server ends the connection: replaced, banned, draining, slow.
@@ -192,12 +193,12 @@ pub enum SessionOutput<F> {
     /// Verify the token, apply the limits, get or create the user, count it; answer `Admitted` or `Refused`.
     Admit(Box<Hello>),
     /// Listen to the topic at the hub.
-    Attach(Topic),
+    Attach(Arc<Topic>),
     /// Stop listening to the topic.
-    Detach(Topic),
+    Detach(Arc<Topic>),
     /// Read at most `limit` events after this seq; answer `Loaded`.
     Load {
-        topic: Topic,
+        topic: Arc<Topic>,
         after: Seq,
         limit: u64,
     },
@@ -207,7 +208,7 @@ pub enum SessionOutput<F> {
     /// Send an event's shared bytes.
     SendShared(F),
     /// May the user read the topic? Answer `Watched` or `WatchRefused`.
-    Watch(Topic),
+    Watch(Arc<Topic>),
     VerifyToken(String),
     /// Does what the connection was admitted by still hold? Answer `Refused` where it does not.
     Review,
@@ -265,7 +266,8 @@ enum Phase {
     },
     Admitting(Box<Arrival>),
     Listening(Box<Listening>),
-    Closed,
+    /// Nothing is taken any more. What was attached is still so, until whoever drives the session detaches it.
+    Closed(Option<Box<Listening>>),
 }
 
 /// What `hello` said that outlives the admission.
@@ -303,7 +305,7 @@ impl<F: Clone> Session<F> {
     /// Takes what happened at `now`; appends what to do, in order.
     pub fn handle(&mut self, now: Millis, input: SessionInput<F>, out: &mut Vec<SessionOutput<F>>) {
         match (&mut self.phase, input) {
-            (Phase::Closed, _) => {}
+            (Phase::Closed(_), _) => {}
             (_, SessionInput::Frame(frame)) => self.frame(now, frame, out),
             (_, SessionInput::Malformed { error }) => self.close_with(CloseCode::PROTOCOL, error, None, out),
             (_, SessionInput::Control) => {
@@ -350,16 +352,16 @@ impl<F: Clone> Session<F> {
             }
             (Phase::Listening(listening), SessionInput::Live(event)) => listening.topics.live(event, out),
             (Phase::Listening(listening), SessionInput::Loaded { topic, load }) => {
-                listening.topics.loaded(now, topic, load, out);
+                listening.topics.loaded(now, &topic, load, out);
             }
             (Phase::Listening(listening), SessionInput::Head { topic, head }) => {
-                listening.topics.head(topic, head, out);
+                listening.topics.head(&topic, head, out);
             }
             (Phase::Listening(listening), SessionInput::Watched { start }) => {
                 listening.topics.watched(start, out);
             }
             (Phase::Listening(listening), SessionInput::WatchRefused { topic, error }) => {
-                listening.topics.watch_refused(topic, *error, out);
+                listening.topics.watch_refused(&topic, *error, out);
             }
             // Answers to nothing that was asked.
             (Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Listening(_), _) => {}
@@ -372,15 +374,25 @@ impl<F: Clone> Session<F> {
     pub fn pass(&mut self, events: &[Live<F>]) -> Range<usize> {
         match &mut self.phase {
             Phase::Listening(listening) => listening.topics.pass(events),
-            Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Closed => 0..0,
+            Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Closed(_) => 0..0,
         }
+    }
+
+    /// What is attached, in the order of the topics: each that [`SessionOutput::Attach`] named and no
+    /// [`SessionOutput::Detach`] since. When the session is over, whoever drives it detaches them.
+    pub fn attached(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        let listening = match &self.phase {
+            Phase::Listening(listening) | Phase::Closed(Some(listening)) => Some(listening),
+            Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Closed(None) => None,
+        };
+        listening.into_iter().flat_map(|listening| listening.topics.attached())
     }
 
     /// When to call with `Tick` next.
     pub fn deadline(&self) -> Option<Millis> {
         match &self.phase {
             Phase::AwaitingHello { until } => Some(*until),
-            Phase::Admitting(_) | Phase::Closed => None,
+            Phase::Admitting(_) | Phase::Closed(_) => None,
             Phase::Listening(listening) => {
                 let deadlines = [
                     Some(listening.heartbeat.deadline()),
@@ -418,7 +430,7 @@ impl<F: Clone> Session<F> {
                 let error = ErrorCode::BadFrame.because(format!("this server knows no frame `{kind}`"));
                 out.push(SessionOutput::Send(Box::new(ServerFrame::Error { error, topic: None })));
             }
-            (Phase::Closed, _) => {}
+            (Phase::Closed(_), _) => {}
         }
     }
 
@@ -445,7 +457,7 @@ impl<F: Clone> Session<F> {
             Phase::AwaitingHello { until } if *until <= now => {
                 self.close_with(CloseCode::PROTOCOL, ErrorCode::HelloTimeout.error(), None, out);
             }
-            Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Closed => {}
+            Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Closed(_) => {}
             Phase::Listening(listening) => {
                 listening.topics.tick(now, out);
                 if let Some(code) = listening.tick(now, late, &self.config, out) {
@@ -498,7 +510,10 @@ impl<F: Clone> Session<F> {
     }
 
     fn close(&mut self, code: CloseCode, reason: String, out: &mut Vec<SessionOutput<F>>) {
-        self.phase = Phase::Closed;
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Closed(None)) {
+            Phase::Listening(listening) => Phase::Closed(Some(listening)),
+            Phase::AwaitingHello { .. } | Phase::Admitting(_) | Phase::Closed(_) => Phase::Closed(None),
+        };
         out.push(SessionOutput::Close { code, reason });
     }
 }
@@ -545,7 +560,7 @@ impl Listening {
             ClientFrame::Watch { topics } => self.topics.watch(topics, out),
             ClientFrame::Unwatch { topics } => {
                 for topic in topics {
-                    self.topics.unwatch(topic, out);
+                    self.topics.unwatch(&topic, out);
                 }
             }
             ClientFrame::Signal { topic, signal } => {

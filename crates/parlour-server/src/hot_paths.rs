@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parlour_proto::{Admission, Cursor, Offer, Session, SessionInput, SessionOutput, TopicStart};
+use parlour_proto::{Admission, Cursor, Effect, Offer, Session, SessionInput, SessionOutput, TopicStart};
 use parlour_store::{
     App, AppMode, Connect, Logged, NewApp, NewChannel, NewMessage, Requires, Sent, Sqlite, Store,
 };
@@ -111,7 +111,7 @@ impl Outlet for Sink {
 }
 
 /// A session that listens to the topic and has everything up to this seq.
-fn listening(me: &Me, topic: &Topic, head: u64) -> Session<Frame> {
+fn listening(me: &Me, topic: &Arc<Topic>, head: u64) -> Session<Frame> {
     let config = session_config(&Config::default().limits, LastsBy::Link);
     let mut session = Session::new(0, config, 1.0);
     let hello = json!({
@@ -129,7 +129,7 @@ fn listening(me: &Me, topic: &Topic, head: u64) -> Session<Frame> {
             "dead_link_ms": 35_000, "message_chars": 5_000
         }
     });
-    let start = TopicStart { topic: topic.clone(), head, floor: 0, hidden_up_to: 0, as_of_seq: None };
+    let start = TopicStart { topic: Arc::clone(topic), head, floor: 0, hidden_up_to: 0, as_of_seq: None };
     let admission = Admission {
         ready: serde_json::from_value(ready).unwrap(),
         topics: vec![start],
@@ -142,8 +142,9 @@ fn listening(me: &Me, topic: &Topic, head: u64) -> Session<Frame> {
 #[tokio::test]
 async fn an_event_is_encoded_and_framed() {
     let (said, _) = said().await;
+    let topic = Arc::new(said.topic.clone());
     for _ in 0..times() {
-        let live = encode(black_box(&said));
+        let live = encode(black_box(&said), &topic, Effect::None);
         assert!(live.frame.as_websocket().len() > 200);
     }
 }
@@ -162,6 +163,7 @@ async fn an_event_is_brought_to_a_hundred_who_wait() {
     let (said, me) = said().await;
     let hub = Hub::new(now(), 1);
     let lanes: Vec<_> = hub.lanes().map(tokio::spawn).collect();
+    let topic = hub.share(said.app, said.topic.clone());
     let sinks: Vec<Arc<Sink>> = (0..LISTENERS).map(|_| Arc::default()).collect();
     let mailboxes: Vec<Arc<Mailbox>> = (0_u64..)
         .zip(&sinks)
@@ -169,8 +171,8 @@ async fn an_event_is_brought_to_a_hundred_who_wait() {
             let outlet: Arc<dyn Outlet> = Arc::<Sink>::clone(sink);
             let id = ConnectionId::parse("c").unwrap();
             let mailbox = Arc::new(Mailbox::new(number, id, 1 << 20, Intake::default(), Some(outlet)));
-            mailbox.lay_down(Box::new(listening(&me, &said.topic, said.seq)));
-            hub.attach(said.app, &said.topic, &mailbox);
+            mailbox.lay_down(Box::new(listening(&me, &topic, said.seq)));
+            hub.attach(said.app, &topic, &mailbox);
             mailbox
         })
         .collect();

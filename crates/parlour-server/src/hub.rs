@@ -6,16 +6,15 @@
 //! found here, for all sessions with one query.
 
 mod lane;
+mod listened;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use parlour_proto::{Effect, Live};
 use parlour_store::{AppId, Logged, Store};
 use parlour_wire::frames::EventFrame;
-use parlour_wire::{Event, Open, Seq, ServerFrame, Timestamp, Topic};
+use parlour_wire::{Cid, Event, ServerFrame, Timestamp, Topic};
 
 use crate::clock::Clock;
 use crate::frame::Frame;
@@ -23,13 +22,11 @@ use crate::mailbox::Mailbox;
 use crate::profile::Owner;
 use crate::standings::changes_standing;
 use lane::{Lane, Publication, Work};
-
-const SHARDS: usize = 16;
+use listened::Topics;
 
 /// The local listeners of every topic.
 pub(crate) struct Hub {
-    shards: [Mutex<HashMap<(AppId, Topic), Listeners>>; SHARDS],
-    hasher: RandomState,
+    topics: Topics,
     lanes: Vec<Arc<Lane>>,
     /// The time of the last completed head check, in Unix milliseconds.
     checked_at: AtomicI64,
@@ -44,20 +41,10 @@ pub(crate) enum Log {
     WentBack,
 }
 
-#[derive(Default)]
-struct Listeners {
-    /// By lane, then by number: in the order in which they came, the same in every run of a simulation. Shared with
-    /// the lanes while they work on it.
-    mailboxes: Arc<Vec<Arc<Mailbox>>>,
-    /// The highest seq that was handed out or announced; 0 until the first.
-    announced: Seq,
-}
-
 impl Hub {
     pub(crate) fn new(now: Timestamp, lanes: usize) -> Self {
         Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
+            topics: Topics::new(),
             lanes: (0..lanes.max(1)).map(|number| Arc::new(Lane::new(number, lanes.max(1)))).collect(),
             checked_at: AtomicI64::new(now.unix_ms()),
         }
@@ -66,17 +53,6 @@ impl Hub {
     /// The loops that carry out what is handed to them: each is to be run for as long as the node.
     pub(crate) fn lanes(&self) -> impl Iterator<Item = impl Future<Output = ()> + Send + 'static> {
         self.lanes.iter().map(|lane| Arc::clone(lane).run())
-    }
-
-    fn with_shard<T>(
-        &self,
-        key: &(AppId, Topic),
-        act: impl FnOnce(&mut HashMap<(AppId, Topic), Listeners>) -> T,
-    ) -> T {
-        // Truncation is fine: any bits of the hash will do.
-        #[expect(clippy::cast_possible_truncation, reason = "the hash only picks a shard")]
-        let shard = self.hasher.hash_one(key) as usize % SHARDS;
-        act(&mut self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lane_of(&self, mailbox: &Mailbox) -> &Lane {
@@ -88,37 +64,34 @@ impl Hub {
         mailboxes.binary_search_by_key(&key(mailbox), |other| key(other))
     }
 
+    /// The topic by the name that all share, in the places of sessions as here: one name is as much memory as some
+    /// places.
+    pub(crate) fn share(&self, app: AppId, topic: Topic) -> Arc<Topic> {
+        self.topics.enter(app, Arc::new(topic), |listened| Arc::clone(listened.topic()))
+    }
+
     /// From now on, the mailbox gets every event of the topic.
-    pub(crate) fn attach(&self, app: AppId, topic: &Topic, mailbox: &Arc<Mailbox>) {
-        let key = (app, topic.clone());
-        self.with_shard(&key.clone(), |topics| {
-            let mailboxes = &mut topics.entry(key).or_default().mailboxes;
-            if let Err(at) = self.place(mailboxes, mailbox) {
-                Arc::make_mut(mailboxes).insert(at, Arc::clone(mailbox));
+    pub(crate) fn attach(&self, app: AppId, topic: &Arc<Topic>, mailbox: &Arc<Mailbox>) {
+        self.topics.enter(app, Arc::clone(topic), |listened| {
+            if let Err(at) = self.place(&listened.mailboxes, mailbox) {
+                listened.insert(at, Arc::clone(mailbox));
             }
         });
     }
 
     /// From now on, it gets none.
     pub(crate) fn detach(&self, app: AppId, topic: &Topic, mailbox: &Mailbox) {
-        let key = (app, topic.clone());
-        self.with_shard(&key, |topics| {
-            let Some(listeners) = topics.get_mut(&key) else { return };
-            if let Ok(at) = self.place(&listeners.mailboxes, mailbox) {
-                Arc::make_mut(&mut listeners.mailboxes).remove(at);
-            }
-            if listeners.mailboxes.is_empty() {
-                topics.remove(&key);
+        self.topics.leave(app, topic, |listened| {
+            if let Ok(at) = self.place(&listened.mailboxes, mailbox) {
+                Arc::make_mut(&mut listened.mailboxes).remove(at);
             }
         });
     }
 
     /// How many users listen to the topic on this node, but for those who wish to be seen by nobody.
-    pub(crate) fn watchers(&self, app: AppId, topic: Topic) -> u64 {
-        let key = (app, topic);
-        // Shared, not looked through while others wait for the shard.
-        let listening = self
-            .with_shard(&key, |topics| topics.get(&key).map(|listeners| Arc::clone(&listeners.mailboxes)));
+    pub(crate) fn watchers(&self, app: AppId, topic: &Topic) -> u64 {
+        // Shared, not looked through while others wait for the topic.
+        let listening = self.topics.with(app, topic, |listened| Arc::clone(&listened.mailboxes));
         let Some(mailboxes) = listening else { return 0 };
         let seen = mailboxes.iter().filter_map(|mailbox| mailbox.owner()).filter(|owner| owner.is_seen());
         let mut users: Vec<usize> = seen.map(Owner::key).collect();
@@ -129,24 +102,23 @@ impl Hub {
 
     /// Hands an event to all who listen to its topic.
     pub(crate) fn deliver(&self, logged: &Arc<Logged>) {
-        let key = (logged.app, logged.topic.clone());
-        self.with_shard(&key, |topics| {
-            let Some(listeners) = topics.get_mut(&key) else { return };
-            let publication = Arc::new(Publication::new(Arc::clone(logged)));
-            let to = &listeners.mailboxes;
+        let effect = self.effect(logged);
+        self.topics.with(logged.app, &logged.topic, |listened| {
+            let topic = Arc::clone(listened.topic());
+            let publication = Arc::new(Publication::new(Arc::clone(logged), topic, effect));
+            let to = &listened.mailboxes;
             let work = || Work::Event { to: Arc::clone(to), publication: Arc::clone(&publication) };
             // What a lane has no room for is as good as never published: the head check will find it.
             if self.hand_out(to, work) {
-                listeners.announced = listeners.announced.max(logged.seq);
+                listened.announced = listened.announced.max(logged.seq);
             }
         });
     }
 
     /// Hands a signal to all who listen to the topic, but for the connection that sent it.
     pub(crate) fn signal(&self, app: AppId, topic: &Topic, frame: &Frame, except: Option<u64>) {
-        let key = (app, topic.clone());
-        self.with_shard(&key, |topics| {
-            let Some(Listeners { mailboxes: to, .. }) = topics.get(&key) else { return };
+        self.topics.with(app, topic, |listened| {
+            let to = &listened.mailboxes;
             self.hand_out(to, || Work::Signal { to: Arc::clone(to), frame: frame.clone(), except });
         });
     }
@@ -173,34 +145,24 @@ impl Hub {
     /// Looks once at the heads of all topics with local listeners, and tells those whose topic has moved on.
     pub(crate) async fn check_heads(&self, store: &dyn Store, clock: &Clock) -> parlour_store::Result<Log> {
         let as_of = clock.now();
-        let mut listened: Vec<((AppId, Topic), Seq)> = self
-            .shards
-            .iter()
-            .flat_map(|shard| {
-                let topics = shard.lock().unwrap_or_else(PoisonError::into_inner);
-                topics.iter().map(|(key, listeners)| (key.clone(), listeners.announced)).collect::<Vec<_>>()
-            })
-            .collect();
-        // The maps' own order differs from run to run; what is told to whom first should not.
-        listened.sort_unstable();
-        let heads = store.heads(listened.iter().map(|(key, _)| key.clone()).collect()).await?;
+        let listened = self.topics.all();
+        let asked = listened.iter().map(|(app, topic, _)| (*app, Topic::clone(topic))).collect();
+        let heads = store.heads(asked).await?;
         let (mut log, mut all_told) = (Log::GoesOn, true);
-        for ((key, announced), head) in listened.into_iter().zip(heads) {
-            self.with_shard(&key, |topics| {
-                let Some(listeners) = topics.get_mut(&key) else { return };
+        for ((app, topic, announced), head) in listened.into_iter().zip(heads) {
+            self.topics.with(app, &topic, |listened| {
                 // What was announced before the look was in the log before it.
                 if head < announced {
                     log = Log::WentBack;
-                    listeners.announced = head;
+                    listened.announced = head;
                     return;
                 }
-                if head <= listeners.announced {
+                if head <= listened.announced {
                     return;
                 }
-                let to = &listeners.mailboxes;
-                let topic = &key.1;
-                if self.hand_out(to, || Work::Head { to: Arc::clone(to), topic: topic.clone(), head }) {
-                    listeners.announced = head;
+                let to = &listened.mailboxes;
+                if self.hand_out(to, || Work::Head { to: Arc::clone(to), topic: Arc::clone(&topic), head }) {
+                    listened.announced = head;
                 } else {
                     all_told = false;
                 }
@@ -215,31 +177,29 @@ impl Hub {
         }
         Ok(log)
     }
+    /// An event that was loaded, as all its receivers get it.
+    pub(crate) fn loaded(&self, logged: &Logged, topic: &Arc<Topic>) -> Live<Frame> {
+        encode(logged, topic, self.effect(logged))
+    }
+
+    /// What an event of a user's topic does to the sessions of that user.
+    fn effect(&self, logged: &Logged) -> Effect {
+        let channel = |cid: &Cid| self.share(logged.app, Topic::Channel(cid.clone()));
+        match logged.event.known() {
+            Some(Event::AddedToChannel { cid, seq, .. }) => Effect::Join { topic: channel(cid), seq: *seq },
+            Some(Event::RemovedFromChannel { cid, .. }) => Effect::Leave { topic: channel(cid) },
+            Some(event) if changes_standing(event) => Effect::Review,
+            _ => Effect::None,
+        }
+    }
 }
 
 /// The event as all its receivers get it.
-pub(crate) fn encode(logged: &Logged) -> Live<Frame> {
+pub(crate) fn encode(logged: &Logged, topic: &Arc<Topic>, effect: Effect) -> Live<Frame> {
     let frame = ServerFrame::Event(Box::new(EventFrame {
         topic: logged.topic.clone(),
         seq: logged.seq,
         event: logged.event.clone(),
     }));
-    Live {
-        topic: logged.topic.clone(),
-        seq: logged.seq,
-        frame: Frame::new(&frame),
-        effect: effect(&logged.event),
-    }
-}
-
-/// What an event of a user's topic does to the sessions of that user.
-fn effect(event: &Open<Event>) -> Effect {
-    match event.known() {
-        Some(Event::AddedToChannel { cid, seq, .. }) => {
-            Effect::Join { topic: Topic::Channel(cid.clone()), seq: *seq }
-        }
-        Some(event) if changes_standing(event) => Effect::Review,
-        Some(Event::RemovedFromChannel { cid, .. }) => Effect::Leave { topic: Topic::Channel(cid.clone()) },
-        _ => Effect::None,
-    }
+    Live { topic: Arc::clone(topic), seq: logged.seq, frame: Frame::new(&frame), effect }
 }

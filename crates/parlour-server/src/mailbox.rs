@@ -30,7 +30,7 @@ pub(crate) enum Mail {
     Probe(Unanswered),
     /// A head check found the topic here.
     Head {
-        topic: Topic,
+        topic: Arc<Topic>,
         head: Seq,
     },
     /// The server goes away: the connection is over, and its client's turn to come back is after this long.
@@ -310,7 +310,7 @@ mod tests {
     use parlour_proto::Effect;
 
     fn live(seq: Seq) -> Mail {
-        let topic = "channel:messaging:a".parse().unwrap();
+        let topic = Arc::new("channel:messaging:a".parse().unwrap());
         Mail::Live(Live { topic, seq, frame: Frame::from(&*"x".repeat(100)), effect: Effect::None })
     }
 

@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 
 use parlour_wire::frames::{CURSORS_MAX, ResetReason, Resume, Resumed, ServerFrame, WatchTopic};
 use parlour_wire::{Epoch, ErrorBody, ErrorCode, Seq, Topic};
 
+use super::rows::Rows;
 use super::{Effect, Live, Load, SessionOutput, TopicStart};
 use crate::{Cursor, Millis, Offer};
 
@@ -19,85 +21,28 @@ const RETRY_MS: Millis = 1_000;
 
 #[derive(Default)]
 pub(super) struct Topics {
-    places: Places,
-    /// Topics about which `Watch` was asked.
-    asked: BTreeMap<Topic, Asked>,
+    /// The topics that are attached.
+    places: Rows<Cursor>,
+    /// Those of them whose next event comes from the store. The others are live.
+    feeds: Rows<Feed>,
+    /// What the client watches, or asked to, beside what is attached by right.
+    watches: Rows<Watch>,
     /// When a time here comes, the stalled topic is loaded again. In order of time; those that are no longer
     /// stalled are passed over.
-    retries: VecDeque<(Millis, Topic)>,
+    retries: VecDeque<(Millis, Arc<Topic>)>,
     /// The user's own topic, and the last of its events whose effect is in force.
-    own: Option<(Topic, Cursor)>,
+    own: Option<(Arc<Topic>, Cursor)>,
     replay_max: u64,
 }
 
-/// The places, in the order of their topics. A row as long as it has to be: most connections have few topics, and
-/// there are many connections.
-#[derive(Default)]
-struct Places(Vec<(Topic, Place)>);
-
-impl Places {
-    fn at(&self, topic: &Topic) -> Result<usize, usize> {
-        self.0.binary_search_by(|(other, _)| other.cmp(topic))
-    }
-
-    fn get(&self, topic: &Topic) -> Option<&Place> {
-        self.at(topic).ok().map(|at| &self.0[at].1)
-    }
-
-    fn get_mut(&mut self, topic: &Topic) -> Option<&mut Place> {
-        self.at(topic).ok().map(|at| &mut self.0[at].1)
-    }
-
-    fn insert(&mut self, topic: Topic, place: Place) {
-        match self.at(&topic) {
-            Ok(at) => self.0[at].1 = place,
-            Err(at) => {
-                // One at a time: the next may never come.
-                self.0.reserve_exact(1);
-                self.0.insert(at, (topic, place));
-            }
-        }
-    }
-
-    fn remove(&mut self, topic: &Topic) {
-        if let Ok(at) = self.at(topic) {
-            self.0.remove(at);
-        }
-    }
-
-    fn values(&self) -> impl Iterator<Item = &Place> {
-        self.0.iter().map(|(_, place)| place)
-    }
-}
-
-enum Place {
-    Attached(Attachment),
-    /// No longer listened to, but the answer to a load is still to come.
-    Left,
-}
-
-struct Attachment {
-    cursor: Cursor,
-    feed: Feed,
-    right: Right,
-}
-
-/// Why a session listens to a topic.
-#[derive(PartialEq)]
-enum Right {
-    Own,
-    Watched,
-}
-
-/// Where the next event of a topic comes from. `heard` is the last seq that is known to exist.
+/// Where the next event of a topic comes from that is not live. `heard` is the last seq that is known to exist.
 enum Feed {
-    Live,
     Loading {
         heard: Cursor,
         patience: Patience,
     },
-    /// A load is under way for a place where the session no longer stands: its answer only says that the next
-    /// load may begin.
+    /// A load is under way for a place where the session no longer stands, perhaps of a topic that it has left: the
+    /// answer only says that the next load may begin.
     Overtaken {
         heard: Cursor,
     },
@@ -121,6 +66,13 @@ impl Feed {
     fn loading(heard: Cursor) -> Self {
         Self::Loading { heard, patience: Patience::Full }
     }
+
+    /// A load that is under way brings nothing any more.
+    fn overtake(&mut self) {
+        if let Self::Loading { heard, .. } = *self {
+            *self = Self::Overtaken { heard };
+        }
+    }
 }
 
 /// What came of a load.
@@ -132,12 +84,14 @@ enum Taken {
     Hole,
 }
 
-enum Asked {
+enum Watch {
+    /// `Watch` was asked.
     Wanted {
         after: Option<Seq>,
     },
     /// Unwatched before the answer came.
     Unwanted,
+    Attached,
 }
 
 impl Topics {
@@ -158,7 +112,7 @@ impl Topics {
             .flat_map(|resume| resume.cursors.iter().take(CURSORS_MAX))
             .map(|(topic, seq)| (topic, *seq))
             .collect();
-        let hers: BTreeSet<&Topic> = starts.iter().map(|start| &start.topic).collect();
+        let hers: BTreeSet<&Topic> = starts.iter().map(|start| &*start.topic).collect();
         for topic in named.keys().filter(|topic| !hers.contains(*topic)) {
             // What else a client names is nobody's business: not even whether it exists.
             if matches!(topic, Topic::Channel(_)) {
@@ -166,46 +120,46 @@ impl Topics {
                 resumed = Resumed::CaughtUp;
             }
         }
-        topics.places.0.reserve_exact(starts.len());
+        let mut places = Vec::with_capacity(starts.len());
         for start in starts {
-            if matches!(start.topic, Topic::User(_)) {
-                topics.own = Some((start.topic.clone(), Cursor::new(start.head)));
+            if matches!(*start.topic, Topic::User(_)) {
+                topics.own = Some((Arc::clone(&start.topic), Cursor::new(start.head)));
             }
             let place = match resume {
                 None => Ok(Cursor::new(start.head)),
                 Some(resume) if resume.epoch != *epoch => Err(ResetReason::OtherEpoch),
-                Some(_) => place_in(&start, named.get(&start.topic)).resume(&start, replay_max),
+                Some(_) => place_in(&start, named.get(&*start.topic)).resume(&start, replay_max),
             };
             let cursor = place.unwrap_or_else(|reason| {
-                out.push(reset(start.topic.clone(), reason, start.head));
+                out.push(reset(Topic::clone(&start.topic), reason, start.head));
                 resumed = Resumed::CaughtUp;
                 Cursor::new(start.head)
             });
-            out.push(SessionOutput::Attach(start.topic.clone()));
-            let mut feed = Feed::Live;
+            out.push(SessionOutput::Attach(Arc::clone(&start.topic)));
             if cursor.is_behind(start.head) {
                 loads.push(topics.load(&start.topic, cursor));
-                feed = Feed::loading(Cursor::new(start.head));
+                topics.feeds.insert(Arc::clone(&start.topic), Feed::loading(Cursor::new(start.head)));
             }
-            topics
-                .places
-                .insert(start.topic, Place::Attached(Attachment { cursor, feed, right: Right::Own }));
+            places.push((start.topic, cursor));
         }
+        topics.places = places.into_iter().collect();
         out.append(&mut loads);
         out.push(SessionOutput::LookAtHeads);
         (topics, resumed)
     }
 
+    /// What is attached.
+    pub(super) fn attached(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.places.topics()
+    }
+
     /// Whether everything that was heard of has been sent.
     pub(super) fn all_live(&self) -> bool {
-        self.places.values().all(|place| match place {
-            Place::Attached(at) => matches!(at.feed, Feed::Live),
-            Place::Left => true,
-        })
+        !self.feeds.topics().any(|topic| self.listens_to(topic))
     }
 
     pub(super) fn listens_to(&self, topic: &Topic) -> bool {
-        matches!(self.places.get(topic), Some(Place::Attached(_)))
+        self.places.has(topic)
     }
 
     pub(super) fn deadline(&self) -> Option<Millis> {
@@ -216,13 +170,10 @@ impl Topics {
     pub(super) fn pass<F>(&mut self, events: &[Live<F>]) -> Range<usize> {
         let Some(Live { topic, .. }) = events.first() else { return 0..0 };
         // What happens to the user or the app may change more.
-        if !matches!(topic, Topic::Channel(_)) {
+        if !matches!(**topic, Topic::Channel(_)) || self.feeds.has(topic) {
             return 0..0;
         }
-        let Some(Place::Attached(Attachment { cursor, feed: Feed::Live, .. })) = self.places.get_mut(topic)
-        else {
-            return 0..0;
-        };
+        let Some(cursor) = self.places.get_mut(topic) else { return 0..0 };
         let mut run = 0..0;
         for (at, event) in events.iter().enumerate() {
             match cursor.offer(event.seq) {
@@ -235,136 +186,110 @@ impl Topics {
     }
 
     pub(super) fn live<F>(&mut self, event: Live<F>, out: &mut Vec<SessionOutput<F>>) {
-        let Some(Place::Attached(at)) = self.places.get_mut(&event.topic) else { return };
-        match &mut at.feed {
-            Feed::Live => match at.cursor.offer(event.seq) {
+        let Some(cursor) = self.places.get_mut(&event.topic) else { return };
+        match self.feeds.get_mut(&event.topic) {
+            None => match cursor.offer(event.seq) {
                 Offer::Next => self.pass_on(event, out),
                 Offer::Seen => {}
-                Offer::Gap => {
-                    at.feed = Feed::loading(Cursor::new(event.seq));
-                    let after = at.cursor;
-                    out.push(self.load(&event.topic, after));
-                }
+                Offer::Gap => self.go_on(&event.topic, Cursor::new(event.seq), out),
             },
-            Feed::Loading { heard, .. } | Feed::Overtaken { heard } | Feed::Stalled { heard, .. } => {
+            Some(Feed::Loading { heard, .. } | Feed::Overtaken { heard } | Feed::Stalled { heard, .. }) => {
                 heard.raise(event.seq);
             }
         }
     }
 
-    pub(super) fn head<F>(&mut self, topic: Topic, head: Seq, out: &mut Vec<SessionOutput<F>>) {
-        let Some(Place::Attached(at)) = self.places.get_mut(&topic) else { return };
-        match &mut at.feed {
-            Feed::Live if !at.cursor.is_behind(head) => return,
-            Feed::Live => at.feed = Feed::loading(Cursor::new(head)),
-            Feed::Loading { heard, .. } | Feed::Overtaken { heard } => {
-                heard.raise(head);
-                return;
-            }
-            Feed::Stalled { heard, patience, .. } => {
+    pub(super) fn head<F>(&mut self, topic: &Topic, head: Seq, out: &mut Vec<SessionOutput<F>>) {
+        if !self.listens_to(topic) {
+            return;
+        }
+        match self.feeds.get_mut(topic) {
+            None => self.go_on(topic, Cursor::new(head), out),
+            Some(Feed::Loading { heard, .. } | Feed::Overtaken { heard }) => heard.raise(head),
+            Some(Feed::Stalled { heard, patience, .. }) => {
                 let (mut heard, patience) = (*heard, *patience);
                 heard.raise(head);
-                at.feed = Feed::Loading { heard, patience };
+                self.begin_load(topic, heard, patience, out);
             }
         }
-        let after = at.cursor;
-        out.push(self.load(&topic, after));
     }
 
     pub(super) fn loaded<F>(
         &mut self,
         now: Millis,
-        topic: Topic,
+        topic: &Topic,
         load: Load<F>,
         out: &mut Vec<SessionOutput<F>>,
     ) {
-        let at = match self.places.get_mut(&topic) {
-            Some(Place::Attached(at)) => at,
-            Some(Place::Left) => {
-                self.places.remove(&topic);
+        let (mut heard, patience) = match self.feeds.get(topic) {
+            // Nothing was asked.
+            None | Some(Feed::Stalled { .. }) => return,
+            Some(Feed::Overtaken { heard }) => {
+                let heard = *heard;
+                self.go_on(topic, heard, out);
                 return;
             }
-            None => return,
+            Some(Feed::Loading { heard, patience }) => (*heard, *patience),
         };
-        match (&at.feed, load) {
-            (Feed::Live | Feed::Stalled { .. }, _) => {}
-            (Feed::Overtaken { heard }, _) => {
-                let heard = *heard;
-                self.go_on(&topic, heard, out);
-            }
-            (Feed::Loading { heard, patience }, Load::Events { events, head }) => {
-                let (mut heard, patience) = (*heard, *patience);
+        match load {
+            Load::Events { events, head } => {
                 heard.raise(head);
-                match self.take(&topic, events, out) {
-                    Taken::Some => self.go_on(&topic, heard, out),
-                    Taken::Nothing if !self.is_behind(&topic, heard) => self.go_on(&topic, heard, out),
+                match self.take(topic, events, out) {
+                    Taken::Some => self.go_on(topic, heard, out),
+                    Taken::Nothing if !self.is_behind(topic, heard) => self.go_on(topic, heard, out),
                     Taken::Nothing => match patience {
-                        Patience::Last if self.is_behind(&topic, Cursor::new(head)) => {
-                            self.reset(now, &topic, ResetReason::Trimmed, head, heard, out);
+                        Patience::Last if self.is_behind(topic, Cursor::new(head)) => {
+                            self.reset(now, topic, ResetReason::Trimmed, head, heard, out);
                         }
-                        Patience::Full | Patience::Last => self.stall(now, &topic, heard, Patience::Last),
+                        Patience::Full | Patience::Last => self.stall(now, topic, heard, Patience::Last),
                     },
-                    Taken::Hole => self.reset(now, &topic, ResetReason::Trimmed, head, heard, out),
+                    Taken::Hole => self.reset(now, topic, ResetReason::Trimmed, head, heard, out),
                 }
             }
-            (Feed::Loading { heard, .. }, Load::Trimmed { head }) => {
-                let heard = *heard;
-                self.reset(now, &topic, ResetReason::Trimmed, head, heard, out);
-            }
-            (Feed::Loading { .. }, Load::NoAccess) => {
+            Load::Trimmed { head } => self.reset(now, topic, ResetReason::Trimmed, head, heard, out),
+            Load::NoAccess => {
                 out.push(reset(topic.clone(), ResetReason::NoAccess, 0));
-                out.push(SessionOutput::Detach(topic.clone()));
-                self.places.remove(&topic);
+                self.feeds.remove(topic);
+                self.detach(topic, out);
             }
-            (Feed::Loading { heard, patience }, Load::Failed) => {
-                let (heard, patience) = (*heard, *patience);
-                self.stall(now, &topic, heard, patience);
-            }
+            Load::Failed => self.stall(now, topic, heard, patience),
         }
     }
 
     /// Loads again what has waited long enough.
     pub(super) fn tick<F>(&mut self, now: Millis, out: &mut Vec<SessionOutput<F>>) {
         while let Some((_, topic)) = self.retries.pop_front_if(|(at, _)| *at <= now) {
-            let Some(Place::Attached(at)) = self.places.get_mut(&topic) else { continue };
-            let Feed::Stalled { heard, retry_at, patience } = at.feed else { continue };
-            if retry_at <= now {
-                at.feed = Feed::Loading { heard, patience };
-                let after = at.cursor;
-                out.push(self.load(&topic, after));
+            let Some(Feed::Stalled { heard, retry_at, patience }) = self.feeds.get(&topic) else { continue };
+            if *retry_at <= now {
+                let (heard, patience) = (*heard, *patience);
+                self.begin_load(&topic, heard, patience, out);
             }
         }
     }
 
     pub(super) fn watch<F>(&mut self, wanted: Vec<WatchTopic>, out: &mut Vec<SessionOutput<F>>) {
-        let mut watched = self.asked.len()
-            + self
-                .places
-                .values()
-                .filter(|p| matches!(p, Place::Attached(at) if at.right == Right::Watched))
-                .count();
         for WatchTopic { topic, after } in wanted {
             if self.listens_to(&topic) {
                 if let Some(after) = after {
                     self.rewind(&topic, after, out);
                 }
-            } else if let Some(asked) = self.asked.get_mut(&topic) {
-                *asked = Asked::Wanted { after };
+            } else if let Some(watch) = self.watches.get_mut(&topic) {
+                *watch = Watch::Wanted { after };
             } else if !matches!(topic, Topic::Channel(_)) {
                 out.push(refused(ErrorCode::NotAllowed.because("only channels can be watched"), topic));
-            } else if watched >= WATCHED_MAX {
+            } else if self.watches.len() >= WATCHED_MAX {
                 let message = format!("a connection watches at most {WATCHED_MAX} channels");
                 out.push(refused(ErrorCode::InvalidInput.because(message), topic));
             } else {
-                watched += 1;
-                self.asked.insert(topic.clone(), Asked::Wanted { after });
+                let topic = Arc::new(topic);
+                self.watches.insert(Arc::clone(&topic), Watch::Wanted { after });
                 out.push(SessionOutput::Watch(topic));
             }
         }
     }
 
     pub(super) fn watched<F>(&mut self, start: TopicStart, out: &mut Vec<SessionOutput<F>>) {
-        let Some(Asked::Wanted { after }) = self.asked.remove(&start.topic) else { return };
+        let Some(Watch::Wanted { after }) = self.answered(&start.topic) else { return };
         if self.listens_to(&start.topic) {
             // She joined in the meantime.
             if let Some(after) = after {
@@ -375,36 +300,51 @@ impl Topics {
         let place = after
             .map_or(Ok(Cursor::new(start.head)), |after| Cursor::new(after).resume(&start, self.replay_max));
         let cursor = place.unwrap_or_else(|reason| {
-            out.push(reset(start.topic.clone(), reason, start.head));
+            out.push(reset(Topic::clone(&start.topic), reason, start.head));
             Cursor::new(start.head)
         });
-        self.attach(&start.topic, cursor, Cursor::new(start.head), Right::Watched, out);
+        self.watches.insert(Arc::clone(&start.topic), Watch::Attached);
+        self.attach(start.topic, cursor, Cursor::new(start.head), out);
     }
 
     pub(super) fn watch_refused<F>(
         &mut self,
-        topic: Topic,
+        topic: &Topic,
         error: ErrorBody,
         out: &mut Vec<SessionOutput<F>>,
     ) {
-        if let Some(Asked::Wanted { .. }) = self.asked.remove(&topic) {
-            out.push(refused(error, topic));
+        if let Some(Watch::Wanted { .. }) = self.answered(topic) {
+            out.push(refused(error, topic.clone()));
         }
     }
 
-    pub(super) fn unwatch<F>(&mut self, topic: Topic, out: &mut Vec<SessionOutput<F>>) {
-        if let Some(asked) = self.asked.get_mut(&topic) {
-            *asked = Asked::Unwanted;
+    /// Takes what was asked and has been answered now.
+    fn answered(&mut self, topic: &Topic) -> Option<Watch> {
+        match self.watches.get(topic)? {
+            Watch::Wanted { .. } | Watch::Unwanted => self.watches.remove(topic).map(|(_, watch)| watch),
+            Watch::Attached => None,
         }
-        if matches!(self.places.get(&topic), Some(Place::Attached(at)) if at.right == Right::Watched) {
-            self.detach(topic, out);
+    }
+
+    pub(super) fn unwatch<F>(&mut self, topic: &Topic, out: &mut Vec<SessionOutput<F>>) {
+        match self.watches.get_mut(topic) {
+            Some(watch @ (Watch::Wanted { .. } | Watch::Unwanted)) => *watch = Watch::Unwanted,
+            Some(Watch::Attached) => self.detach(topic, out),
+            None => {}
+        }
+    }
+
+    /// What is attached, if it is, is so by right, or not at all.
+    fn is_not_watched(&mut self, topic: &Topic) {
+        if matches!(self.watches.get(topic), Some(Watch::Attached)) {
+            self.watches.remove(topic);
         }
     }
 
     /// Sends an event that is the next of its topic, and applies what it does to the user's sessions.
     fn pass_on<F>(&mut self, event: Live<F>, out: &mut Vec<SessionOutput<F>>) {
         out.push(SessionOutput::SendShared(event.frame));
-        if event.effect == Effect::Review && !matches!(event.topic, Topic::Channel(_)) {
+        if event.effect == Effect::Review && !matches!(*event.topic, Topic::Channel(_)) {
             // Asked once too often does no harm: also for what is replayed, and in the app's topic.
             out.push(SessionOutput::Review);
             return;
@@ -418,53 +358,52 @@ impl Topics {
         match event.effect {
             Effect::None | Effect::Review => {}
             Effect::Join { topic, seq } => self.join(topic, seq, out),
-            Effect::Leave { topic } => self.detach(topic, out),
+            Effect::Leave { topic } => self.detach(&topic, out),
         }
     }
 
-    fn join<F>(&mut self, topic: Topic, seq: Seq, out: &mut Vec<SessionOutput<F>>) {
-        if let Some(Place::Attached(at)) = self.places.get_mut(&topic) {
-            at.right = Right::Own;
+    fn join<F>(&mut self, topic: Arc<Topic>, seq: Seq, out: &mut Vec<SessionOutput<F>>) {
+        if self.listens_to(&topic) {
+            self.is_not_watched(&topic);
             return;
         }
         // The event `seq` exists, and the hub may have passed it by before this session listened.
-        self.attach(&topic, Cursor::new(seq.saturating_sub(1)), Cursor::new(seq), Right::Own, out);
+        self.attach(topic, Cursor::new(seq.saturating_sub(1)), Cursor::new(seq), out);
     }
 
     fn attach<F>(
         &mut self,
-        topic: &Topic,
+        topic: Arc<Topic>,
         cursor: Cursor,
         heard: Cursor,
-        right: Right,
         out: &mut Vec<SessionOutput<F>>,
     ) {
-        out.push(SessionOutput::Attach(topic.clone()));
-        // An answer that is still to come from before the topic was left must not be taken for a new one.
-        let answer_to_come = matches!(self.places.get(topic), Some(Place::Left));
-        let feed = if answer_to_come { Feed::Overtaken { heard } } else { Feed::Live };
-        self.places.insert(topic.clone(), Place::Attached(Attachment { cursor, feed, right }));
-        if !answer_to_come {
-            self.go_on(topic, heard, out);
+        out.push(SessionOutput::Attach(Arc::clone(&topic)));
+        self.places.insert(Arc::clone(&topic), cursor);
+        match self.feeds.get_mut(&topic) {
+            // An answer that is still to come from before the topic was left must not be taken for a new one.
+            Some(feed) => *feed = Feed::Overtaken { heard },
+            None => self.go_on(&topic, heard, out),
         }
     }
 
-    fn detach<F>(&mut self, topic: Topic, out: &mut Vec<SessionOutput<F>>) {
-        let Some(place) = self.places.get_mut(&topic) else { return };
-        let Place::Attached(at) = place else { return };
-        out.push(SessionOutput::Detach(topic.clone()));
-        match at.feed {
-            Feed::Loading { .. } | Feed::Overtaken { .. } => *place = Place::Left,
-            Feed::Live | Feed::Stalled { .. } => {
-                self.places.remove(&topic);
+    fn detach<F>(&mut self, topic: &Topic, out: &mut Vec<SessionOutput<F>>) {
+        let Some((shared, _)) = self.places.remove(topic) else { return };
+        match self.feeds.get_mut(topic) {
+            Some(Feed::Stalled { .. }) => {
+                self.feeds.remove(topic);
             }
+            Some(feed) => feed.overtake(),
+            None => {}
         }
+        self.is_not_watched(topic);
+        out.push(SessionOutput::Detach(shared));
     }
 
     /// Goes back to `after`: how a client repairs a hole that it found.
     fn rewind<F>(&mut self, topic: &Topic, after: Seq, out: &mut Vec<SessionOutput<F>>) {
-        let Some(Place::Attached(at)) = self.places.get_mut(topic) else { return };
-        let (sent, back) = (at.cursor, Cursor::new(after));
+        let Some(cursor) = self.places.get_mut(topic) else { return };
+        let (sent, back) = (*cursor, Cursor::new(after));
         if !back.is_behind(sent.last()) {
             return;
         }
@@ -472,18 +411,16 @@ impl Topics {
             out.push(reset(topic.clone(), ResetReason::TooFarBehind, sent.last()));
             return;
         }
-        at.cursor = back;
-        match at.feed {
-            Feed::Live => self.go_on(topic, sent, out),
-            Feed::Loading { heard, .. } => at.feed = Feed::Overtaken { heard },
-            Feed::Overtaken { .. } | Feed::Stalled { .. } => {}
+        *cursor = back;
+        match self.feeds.get_mut(topic) {
+            None => self.go_on(topic, sent, out),
+            Some(feed) => feed.overtake(),
         }
     }
 
     /// Takes what a load brought, as far as it follows the cursor.
     fn take<F>(&mut self, topic: &Topic, events: Vec<Live<F>>, out: &mut Vec<SessionOutput<F>>) -> Taken {
-        let Some(Place::Attached(at)) = self.places.get(topic) else { return Taken::Nothing };
-        let before = at.cursor;
+        let Some(before) = self.places.get(topic).copied() else { return Taken::Nothing };
         let mut cursor = before;
         for event in events {
             match cursor.offer(event.seq) {
@@ -494,26 +431,35 @@ impl Topics {
                 Offer::Gap => break,
             }
         }
-        if let Some(Place::Attached(at)) = self.places.get_mut(topic) {
-            at.cursor = cursor;
+        if let Some(at) = self.places.get_mut(topic) {
+            *at = cursor;
         }
         if cursor == before { Taken::Nothing } else { Taken::Some }
     }
 
     fn is_behind(&self, topic: &Topic, heard: Cursor) -> bool {
-        matches!(self.places.get(topic), Some(Place::Attached(at)) if at.cursor.is_behind(heard.last()))
+        self.places.get(topic).is_some_and(|cursor| cursor.is_behind(heard.last()))
     }
 
     /// Loads what is still missing, or else listens to what is live.
     fn go_on<F>(&mut self, topic: &Topic, heard: Cursor, out: &mut Vec<SessionOutput<F>>) {
-        let Some(Place::Attached(at)) = self.places.get_mut(topic) else { return };
-        if at.cursor.is_behind(heard.last()) {
-            at.feed = Feed::loading(heard);
-            let after = at.cursor;
-            out.push(self.load(topic, after));
+        if self.is_behind(topic, heard) {
+            self.begin_load(topic, heard, Patience::Full, out);
         } else {
-            at.feed = Feed::Live;
+            self.feeds.remove(topic);
         }
+    }
+
+    fn begin_load<F>(
+        &mut self,
+        topic: &Topic,
+        heard: Cursor,
+        patience: Patience,
+        out: &mut Vec<SessionOutput<F>>,
+    ) {
+        let Some((topic, after)) = self.places.row(topic) else { return };
+        out.push(self.load(topic, *after));
+        self.feeds.insert(Arc::clone(topic), Feed::Loading { heard, patience });
     }
 
     /// Says that what comes next cannot be had, and goes on after `head`.
@@ -526,26 +472,26 @@ impl Topics {
         heard: Cursor,
         out: &mut Vec<SessionOutput<F>>,
     ) {
-        let Some(Place::Attached(at)) = self.places.get_mut(topic) else { return };
-        if at.cursor == Cursor::new(head) {
+        let Some(cursor) = self.places.get_mut(topic) else { return };
+        if *cursor == Cursor::new(head) {
             // The store contradicts itself; asking again at once would spin.
             self.stall(now, topic, heard, Patience::Full);
             return;
         }
-        at.cursor = Cursor::new(head);
+        *cursor = Cursor::new(head);
         out.push(reset(topic.clone(), reason, head));
         self.go_on(topic, heard, out);
     }
 
     fn stall(&mut self, now: Millis, topic: &Topic, heard: Cursor, patience: Patience) {
-        let Some(Place::Attached(at)) = self.places.get_mut(topic) else { return };
+        let Some((topic, _)) = self.places.row(topic) else { return };
         let retry_at = now + RETRY_MS;
-        at.feed = Feed::Stalled { heard, retry_at, patience };
-        self.retries.push_back((retry_at, topic.clone()));
+        self.retries.push_back((retry_at, Arc::clone(topic)));
+        self.feeds.insert(Arc::clone(topic), Feed::Stalled { heard, retry_at, patience });
     }
 
-    fn load<F>(&self, topic: &Topic, after: Cursor) -> SessionOutput<F> {
-        SessionOutput::Load { topic: topic.clone(), after: after.last(), limit: self.replay_max }
+    fn load<F>(&self, topic: &Arc<Topic>, after: Cursor) -> SessionOutput<F> {
+        SessionOutput::Load { topic: Arc::clone(topic), after: after.last(), limit: self.replay_max }
     }
 }
 

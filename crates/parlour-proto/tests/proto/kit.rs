@@ -285,7 +285,7 @@ pub(crate) struct Server {
 }
 
 pub(crate) fn start(place: &str, head: Seq) -> TopicStart {
-    TopicStart { topic: topic(place), head, floor: 0, hidden_up_to: 0, as_of_seq: None }
+    TopicStart { topic: topic(place).into(), head, floor: 0, hidden_up_to: 0, as_of_seq: None }
 }
 
 pub(crate) fn admission(topics: Vec<TopicStart>) -> Admission {
@@ -328,7 +328,7 @@ impl Server {
     }
 
     pub(crate) fn head(&mut self, place: &str, head: Seq) -> Vec<String> {
-        self.takes(SessionInput::Head { topic: topic(place), head })
+        self.takes(SessionInput::Head { topic: topic(place).into(), head })
     }
 
     pub(crate) fn loaded(
@@ -338,7 +338,7 @@ impl Server {
         head: Seq,
     ) -> Vec<String> {
         let events = seqs.into_iter().map(|seq| live(place, seq, Effect::None)).collect();
-        self.takes(SessionInput::Loaded { topic: topic(place), load: Load::Events { events, head } })
+        self.takes(SessionInput::Loaded { topic: topic(place).into(), load: Load::Events { events, head } })
     }
 
     pub(crate) fn watches(&mut self, place: &str, after: Option<Seq>) -> Vec<String> {
@@ -352,7 +352,7 @@ impl Server {
 }
 
 pub(crate) fn live(place: &str, seq: Seq, effect: Effect) -> Live<EventFrame> {
-    Live { topic: topic(place), seq, frame: event(place, seq), effect }
+    Live { topic: topic(place).into(), seq, frame: event(place, seq), effect }
 }
 
 pub(crate) fn session_line(output: &SessionOutput<EventFrame>) -> String {

@@ -1,5 +1,8 @@
 //! What holds for any inputs in any order.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use parlour_proto::{
     Admission, AppLevel, Background, Backoff, Connection, ConnectionConfig, Effect, Input, Load, Millis,
     Mode, NetworkLevel, Output, Session, SessionConfig, SessionInput, SessionOutput, State, Transport,
@@ -9,7 +12,7 @@ use parlour_wire::frames::{
     AppState, ByeIntent, ClientFrame, EventFrame, Ready, ResetReason, Resumed, ServerFrame, WatchTopic,
 };
 use parlour_wire::presence::PresenceSubscription;
-use parlour_wire::{CloseCode, ErrorCode, Open};
+use parlour_wire::{CloseCode, ErrorCode, Open, Topic};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::{Config as ProptestConfig, TestCaseError};
@@ -32,8 +35,8 @@ fn seqs() -> impl Strategy<Value = u64> {
 fn effects() -> impl Strategy<Value = Effect> {
     prop_oneof![
         4 => Just(Effect::None),
-        1 => (places(), seqs()).prop_map(|(place, seq)| Effect::Join { topic: topic(place), seq }),
-        1 => places().prop_map(|place| Effect::Leave { topic: topic(place) }),
+        1 => (places(), seqs()).prop_map(|(place, seq)| Effect::Join { topic: topic(place).into(), seq }),
+        1 => places().prop_map(|place| Effect::Leave { topic: topic(place).into() }),
         1 => Just(Effect::Review),
     ]
 }
@@ -80,7 +83,9 @@ fn session_inputs() -> impl Strategy<Value = In> {
         6 => client_frames().prop_map(|frame| In::Frame(Open::Known(frame))),
         1 => Just(In::Frame(Open::Unknown(serde_json::json!({"type": 7})))),
         1 => Just(In::Control),
-        6 => (vec(starts(), 0..4), proptest::option::of(0_u64..100_000)).prop_map(|(topics, token)| {
+        6 => (vec(starts(), 0..4), proptest::option::of(0_u64..100_000)).prop_map(|(mut topics, token)| {
+            let mut named = BTreeSet::new();
+            topics.retain(|start| named.insert(Arc::clone(&start.topic)));
             In::Admitted(Box::new(Admission {
                 ready: Box::new(ready()),
                 topics,
@@ -90,21 +95,21 @@ fn session_inputs() -> impl Strategy<Value = In> {
         8 => (places(), seqs(), effects())
             .prop_map(|(place, seq, effect)| In::Live(live(place, seq, effect))),
         8 => (places(), events, seqs()).prop_map(|(place, events, head)| In::Loaded {
-            topic: topic(place),
+            topic: topic(place).into(),
             load: Load::Events {
                 events: events.into_iter().map(|(seq, effect)| live(place, seq, effect)).collect(),
                 head,
             },
         }),
         1 => (places(), seqs())
-            .prop_map(|(place, head)| In::Loaded { topic: topic(place), load: Load::Trimmed { head } }),
-        1 => places().prop_map(|place| In::Loaded { topic: topic(place), load: Load::NoAccess }),
-        1 => places().prop_map(|place| In::Loaded { topic: topic(place), load: Load::Failed }),
-        4 => (places(), seqs()).prop_map(|(place, head)| In::Head { topic: topic(place), head }),
+            .prop_map(|(place, head)| In::Loaded { topic: topic(place).into(), load: Load::Trimmed { head } }),
+        1 => places().prop_map(|place| In::Loaded { topic: topic(place).into(), load: Load::NoAccess }),
+        1 => places().prop_map(|place| In::Loaded { topic: topic(place).into(), load: Load::Failed }),
+        4 => (places(), seqs()).prop_map(|(place, head)| In::Head { topic: topic(place).into(), head }),
         2 => (0_i64..10_000).prop_map(|seconds| In::Checked { as_of: moment(seconds) }),
         1 => Just(In::TokenAccepted { expires_in_ms: Some(u64::MAX) }),
         2 => starts().prop_map(|start| In::Watched { start }),
-        1 => places().prop_map(move |place| In::WatchRefused { topic: topic(place), error: error() }),
+        1 => places().prop_map(move |place| In::WatchRefused { topic: topic(place).into(), error: error() }),
         6 => any::<bool>().prop_map(|late| In::Tick { late }),
     ]
 }
@@ -131,12 +136,13 @@ fn outcome(session: &mut Session<EventFrame>, now: Millis, input: In) -> Vec<Ses
 }
 
 /// What a session says, checked from outside: nothing before `ready` but an end, nothing after `Close`, one
-/// `ready`, one `Admit`, and the seqs of each topic without a hole but by `reset`.
+/// `ready`, one `Admit`, what is attached once, and the seqs of each topic without a hole but by `reset`.
 #[derive(Default)]
 struct Witness {
     ready: bool,
     admits: u32,
     closed: bool,
+    attached: BTreeSet<Arc<Topic>>,
     last: std::collections::BTreeMap<String, u64>,
 }
 
@@ -158,6 +164,15 @@ impl Witness {
                 SessionOutput::SendShared(event) => {
                     prop_assert!(self.ready);
                     self.last.insert(event.topic.to_string(), event.seq);
+                }
+                SessionOutput::Attach(topic) => {
+                    prop_assert!(
+                        self.ready && self.attached.insert(Arc::clone(topic)),
+                        "{topic} is attached already"
+                    );
+                }
+                SessionOutput::Detach(topic) => {
+                    prop_assert!(self.attached.remove(topic), "{topic} is not attached");
                 }
                 other => prop_assert!(self.ready, "before ready: {other:?}"),
             }
@@ -190,12 +205,14 @@ proptest! {
         for (pause, input) in steps {
             now += pause;
             witness.sees(&outcome(&mut session, now, input))?;
+            prop_assert!(session.attached().eq(&witness.attached));
         }
         witness.sees(&outcome(&mut session, now, end))?;
         for input in after {
             witness.sees(&outcome(&mut session, now, input))?;
         }
         prop_assert!(!witness.closed || session.deadline().is_none());
+        prop_assert!(session.attached().eq(&witness.attached), "what is attached is known to the end");
     }
 
     #[test]

@@ -223,7 +223,7 @@ fn a_load_that_fails_is_tried_again_after_a_second_or_at_the_next_head_check() {
         let mut server = Server::listening_to(vec![start(GENERAL, 7)]);
         server.now = 500;
         server.live(GENERAL, 9);
-        let failed = SessionInput::Loaded { topic: topic(GENERAL), load: Load::Failed };
+        let failed = SessionInput::Loaded { topic: topic(GENERAL).into(), load: Load::Failed };
         assert_eq!(server.takes(failed), NOTHING);
         assert_eq!(server.machine.deadline(), Some(1_500));
         assert_eq!(server.live(GENERAL, 10), NOTHING);
@@ -264,7 +264,7 @@ fn a_store_that_has_what_is_later_but_not_what_is_next_means_a_reset_and_never_s
 fn what_was_trimmed_while_it_was_loaded_is_reset() {
     let mut server = Server::listening_to(vec![start(GENERAL, 7)]);
     server.live(GENERAL, 12);
-    let trimmed = SessionInput::Loaded { topic: topic(GENERAL), load: Load::Trimmed { head: 11 } };
+    let trimmed = SessionInput::Loaded { topic: topic(GENERAL).into(), load: Load::Trimmed { head: 11 } };
     let said = [format!("reset {GENERAL} trimmed 11"), format!("load {GENERAL} after 11")];
     assert_eq!(server.takes(trimmed), said);
 }
@@ -273,17 +273,17 @@ fn what_was_trimmed_while_it_was_loaded_is_reset() {
 fn who_may_not_read_any_more_is_told_and_hears_no_more() {
     let mut server = Server::listening_to(vec![start(GENERAL, 7)]);
     server.live(GENERAL, 9);
-    let refused = SessionInput::Loaded { topic: topic(GENERAL), load: Load::NoAccess };
+    let refused = SessionInput::Loaded { topic: topic(GENERAL).into(), load: Load::NoAccess };
     assert_eq!(server.takes(refused), [format!("reset {GENERAL} no_access 0"), format!("detach {GENERAL}")]);
     assert_eq!(server.live(GENERAL, 10), NOTHING);
 }
 
 fn join(seq: u64, channel: &str, from: u64) -> SessionInput<parlour_wire::frames::EventFrame> {
-    SessionInput::Live(live(ALICE, seq, Effect::Join { topic: topic(channel), seq: from }))
+    SessionInput::Live(live(ALICE, seq, Effect::Join { topic: topic(channel).into(), seq: from }))
 }
 
 fn leave(seq: u64, channel: &str) -> SessionInput<parlour_wire::frames::EventFrame> {
-    SessionInput::Live(live(ALICE, seq, Effect::Leave { topic: topic(channel) }))
+    SessionInput::Live(live(ALICE, seq, Effect::Leave { topic: topic(channel).into() }))
 }
 
 #[test]
@@ -306,10 +306,12 @@ fn an_effect_is_applied_in_its_place_and_once() {
     // The event with the effect comes early; it waits for the one before it.
     let mut server = Server::listening_to(vec![start(ALICE, 3)]);
     assert_eq!(server.takes(join(5, GENERAL, 41)), [format!("load {ALICE} after 3")]);
-    let events =
-        vec![live(ALICE, 4, Effect::None), live(ALICE, 5, Effect::Join { topic: topic(GENERAL), seq: 41 })];
+    let events = vec![
+        live(ALICE, 4, Effect::None),
+        live(ALICE, 5, Effect::Join { topic: topic(GENERAL).into(), seq: 41 }),
+    ];
     let load = Load::Events { events, head: 5 };
-    let said = server.takes(SessionInput::Loaded { topic: topic(ALICE), load });
+    let said = server.takes(SessionInput::Loaded { topic: topic(ALICE).into(), load });
     assert_eq!(
         said[..3],
         [format!("event {ALICE} 4"), format!("event {ALICE} 5"), format!("attach {GENERAL}")]
@@ -317,9 +319,9 @@ fn an_effect_is_applied_in_its_place_and_once() {
 
     // A client that asks for the events again has them again, without their effects.
     assert_eq!(server.watches(ALICE, Some(4)), [format!("load {ALICE} after 4")]);
-    let events = vec![live(ALICE, 5, Effect::Leave { topic: topic(GENERAL) })];
+    let events = vec![live(ALICE, 5, Effect::Leave { topic: topic(GENERAL).into() })];
     let load = Load::Events { events, head: 5 };
-    let said = server.takes(SessionInput::Loaded { topic: topic(ALICE), load });
+    let said = server.takes(SessionInput::Loaded { topic: topic(ALICE).into(), load });
     assert_eq!(said, [format!("event {ALICE} 5")]);
 }
 
@@ -328,11 +330,11 @@ fn an_effect_that_the_admission_knew_is_not_applied_again() {
     let (mut server, _) =
         Server::admitted(Some(resume("e1", &[(ALICE, 2)])), vec![start(ALICE, 4), start(GENERAL, 7)]);
     let events = vec![
-        live(ALICE, 3, Effect::Leave { topic: topic(GENERAL) }),
-        live(ALICE, 4, Effect::Join { topic: topic(GENERAL), seq: 6 }),
+        live(ALICE, 3, Effect::Leave { topic: topic(GENERAL).into() }),
+        live(ALICE, 4, Effect::Join { topic: topic(GENERAL).into(), seq: 6 }),
     ];
-    let said =
-        server.takes(SessionInput::Loaded { topic: topic(ALICE), load: Load::Events { events, head: 4 } });
+    let said = server
+        .takes(SessionInput::Loaded { topic: topic(ALICE).into(), load: Load::Events { events, head: 4 } });
     assert_eq!(said, [format!("event {ALICE} 3"), format!("event {ALICE} 4")]);
 }
 
@@ -342,7 +344,7 @@ fn an_answer_from_before_she_left_is_not_taken_for_a_new_one() {
     server.live(GENERAL, 9);
     server.takes(leave(4, GENERAL));
     assert_eq!(server.takes(join(5, GENERAL, 20)), [format!("event {ALICE} 5"), format!("attach {GENERAL}")]);
-    let refused = SessionInput::Loaded { topic: topic(GENERAL), load: Load::NoAccess };
+    let refused = SessionInput::Loaded { topic: topic(GENERAL).into(), load: Load::NoAccess };
     assert_eq!(server.takes(refused), [format!("load {GENERAL} after 19")]);
     assert_eq!(server.loaded(GENERAL, [20], 20), [format!("event {GENERAL} 20")]);
 }
@@ -373,7 +375,7 @@ fn a_watch_may_be_refused_or_taken_back_before_its_answer() {
     let mut server = Server::listening_to(vec![]);
     server.watches(GENERAL, None);
     let error = Box::new(ErrorCode::NotFound.error());
-    let said = server.takes(SessionInput::WatchRefused { topic: topic(GENERAL), error });
+    let said = server.takes(SessionInput::WatchRefused { topic: topic(GENERAL).into(), error });
     assert_eq!(said, [format!("error not_found {GENERAL}")]);
 
     server.watches(GENERAL, None);

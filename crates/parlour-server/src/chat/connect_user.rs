@@ -10,7 +10,7 @@ use parlour_store::{App, AppId, AppMode, Connect, Connected, Ticket};
 use parlour_wire::frames::{FRAME_BYTES_MAX, Hello, Limits, Ready, ReplacedBy, Resumed};
 use parlour_wire::messages::TEXT_CHARS_MAX;
 use parlour_wire::presence::{PRESENCE_LISTED_MAX, PresenceSubscription};
-use parlour_wire::{AppKey, CloseCode, ErrorBody, ErrorCode, ServerFrame, Timestamp, UserId};
+use parlour_wire::{AppKey, CloseCode, ErrorBody, ErrorCode, ServerFrame, Timestamp, Topic, UserId};
 use serde_json::Value;
 
 use crate::auth::{self, Bearer};
@@ -130,7 +130,7 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
         issued_at,
         now: node.clock.now(),
     };
-    let connected = match node.store.connect(connect).await {
+    let mut connected = match node.store.connect(connect).await {
         Ok(committed) => committed.value,
         Err(error) => {
             // The lease of a poll goes on until the next one.
@@ -165,7 +165,10 @@ pub(crate) async fn connect_user(node: &Node, door: &Door<'_>, hello: &Hello) ->
     let listening = audience(node, app.id, &holder, &hello.presence, friends).await;
     let there =
         listening.map(|listening| node.presence.subscribe(app.id, mailbox, listening)).unwrap_or_default();
-    let admission = admission(node, mailbox, hello, connected, there, per_user, expires_in_ms);
+    let to_proto = |start| to_proto(node, app.id, start);
+    let topics = std::mem::take(&mut connected.topics).into_iter().map(to_proto).collect::<Vec<_>>();
+    let ready = Box::new(ready(node, mailbox, hello, connected, &topics, there, per_user));
+    let admission = Box::new(Admission { ready, topics, token_expires_in_ms: expires_in_ms });
     Ok(Welcome { app, user: holder, admission, arrival, seat, issued_at })
 }
 
@@ -379,29 +382,27 @@ pub(crate) fn check_subscription(subscription: &PresenceSubscription) -> Result<
     }
 }
 
-fn admission(
+/// The answer to `hello`.
+fn ready(
     node: &Node,
     mailbox: &Mailbox,
     hello: &Hello,
     connected: Connected,
+    topics: &[TopicStart],
     presence: Picture,
     connections_per_user: u32,
-    token_expires_in_ms: Option<u64>,
-) -> Box<Admission> {
+) -> Ready {
     let limits = &node.config.limits;
     let clamp = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
-    let Connected { mut me, epoch, topics, channels, .. } = connected;
+    let Connected { mut me, epoch, channels, .. } = connected;
     me.user.online = !me.user.id.is_anonymous() && !Face::of(&me.user).invisible;
-    let named: std::collections::BTreeSet<_> = channels.iter().map(|unread| &unread.cid).collect();
-    let heads = topics
-        .iter()
-        .filter(|start| match &start.topic {
-            parlour_wire::Topic::Channel(cid) => named.contains(cid),
-            _ => true,
-        })
-        .map(|start| (start.topic.clone(), start.head))
-        .collect();
-    let ready = Ready {
+    let named: BTreeSet<_> = channels.iter().map(|unread| &unread.cid).collect();
+    let is_told = |start: &&TopicStart| match &*start.topic {
+        Topic::Channel(cid) => named.contains(cid),
+        Topic::User(_) | Topic::App(_) | Topic::Unknown(_) => true,
+    };
+    let heads = topics.iter().filter(is_told).map(|start| (Topic::clone(&start.topic), start.head)).collect();
+    Ready {
         connection_id: mailbox.connection.clone(),
         me,
         epoch,
@@ -421,13 +422,11 @@ fn admission(
         channels,
         presence: presence.users,
         presence_others: presence.others,
-    };
-    let topics = topics.into_iter().map(to_proto).collect();
-    Box::new(Admission { ready: Box::new(ready), topics, token_expires_in_ms })
+    }
 }
 
-/// The store's word for a topic's place, in the machine's words.
-pub(crate) fn to_proto(start: parlour_store::TopicStart) -> TopicStart {
+/// The store's word for a topic's place, in the machine's words, by the name that all share.
+pub(crate) fn to_proto(node: &Node, app: AppId, start: parlour_store::TopicStart) -> TopicStart {
     let parlour_store::TopicStart { topic, head, floor, hidden_up_to, as_of_seq } = start;
-    TopicStart { topic, head, floor, hidden_up_to, as_of_seq }
+    TopicStart { topic: node.hub.share(app, topic), head, floor, hidden_up_to, as_of_seq }
 }

@@ -22,5 +22,5 @@ pub(crate) async fn show_channel(
 /// Adds what the store cannot know: how many watch.
 pub(super) fn with_watchers(node: &Node, app: AppId, state: ChannelState) -> ChannelState {
     let topic = Topic::Channel(state.channel.cid.clone());
-    ChannelState { watchers: node.hub.watchers(app, topic), ..state }
+    ChannelState { watchers: node.hub.watchers(app, &topic), ..state }
 }

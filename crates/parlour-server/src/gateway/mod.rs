@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlour_proto::{Live, Load, Millis, Session, SessionConfig, SessionInput, SessionOutput};
+use parlour_proto::{Load, Millis, Session, SessionConfig, SessionInput, SessionOutput};
 use parlour_store::{App, Events, Reader};
 use parlour_wire::events::ClientSignal;
 use parlour_wire::frames::{AppState, ByeIntent, ClientInfo, Hello};
@@ -37,7 +37,6 @@ use crate::config::LimitsConfig;
 pub use crate::connections::LastsBy;
 use crate::connections::{Arrival, Unanswered};
 use crate::frame::Frame;
-use crate::hub::encode;
 use crate::mailbox::{Cut, Mail, Mailbox};
 use crate::node::Node;
 use crate::presence::Departure;
@@ -194,7 +193,6 @@ pub async fn serve<T: Transport>(
         pending,
         guest: None,
         arrival: None,
-        attached: Vec::new(),
         departure: Departure::Lost,
         unanswered: None,
         checked: node.hub.checked_at(),
@@ -204,7 +202,9 @@ pub async fn serve<T: Transport>(
         is_succeeded: false,
         is_cut: false,
     };
-    gateway.run(session).await;
+    let session = gateway.run(session).await;
+    gateway.stop_listening(&session);
+    drop(session);
     gateway.outlive().await;
     gateway.clean_up(opened_at);
     gateway.fall_silent().await;
@@ -222,8 +222,6 @@ struct Gateway<T> {
     /// Who is connected, once admitted.
     guest: Option<Guest>,
     arrival: Option<Arrival>,
-    /// In order, and no more room than it takes.
-    attached: Vec<Topic>,
     departure: Departure,
     /// Held while a newcomer waits to know whether the client is there.
     unanswered: Option<Unanswered>,
@@ -273,20 +271,22 @@ impl Guest {
 }
 
 impl<T: Transport> Gateway<T> {
-    async fn run(&mut self, mut session: Box<Session<Frame>>) {
+    /// Drives the session until it ends, or the transport does.
+    async fn run(&mut self, mut session: Box<Session<Frame>>) -> Box<Session<Frame>> {
         while !self.has_ended() {
             // Each step that is not waiting is a future of its own: a connection that waits holds no room for it.
             if Box::pin(self.catch_up(&mut session)).await.is_break() {
-                return;
+                break;
             }
             let deadline = session.deadline();
             self.mailbox.lay_down(session);
             let woken = self.wait(deadline).await;
             session = self.mailbox.take_up().expect("only the gateway takes it up, and it was laid down");
             if Box::pin(self.wake(&mut session, woken)).await.is_break() {
-                return;
+                break;
             }
         }
+        session
     }
 
     /// Brings out what waits for the other side, and to the session what waits for it.
@@ -376,7 +376,6 @@ impl<T: Transport> Gateway<T> {
             return;
         }
         self.transport.close(CloseCode::NORMAL, "").await;
-        self.stop_listening();
         let lease = Duration::from_millis(self.node.config.limits.poll_lease_ms);
         let until = tokio::time::Instant::now() + lease;
         let inbox = self.transport.inbox().map(Arc::clone).unwrap_or_default();
@@ -498,7 +497,7 @@ impl<T: Transport> Gateway<T> {
                         break;
                     }
                 }
-                if self.perform(output, &mut inputs).await.is_break() {
+                if self.perform(output, session, &mut inputs).await.is_break() {
                     return;
                 }
             }
@@ -548,6 +547,7 @@ impl<T: Transport> Gateway<T> {
     async fn perform(
         &mut self,
         output: SessionOutput<Frame>,
+        session: &Session<Frame>,
         inputs: &mut VecDeque<SessionInput<Frame>>,
     ) -> ControlFlow<()> {
         match output {
@@ -557,7 +557,7 @@ impl<T: Transport> Gateway<T> {
             }
             SessionOutput::SendShared(frame) => return self.send(frame).await,
             SessionOutput::Admit(hello) => inputs.push_back(self.admit(*hello).await),
-            SessionOutput::Attach(topic) => self.attach(topic),
+            SessionOutput::Attach(topic) => self.attach(&topic),
             SessionOutput::Detach(topic) => self.detach(&topic),
             SessionOutput::Load { topic, after, limit } => {
                 self.drain().await?;
@@ -566,7 +566,7 @@ impl<T: Transport> Gateway<T> {
             }
             SessionOutput::LookAtHeads => {
                 self.drain().await?;
-                inputs.extend(self.heads().await);
+                inputs.extend(self.heads(session).await);
             }
             SessionOutput::Watch(topic) => inputs.push_back(self.watch(topic).await),
             SessionOutput::VerifyToken(token) => inputs.extend(self.verify_token(&token).await),
@@ -700,26 +700,19 @@ impl<T: Transport> Gateway<T> {
         }
     }
 
-    fn attach(&mut self, topic: Topic) {
+    fn attach(&self, topic: &Arc<Topic>) {
         let Some(guest) = &self.guest else { return };
-        self.node.hub.attach(guest.app.id, &topic, &self.mailbox);
-        if let Err(at) = self.attached.binary_search(&topic) {
-            self.attached.reserve_exact(1);
-            self.attached.insert(at, topic);
-        }
+        self.node.hub.attach(guest.app.id, topic, &self.mailbox);
     }
 
-    fn detach(&mut self, topic: &Topic) {
+    fn detach(&self, topic: &Topic) {
         let Some(guest) = &self.guest else { return };
         self.node.hub.detach(guest.app.id, topic, &self.mailbox);
-        if let Ok(at) = self.attached.binary_search(topic) {
-            self.attached.remove(at);
-        }
     }
 
-    async fn load(&mut self, topic: &Topic, after: Seq, limit: u64) -> Load<Frame> {
+    async fn load(&mut self, topic: &Arc<Topic>, after: Seq, limit: u64) -> Load<Frame> {
         let Some(guest) = &self.guest else { return Load::NoAccess };
-        let reader = match topic {
+        let reader = match &**topic {
             Topic::Channel(cid) if self.node.permissions.are_open(&cid.channel_type) => Reader::Anyone,
             Topic::Channel(_) => Reader::Member(guest.user.id.clone()),
             Topic::User(user) if *user != guest.user.id => return Load::NoAccess,
@@ -728,7 +721,7 @@ impl<T: Transport> Gateway<T> {
             Topic::User(_) | Topic::App(_) => Reader::Anyone,
         };
         let mut events = self.node.store.events(guest.app.id, topic, after, limit, reader).await;
-        if let (Ok(Events::NoAccess), Topic::Channel(cid)) = (&events, topic)
+        if let (Ok(Events::NoAccess), Topic::Channel(cid)) = (&events, &**topic)
             && access::channel(&self.node, &guest.caller(), cid, Wish::Read).await.is_ok()
         {
             // No member, and one whose role lets it read all the same.
@@ -738,7 +731,8 @@ impl<T: Transport> Gateway<T> {
             Ok(Events::Found { events, head }) => {
                 // What the bus has lost is learnt here.
                 events.iter().for_each(|logged| self.node.learn(logged));
-                let events: Vec<Live<Frame>> = events.iter().map(encode).collect();
+                let hub = &self.node.hub;
+                let events = events.iter().map(|logged| hub.loaded(logged, topic)).collect();
                 Load::Events { events, head }
             }
             Ok(Events::Trimmed { head }) => Load::Trimmed { head },
@@ -750,10 +744,10 @@ impl<T: Transport> Gateway<T> {
         }
     }
 
-    async fn heads(&mut self) -> Vec<SessionInput<Frame>> {
+    async fn heads(&self, session: &Session<Frame>) -> Vec<SessionInput<Frame>> {
         let Some(guest) = &self.guest else { return Vec::new() };
-        let topics = self.attached.clone();
-        let asked = topics.iter().map(|topic| (guest.app.id, topic.clone())).collect();
+        let topics: Vec<Arc<Topic>> = session.attached().map(Arc::clone).collect();
+        let asked = topics.iter().map(|topic| (guest.app.id, Topic::clone(topic))).collect();
         match self.node.store.heads(asked).await {
             Ok(heads) => topics
                 .into_iter()
@@ -769,15 +763,17 @@ impl<T: Transport> Gateway<T> {
     }
 
     async fn look_at_heads(&mut self, session: &mut Session<Frame>) {
-        for input in self.heads().await {
+        for input in self.heads(session).await {
             self.feed(session, input).await;
         }
     }
 
-    async fn watch(&mut self, topic: Topic) -> SessionInput<Frame> {
-        let refuse =
-            |topic: Topic, error: ErrorBody| SessionInput::WatchRefused { topic, error: Box::new(error) };
-        let (Some(guest), Topic::Channel(cid)) = (&self.guest, &topic) else {
+    async fn watch(&mut self, topic: Arc<Topic>) -> SessionInput<Frame> {
+        let refuse = |topic: Arc<Topic>, error: ErrorBody| SessionInput::WatchRefused {
+            topic,
+            error: Box::new(error),
+        };
+        let (Some(guest), Topic::Channel(cid)) = (&self.guest, &*topic) else {
             let error = ErrorCode::NotAllowed.because("Only channels are watched.");
             return refuse(topic, error);
         };
@@ -788,7 +784,7 @@ impl<T: Transport> Gateway<T> {
         match self.node.store.topic_start(guest.app.id, &topic).await {
             Ok(mut start) => {
                 start.hidden_up_to = granted.hidden_up_to();
-                SessionInput::Watched { start: connect_user::to_proto(start) }
+                SessionInput::Watched { start: connect_user::to_proto(&self.node, guest.app.id, start) }
             }
             Err(error) => refuse(topic, crate::error::ApiError::from(error).into_body()),
         }
@@ -877,10 +873,10 @@ impl<T: Transport> Gateway<T> {
     }
 
     /// From now on nothing is told to this connection.
-    fn stop_listening(&mut self) {
+    fn stop_listening(&self, session: &Session<Frame>) {
         let Some(guest) = &self.guest else { return };
-        for topic in std::mem::take(&mut self.attached) {
-            self.node.hub.detach(guest.app.id, &topic, &self.mailbox);
+        for topic in session.attached() {
+            self.node.hub.detach(guest.app.id, topic, &self.mailbox);
         }
         self.node.presence.unsubscribe(&self.mailbox);
     }
@@ -896,7 +892,6 @@ impl<T: Transport> Gateway<T> {
         let (code, reason) =
             self.closed_with.take().unwrap_or((CloseCode(1006), "the link broke".to_owned()));
         let lasted_ms = self.node.clock.millis() - opened_at;
-        self.stop_listening();
         let Some(guest) = self.guest.take() else {
             let address = self.address;
             tracing::debug!(connection = %self.mailbox.connection, ?address, %code, reason, lasted_ms, "closed before ready");

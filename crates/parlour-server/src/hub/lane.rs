@@ -36,7 +36,7 @@ pub(super) enum Work {
     },
     Head {
         to: Listeners,
-        topic: Topic,
+        topic: Arc<Topic>,
         head: Seq,
     },
     /// Everything before it has been brought.
@@ -46,16 +46,18 @@ pub(super) enum Work {
 /// An event for all lanes: the first that comes to it encodes it.
 pub(super) struct Publication {
     logged: Arc<Logged>,
+    topic: Arc<Topic>,
+    effect: Effect,
     live: OnceLock<Live<Frame>>,
 }
 
 impl Publication {
-    pub(super) fn new(logged: Arc<Logged>) -> Self {
-        Self { logged, live: OnceLock::new() }
+    pub(super) fn new(logged: Arc<Logged>, topic: Arc<Topic>, effect: Effect) -> Self {
+        Self { logged, topic, effect, live: OnceLock::new() }
     }
 
     fn live(&self) -> &Live<Frame> {
-        self.live.get_or_init(|| encode(&self.logged))
+        self.live.get_or_init(|| encode(&self.logged, &self.topic, self.effect.clone()))
     }
 }
 
@@ -210,7 +212,7 @@ struct Round {
     to: Listeners,
     events: Vec<Live<Frame>>,
     signals: Vec<(Frame, Option<u64>)>,
-    head: Option<(Topic, Seq)>,
+    head: Option<(Arc<Topic>, Seq)>,
 }
 
 impl Turn {
@@ -227,7 +229,7 @@ impl Turn {
             // Who is removed from a channel hears nothing that was said after it: where sessions change what they
             // listen to, nothing overtakes.
             let changes_sessions =
-                matches!(&work, Work::Event { publication, .. } if publication.live().effect != Effect::None);
+                matches!(&work, Work::Event { publication, .. } if publication.effect != Effect::None);
             if changes_sessions {
                 by_listeners.clear();
             }
@@ -268,7 +270,7 @@ impl Round {
             }
         }
         if let Some((topic, head)) = &self.head {
-            mailbox.put(Mail::Head { topic: topic.clone(), head: *head });
+            mailbox.put(Mail::Head { topic: Arc::clone(topic), head: *head });
         }
         is_written
     }
@@ -292,19 +294,22 @@ mod tests {
         Arc::new(numbers.into_iter().map(mailbox).collect())
     }
 
-    fn work(to: &Listeners, topic: &str, seq: Seq, event: Open<Event>) -> Work {
-        let logged = Logged { app: AppId(1), log_id: 0, topic: topic.parse().unwrap(), seq, event };
-        Work::Event { to: Arc::clone(to), publication: Arc::new(Publication::new(Arc::new(logged))) }
+    fn work(to: &Listeners, topic: &str, seq: Seq, event: Open<Event>, effect: Effect) -> Work {
+        let topic: Topic = topic.parse().unwrap();
+        let logged = Logged { app: AppId(1), log_id: 0, topic: topic.clone(), seq, event };
+        let publication = Publication::new(Arc::new(logged), Arc::new(topic), effect);
+        Work::Event { to: Arc::clone(to), publication: Arc::new(publication) }
     }
 
     fn said(to: &Listeners, seq: Seq) -> Work {
-        work(to, "channel:messaging:general", seq, Open::Unknown(json!({ "type": "said" })))
+        work(to, "channel:messaging:general", seq, Open::Unknown(json!({ "type": "said" })), Effect::None)
     }
 
     fn removed(to: &Listeners) -> Work {
         let cid: Cid = "messaging:general".parse().unwrap();
         let created_at = Timestamp::from_unix_ms(0);
-        work(to, "user:bob", 1, Open::Known(Event::RemovedFromChannel { created_at, cid }))
+        let effect = Effect::Leave { topic: Arc::new(Topic::Channel(cid.clone())) };
+        work(to, "user:bob", 1, Open::Known(Event::RemovedFromChannel { created_at, cid }), effect)
     }
 
     fn seqs(turn: &Turn) -> Vec<Vec<Seq>> {

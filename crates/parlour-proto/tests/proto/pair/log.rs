@@ -22,6 +22,11 @@ impl Log {
 
     pub(super) fn live(&self, topic: &Topic, seq: Seq) -> Live<EventFrame> {
         let (_, effect) = &self.events[seq as usize - 1];
-        Live { topic: topic.clone(), seq, frame: event(&topic.to_string(), seq), effect: effect.clone() }
+        Live {
+            topic: topic.clone().into(),
+            seq,
+            frame: event(&topic.to_string(), seq),
+            effect: effect.clone(),
+        }
     }
 }

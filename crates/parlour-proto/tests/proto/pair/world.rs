@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
+use std::sync::Arc;
 
 use parlour_proto::{
     Admission, AppLevel, Connection, Effect, Input, Load, Millis, NetworkLevel, Output, Session,
@@ -45,7 +46,7 @@ struct AppTopic {
 /// A transport, and the session at its other end.
 struct Line {
     session: Session<EventFrame>,
-    attached: BTreeSet<Topic>,
+    attached: BTreeSet<Arc<Topic>>,
     /// Frames still pass.
     carries: bool,
     /// The server's end is there.
@@ -78,7 +79,7 @@ enum Happening {
     },
     Load {
         dial: u64,
-        topic: Topic,
+        topic: Arc<Topic>,
         after: Seq,
         limit: u64,
     },
@@ -464,11 +465,11 @@ impl World {
         let effect = self.logs[at].events.get(seq as usize - 1).map(|(_, effect)| effect.clone());
         match effect {
             Some(Effect::Join { topic: joined, .. }) => {
-                let loaded = self.logs[&joined].head();
-                self.app.insert(joined, AppTopic { loaded, delivered: None });
+                let loaded = self.logs[&*joined].head();
+                self.app.insert(Topic::clone(&joined), AppTopic { loaded, delivered: None });
             }
             Some(Effect::Leave { topic: left }) => {
-                self.app.remove(&left);
+                self.app.remove(&*left);
             }
             Some(Effect::None | Effect::Review) | None => {}
         }
@@ -558,8 +559,8 @@ impl World {
             SessionOutput::Send(frame) => self.send(dial, delay, *frame),
             SessionOutput::SendShared(event) => self.send(dial, delay, ServerFrame::Event(Box::new(event))),
             SessionOutput::Watch(at) => {
-                let input = match self.logs.get(&at) {
-                    Some(log) if at == self.watched || self.members_of.contains(&at) => {
+                let input = match self.logs.get(&*at) {
+                    Some(log) if *at == self.watched || self.members_of.contains(&*at) => {
                         SessionInput::Watched { start: self.start(&at, log, None) }
                     }
                     _ => {
@@ -610,7 +611,7 @@ impl World {
             log.events.iter().filter(|(time, _)| (*time as i64) < at_ms).count() as Seq
         };
         TopicStart {
-            topic: at.clone(),
+            topic: at.clone().into(),
             head: log.head(),
             floor: log.floor,
             hidden_up_to: log.hidden_up_to,
@@ -623,7 +624,8 @@ impl World {
         let topics: Vec<TopicStart> =
             self.hers().iter().map(|at| self.start(at, &self.logs[at], as_of)).collect();
         // Not of all: the others begin with the first event that comes.
-        let heads = topics.iter().skip(2).take(3).map(|start| (start.topic.clone(), start.head)).collect();
+        let heads =
+            topics.iter().skip(2).take(3).map(|start| (Topic::clone(&start.topic), start.head)).collect();
         let ready = Ready { epoch: self.epoch_name(), as_of: self.time(), heads, ..kit::ready() };
         Admission { ready: Box::new(ready), topics, token_expires_in_ms: self.token_life_ms }
     }
@@ -650,7 +652,7 @@ impl World {
 
     fn look_at_heads(&mut self, dial: u64) {
         let Some(line) = self.lines.get(&dial) else { return };
-        let heads: Vec<(Topic, Seq)> =
+        let heads: Vec<(Arc<Topic>, Seq)> =
             line.attached.iter().map(|at| (at.clone(), self.logs.get(at).map_or(0, Log::head))).collect();
         for (topic, head) in heads {
             self.server(dial, SessionInput::Head { topic, head });
@@ -674,7 +676,7 @@ impl World {
         let effect = if self.members_of.remove(&channel) {
             self.tally.leaves += 1;
             self.publish(&channel, Effect::None);
-            Effect::Leave { topic: channel }
+            Effect::Leave { topic: channel.into() }
         } else {
             self.tally.joins += 1;
             let hides = self.dice.random_bool(0.5);
@@ -684,7 +686,7 @@ impl World {
             self.publish(&channel, Effect::None);
             let seq = self.logs[&channel].head();
             self.joined.insert(channel.clone(), self.logs[&topic(ALICE)].head() + 1);
-            Effect::Join { topic: channel, seq }
+            Effect::Join { topic: channel.into(), seq }
         };
         self.publish(&topic(ALICE), effect);
     }
