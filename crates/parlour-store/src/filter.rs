@@ -27,6 +27,8 @@ pub enum Kind {
     Time,
     /// A set of texts: `Eq` (one of them), `In` (at least one of these).
     Set,
+    /// True or false, never absent.
+    Truth,
     /// Whatever the app put there.
     Json,
 }
@@ -72,6 +74,8 @@ pub enum UserField {
     CreatedAt,
     UpdatedAt,
     LastActive,
+    /// Openly banned from the app at the time of the query.
+    Banned,
     DeactivatedAt,
     DeletedAt,
     /// A key of the user's own fields: 1–64 characters, bound as a value and never concatenated.
@@ -86,6 +90,7 @@ impl Field for UserField {
             Self::CreatedAt | Self::UpdatedAt | Self::LastActive | Self::DeactivatedAt | Self::DeletedAt => {
                 Kind::Time
             }
+            Self::Banned => Kind::Truth,
             Self::Own(_) => Kind::Json,
         }
     }

@@ -503,6 +503,7 @@ pub struct UserQuery {
     pub limit: u32,
     /// Where the page begins.
     pub after: Option<Place>,
+    pub now: Timestamp,
 }
 
 /// Which users there are to be found at all.

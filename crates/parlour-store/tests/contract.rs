@@ -170,6 +170,7 @@ stories! {
 
     users_query {
         users_are_found_by_every_comparison_f2_15_f2_19,
+        users_are_found_by_whether_they_are_banned_now_f2_18,
         users_come_in_the_order_asked_f2_16,
         pages_neither_skip_nor_repeat_while_others_write_f2_17,
         a_place_of_another_order_is_none,

@@ -211,8 +211,8 @@ pub struct UpsertUsers {
 #[serde(deny_unknown_fields)]
 pub struct QueryUsers {
     /// `{"field": value}` or `{"field": {"$op": value}}`, with `$and`, `$or`, `$nor`. Fields: `id`, `name`, `role`,
-    /// `teams`, `created_at`, `updated_at`, `last_active`, and `custom.<name>`; with a server token also
-    /// `deactivated_at` and `deleted_at`. At most 5 levels, 50 clauses, 100 values in a list.
+    /// `teams`, `created_at`, `updated_at`, `last_active`, and `custom.<name>`; for a server, and for who may ban from the
+    /// app, also `banned` (openly, from the app, now); with a server token also `deactivated_at` and `deleted_at`. At most 5 levels, 50 clauses, 100 values in a list.
     #[serde(default)]
     pub filter: BTreeMap<String, Value>,
     /// By any of the fields but `teams`. Default: by `id`, ascending.

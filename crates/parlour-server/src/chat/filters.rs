@@ -193,6 +193,11 @@ fn check_fit(name: &str, kind: Kind, comparison: &Comparison) -> Result<(), Erro
                 && values.iter().all(Value::is_string),
             "takes a text, $contains with one, or $in with a list of them",
         ),
+        Kind::Truth => (
+            matches!(comparison, Comparison::Eq(_) | Comparison::Ne(_))
+                && values.iter().all(Value::is_boolean),
+            "is true or false",
+        ),
         Kind::Json => (true, ""),
     };
     if fits { Ok(()) } else { Err(unsupported(format!("`{name}` {takes}."))) }

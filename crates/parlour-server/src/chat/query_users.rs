@@ -7,7 +7,7 @@ use parlour_wire::users::{QueryUsers, USERS_PER_BATCH_MAX, USERS_PER_PAGE_MAX, U
 use parlour_wire::{ErrorCode, UserId};
 
 use super::{filters, pages, show_users};
-use crate::access::Caller;
+use crate::access::{self, Caller, Wish};
 use crate::error::ApiResult;
 use crate::node::Node;
 use crate::user_fields::PRIVATE_FIELDS;
@@ -21,7 +21,8 @@ pub(crate) async fn query_users(node: &Node, caller: &Caller, query: QueryUsers)
     let limit = pages::limit(query.limit, 30, USERS_PER_PAGE_MAX)?;
     let order = pages::order(&query.sort);
     let after = query.next.as_deref().map(|next| pages::read(next, &order)).transpose()?;
-    let named = |name: &str| field(name, caller);
+    let sees_bans = access::app(node, caller, Wish::BanFromApp).await.is_ok();
+    let named = |name: &str| field(name, caller, sees_bans);
     let filter = filters::read(query.filter, &named)?;
     let mut sort = filters::read_sort(query.sort, &|name| {
         named(name).filter(|field| !matches!(field, UserField::Teams))
@@ -39,6 +40,7 @@ pub(crate) async fn query_users(node: &Node, caller: &Caller, query: QueryUsers)
             sort,
             limit,
             after,
+            now: node.clock.now(),
         })
         .await?;
     let users = show_users::show(node, caller, page.users);
@@ -64,6 +66,7 @@ pub(crate) async fn users_by_id(node: &Node, caller: &Caller, ids: &[UserId]) ->
             sort: Vec::new(),
             limit: USERS_PER_PAGE_MAX,
             after: None,
+            now: node.clock.now(),
         })
         .await?;
     let places: HashMap<&UserId, usize> = ids.iter().enumerate().rev().map(|(at, id)| (id, at)).collect();
@@ -74,7 +77,7 @@ pub(crate) async fn users_by_id(node: &Node, caller: &Caller, ids: &[UserId]) ->
 
 /// The field of this name. What the caller may not read it may not ask about either: by asking often enough it would
 /// find out.
-fn field(name: &str, caller: &Caller) -> Option<UserField> {
+fn field(name: &str, caller: &Caller, sees_bans: bool) -> Option<UserField> {
     Some(match name {
         "id" => UserField::Id,
         "name" => UserField::Name,
@@ -83,6 +86,7 @@ fn field(name: &str, caller: &Caller) -> Option<UserField> {
         "created_at" => UserField::CreatedAt,
         "updated_at" => UserField::UpdatedAt,
         "last_active" => UserField::LastActive,
+        "banned" if sees_bans => UserField::Banned,
         "deactivated_at" if caller.is_server() => UserField::DeactivatedAt,
         "deleted_at" if caller.is_server() => UserField::DeletedAt,
         custom => {

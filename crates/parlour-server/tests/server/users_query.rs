@@ -93,6 +93,21 @@ async fn what_one_may_not_read_one_may_not_ask_about() {
 }
 
 #[tokio::test]
+async fn who_may_ban_finds_the_banned_f2_18() {
+    let server = with_people().await;
+    let users = json!({"users": [{"id": "mod", "role": "moderator"}]});
+    server.backend().post("/v1/users", users).await.ok();
+    server.backend().post("/v1/users/ben/ban", json!({})).await.ok();
+    let asked = json!({"filter": {"banned": true}, "sort": [{"field": "banned", "direction": -1}]});
+    for person in [server.backend(), server.user("mod"), server.user("ann")] {
+        assert_eq!(ids(&person.post("/v1/users/query", asked.clone()).await.ok()), "ben");
+        let odd = json!({"filter": {"banned": {"$gt": false}}});
+        person.post("/v1/users/query", odd).await.refused("unsupported_filter");
+    }
+    server.user("cyd").post("/v1/users/query", asked).await.refused("unsupported_filter");
+}
+
+#[tokio::test]
 async fn a_query_is_held_to_its_limits() {
     let server = with_people().await;
     let backend = server.backend();

@@ -41,6 +41,8 @@ enum Column<'a> {
     Text(&'static str),
     Number(&'static str),
     Time(&'static str),
+    /// A condition that is never NULL.
+    Truth(&'static str),
     Set(&'static Set),
     /// A key of a column of JSON.
     Json(&'static str, &'a str),
@@ -60,6 +62,7 @@ impl Column<'_> {
         match self {
             Self::Text(_) | Self::Set(_) => value.as_str().map(|text| Sql::Text(text.to_owned())),
             Self::Number(_) | Self::Json(..) => number(value),
+            Self::Truth(_) => value.as_bool().map(|truth| Sql::Integer(truth.into())),
             Self::Time(_) => {
                 let at: Timestamp = value.as_str()?.parse().ok()?;
                 Some(Sql::Integer(at.unix_ms()))
@@ -98,7 +101,7 @@ impl Builder {
                 let condition = match field.column() {
                     Column::Json(column, key) => self.compare_json(column, key, comparison)?,
                     Column::Set(set) => self.compare_set(set, comparison),
-                    Column::Text(name) | Column::Number(name) | Column::Time(name) => {
+                    Column::Text(name) | Column::Number(name) | Column::Time(name) | Column::Truth(name) => {
                         self.compare(name, &field.column(), comparison)
                     }
                 };
@@ -129,7 +132,11 @@ impl Builder {
             Comparison::Exists(false) => format!("{name} is null"),
             Comparison::Autocomplete(start) => match column {
                 Column::Text(_) => self.begins(name, start),
-                Column::Number(_) | Column::Time(_) | Column::Set(_) | Column::Json(..) => NEVER.to_owned(),
+                Column::Number(_)
+                | Column::Time(_)
+                | Column::Truth(_)
+                | Column::Set(_)
+                | Column::Json(..) => NEVER.to_owned(),
             },
         }
     }

@@ -47,6 +47,7 @@ async fn sees_users(kit: &Kit, viewer: &str) -> BTreeSet<String> {
         sort: vec![SortKey { field: UserField::Id, order: Order::Ascending }],
         limit: 100,
         after: None,
+        now: at(0),
     };
     kit.store.query_users(query).await.unwrap().users.iter().map(|user| user.id.to_string()).collect()
 }

@@ -1,13 +1,13 @@
 //! Queries for users.
 
 use parlour_store::{
-    Comparison, Filter, Found, Key, Order, Place, SortKey, StoreError, UserField as Field, UserQuery,
-    UserWrite,
+    BanKind, Comparison, Filter, Found, Key, NewBan, Order, Place, Restriction, SortKey, StoreError,
+    UserField as Field, UserQuery, UserWrite,
 };
 use parlour_wire::users::Role;
 use serde_json::{Value, json};
 
-use crate::kit::{Kit, assert_err, at, fields, user};
+use crate::kit::{Kit, assert_err, at, cid, fields, user};
 
 fn query(kit: &Kit, filter: Filter<Field>) -> UserQuery {
     UserQuery {
@@ -18,6 +18,7 @@ fn query(kit: &Kit, filter: Filter<Field>) -> UserQuery {
         sort: vec![SortKey { field: Field::Id, order: Order::Ascending }],
         limit: 100,
         after: None,
+        now: at(0),
     }
 }
 
@@ -87,6 +88,51 @@ pub(crate) async fn users_are_found_by_every_comparison_f2_15_f2_19(kit: Kit) {
     for (filter, expected) in cases {
         assert_eq!(found(&kit, query(&kit, filter.clone())).await, expected, "{filter:?}");
     }
+}
+
+pub(crate) async fn users_are_found_by_whether_they_are_banned_now_f2_18(kit: Kit) {
+    has_four(&kit).await;
+    for (who, from, kind, ends_at) in [
+        ("ann", None, BanKind::Open, Some(at(50))),
+        ("ben", None, BanKind::Open, None),
+        // Who is not to notice, and who is kept from a channel alone, is not banned.
+        ("cyd", None, BanKind::Shadow, None),
+        ("dan", Some(cid("messaging:general")), BanKind::Open, None),
+    ] {
+        if from.is_some() {
+            kit.has_channel("messaging:general", &["dan"]).await;
+        }
+        let restriction = Restriction { kind, ends_at, reason: None };
+        let ban =
+            NewBan { app: kit.app, user: user(who), cid: from, restriction, banned_by: None, now: at(10) };
+        kit.store.ban(ban).await.unwrap();
+    }
+    let banned = |truth: bool| is(Field::Banned, Comparison::Eq(json!(truth)));
+    for (ms, filter, expected) in [
+        (49, banned(true), "ann ben"),
+        (49, banned(false), "cyd dan"),
+        (50, banned(true), "ben"),
+        (50, is(Field::Banned, Comparison::Ne(json!(true))), "ann cyd dan"),
+        (50, Filter::And(vec![banned(true), is(Field::Role, Comparison::Eq(json!("admin")))]), ""),
+    ] {
+        let query = UserQuery { now: at(ms), ..query(&kit, filter.clone()) };
+        assert_eq!(found(&kit, query).await, expected, "at {ms}: {filter:?}");
+    }
+    let (mut paged, mut after) = (Vec::new(), None);
+    loop {
+        let sort = vec![
+            SortKey { field: Field::Banned, order: Order::Descending },
+            SortKey { field: Field::Name, order: Order::Ascending },
+        ];
+        let query = UserQuery { sort, limit: 1, after, now: at(20), ..query(&kit, Filter::all()) };
+        let page = kit.store.query_users(query).await.unwrap();
+        paged.extend(page.users.iter().map(|user| user.id.to_string()));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(paged, ["ann", "ben", "cyd", "dan"]);
 }
 
 pub(crate) async fn users_come_in_the_order_asked_f2_16(kit: Kit) {

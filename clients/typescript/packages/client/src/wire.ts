@@ -927,8 +927,8 @@ export interface QueryChannels {
 export interface QueryUsers {
   /**
    * `{"field": value}` or `{"field": {"$op": value}}`, with `$and`, `$or`, `$nor`. Fields: `id`, `name`, `role`,
-   * `teams`, `created_at`, `updated_at`, `last_active`, and `custom.<name>`; with a server token also
-   * `deactivated_at` and `deleted_at`. At most 5 levels, 50 clauses, 100 values in a list.
+   * `teams`, `created_at`, `updated_at`, `last_active`, and `custom.<name>`; for a server, and for who may ban from the
+   * app, also `banned` (openly, from the app, now); with a server token also `deactivated_at` and `deleted_at`. At most 5 levels, 50 clauses, 100 values in a list.
    */
   filter?: Record<string, unknown>;
   /** Whether to find deactivated and deleted users too. Server token. */

@@ -24,7 +24,9 @@ impl Ordering {
         let mut terms = Vec::with_capacity(sort.len() + 1);
         for SortKey { field, order } in sort {
             let expression = match field.column() {
-                Column::Text(name) | Column::Number(name) | Column::Time(name) => name.to_owned(),
+                Column::Text(name) | Column::Number(name) | Column::Time(name) | Column::Truth(name) => {
+                    name.to_owned()
+                }
                 Column::Set(set) => set.size.to_owned(),
                 Column::Json(column, key) => {
                     let path = path(key)?;

@@ -16,6 +16,12 @@ const TEAMS: Set = Set {
     size: "json_array_length(users.teams)",
 };
 
+/// `?2` is the time of the query.
+const BANNED: &str = "exists (
+    select 1 from bans
+    where bans.app = users.app and bans.user_id = users.user_id and bans.channel = 0 and bans.shadow = 0
+      and (bans.ends_at is null or bans.ends_at > ?2))";
+
 impl Stored for UserField {
     fn column(&self) -> Column<'_> {
         match self {
@@ -26,6 +32,7 @@ impl Stored for UserField {
             Self::CreatedAt => Column::Time("users.created_at"),
             Self::UpdatedAt => Column::Time("users.updated_at"),
             Self::LastActive => Column::Time("users.last_active"),
+            Self::Banned => Column::Truth(BANNED),
             Self::DeactivatedAt => Column::Time("users.deactivated_at"),
             Self::DeletedAt => Column::Time("users.deleted_at"),
             Self::Own(key) => Column::Json("users.fields", key),
@@ -33,7 +40,10 @@ impl Stored for UserField {
     }
 
     fn is_nullable(&self) -> bool {
-        !matches!(self, Self::Id | Self::Role | Self::Teams | Self::CreatedAt | Self::UpdatedAt)
+        !matches!(
+            self,
+            Self::Id | Self::Role | Self::Teams | Self::CreatedAt | Self::UpdatedAt | Self::Banned
+        )
     }
 
     const ROW: &'static str = "users.user_id";
@@ -42,6 +52,7 @@ impl Stored for UserField {
 /// See [`crate::Store::query_users`].
 pub(in super::super) fn page(conn: &Connection, query: &UserQuery) -> Result<UserPage> {
     let mut sql = Builder::new(query.app);
+    sql.bind(Sql::Integer(query.now.unix_ms()));
     let visible = visible(conn, &mut sql, query)?;
     let matches = sql.filter(&query.filter)?;
     let order = Ordering::of(&mut sql, &query.sort)?;
