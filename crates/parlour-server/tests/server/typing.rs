@@ -78,6 +78,20 @@ async fn the_server_ends_what_the_typist_forgot_to_end_l6_24() {
     assert!(began.elapsed().as_millis() < 500, "{:?}", began.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_hides_while_typing_is_seen_to_stop_at_once_f3_3() {
+    let world = World::with_members(&["alice", "bob"]).await;
+    let (mut alice, mut bob) = (world.connects("alice").await, world.connects("bob").await);
+    alice.says(&json!({"type": "signal", "topic": TOPIC, "signal": {"type": "typing.start"}})).await;
+    bob.hears("typing.start").await;
+    let began = Instant::now();
+    let off = json!({"set": {"privacy_settings": {"typing_indicators": {"enabled": false}}}});
+    assert_eq!(world.asks("alice", "PATCH", "/v1/users/alice", off).await.0, 200);
+    bob.hears("typing.stop").await;
+    // And not when what was forgotten would have ended.
+    assert!(began.elapsed().as_millis() < 500, "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn who_hides_typing_reaches_nobody_f3_3() {
     let (_server, alice, bob) = pair().await;
