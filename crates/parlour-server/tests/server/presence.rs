@@ -259,6 +259,29 @@ async fn who_becomes_a_friend_or_is_listed_is_heard_of_while_connected_f4_8_f4_9
 }
 
 #[tokio::test]
+async fn who_blocks_or_is_blocked_is_no_friend_for_as_long_as_that_lasts_f2_32_f4_8() {
+    let server = server(60_000).await;
+    server.knows(&["alice", "bob"]).await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    alice.post("/v1/channels/messaging", json!({"members": ["bob"]})).await.ok_with(201);
+    let friends = json!({"presence": "friends"});
+    let mut alices = alice.connects_with(friends.clone()).await;
+    let mut bobs = bob.connects_with(friends.clone()).await;
+    alices.hears_of("bob").await;
+    alice.post("/v1/blocks", json!({"user_id": "bob"})).await.ok();
+    for (live, other) in [(&mut alices, "bob"), (&mut bobs, "alice")] {
+        let there = live.hears("user.presence.snapshot").await;
+        assert_eq!(said_of(&there, other), None, "{there}");
+    }
+    assert_eq!(bob.connects_with(friends).await.ready["presence"], json!([]));
+    alice.delete("/v1/blocks/bob").await.ok();
+    for (live, other) in [(&mut alices, "bob"), (&mut bobs, "alice")] {
+        let there = live.hears("user.presence.snapshot").await;
+        assert_eq!(said_of(&there, other), Some(true), "{there}");
+    }
+}
+
+#[tokio::test]
 async fn a_status_is_told_with_who_is_there_and_when_it_changes_f4_4() {
     let server = server(60_000).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
